@@ -1,0 +1,139 @@
+//! The one error type of this crate: each variant names the item, what was expected and what
+//! was found, so that a broken model folder is explained in one sentence.
+
+use thiserror::Error;
+
+/// What can go wrong between a model folder and a proposal.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SmolVlmError {
+    /// A file of the model folder could not be read from the disk.
+    #[error("{path}: cannot be read: {source}")]
+    Io {
+        /// The file or folder.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The model folder lacks a file that is needed.
+    #[error("the model folder has no {file} (it has: {present})")]
+    MissingFile {
+        /// Name of the file, without the folder.
+        file: String,
+        /// Names of the files that are there.
+        present: String,
+    },
+    /// A JSON file could not be understood.
+    #[error("{file}: {message}")]
+    Json {
+        /// Name of the file.
+        file: String,
+        /// What the parser said, with line and column.
+        message: String,
+    },
+    /// A setting of a file is outside what this crate implements.
+    #[error("{file}: {item} is {actual}, but {expected}")]
+    Unsupported {
+        /// Name of the file.
+        file: String,
+        /// The setting.
+        item: String,
+        /// What would be understood.
+        expected: String,
+        /// What stands there.
+        actual: String,
+    },
+    /// Tensors that the manifest asks for are not in the file.
+    #[error("{file}: tensor {name} is missing (expected shape {expected:?}){more}")]
+    MissingTensor {
+        /// Weight file.
+        file: String,
+        /// Key of the first missing tensor.
+        name: String,
+        /// Its shape according to `config.json`.
+        expected: Vec<usize>,
+        /// " and N more" or nothing.
+        more: String,
+    },
+    /// The file holds tensors that the model has no place for.
+    #[error(
+        "{file}: tensor {name} (shape {actual:?}) has no place in the model of config.json{more}"
+    )]
+    ExtraTensor {
+        /// Weight file.
+        file: String,
+        /// Key of the first extra tensor.
+        name: String,
+        /// Its shape in the file.
+        actual: Vec<usize>,
+        /// " and N more" or nothing.
+        more: String,
+    },
+    /// A tensor has another shape than `config.json` asks for.
+    #[error("{file}: tensor {name} has shape {actual:?}, expected {expected:?} by config.json")]
+    TensorShape {
+        /// Weight file.
+        file: String,
+        /// Key of the tensor.
+        name: String,
+        /// Shape according to `config.json`.
+        expected: Vec<usize>,
+        /// Shape in the file.
+        actual: Vec<usize>,
+    },
+    /// A tensor's number type cannot be loaded.
+    #[error("{file}: tensor {name} has type {actual}, expected F32, F16 or BF16")]
+    TensorType {
+        /// Weight file.
+        file: String,
+        /// Key of the tensor.
+        name: String,
+        /// Type in the file.
+        actual: String,
+    },
+    /// A weight file is no safetensors file, or a truncated one.
+    #[error("{file}: not a readable safetensors file: {message}")]
+    Safetensors {
+        /// Weight file.
+        file: String,
+        /// What the reader said.
+        message: String,
+    },
+    /// The tokenizer failed.
+    #[error("tokenizer.json: {message}")]
+    Tokenizer {
+        /// What the tokenizer said.
+        message: String,
+    },
+    /// The prompt does not fit the model.
+    #[error(
+        "the prompt has {actual} tokens, the model takes at most {expected}: shorten the question or lower the longest edge"
+    )]
+    PromptTooLong {
+        /// `max_position_embeddings`, less the tokens reserved for the completion.
+        expected: usize,
+        /// Tokens of the prompt.
+        actual: usize,
+    },
+    /// An argument of a call makes no sense.
+    #[error("{item}: expected {expected}, got {actual}")]
+    Argument {
+        /// Name of the argument.
+        item: String,
+        /// What would be accepted.
+        expected: String,
+        /// What was given.
+        actual: String,
+    },
+    /// A value could not be read back from the device.
+    #[error("cannot read {item} back from the device: {message}")]
+    Readback {
+        /// What was read.
+        item: String,
+        /// What the device said.
+        message: String,
+    },
+}
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, SmolVlmError>;

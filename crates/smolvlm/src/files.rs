@@ -1,0 +1,137 @@
+//! A model folder in memory: file names and their bytes.
+//!
+//! The browser has no file system and the command line has one; both hand their model over as
+//! a [`ModelFiles`], so that everything behind it is the same code. A Hugging Face folder is
+//! flat, hence names without a path.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::error::{Result, SmolVlmError};
+
+/// Names and bytes of the files of a model folder (`config.json`, `model.safetensors`, ...).
+///
+/// ```
+/// use smolvlm::ModelFiles;
+/// let files = ModelFiles::from_memory([("config.json".to_string(), b"{\"a\": 1}".to_vec())]);
+/// let config: serde_json::Value = files.json("config.json")?;
+/// assert_eq!(config["a"], 1);
+/// assert!(files.get("model.safetensors").is_err());
+/// # Ok::<(), smolvlm::SmolVlmError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct ModelFiles {
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl ModelFiles {
+    /// Endings that belong to a model folder; anything else in it (pictures of a model card,
+    /// optimizer state, ONNX files) is not read into memory.
+    const ENDINGS: [&'static str; 4] = [".json", ".safetensors", ".txt", ".jinja"];
+
+    /// Reads the model files of a folder, not its subfolders.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Io`] naming the folder or the file.
+    pub fn from_dir(dir: &Path) -> Result<Self> {
+        let io = |path: &Path| {
+            let path = path.display().to_string();
+            move |source| SmolVlmError::Io { path, source }
+        };
+        let mut files = BTreeMap::new();
+        for entry in std::fs::read_dir(dir).map_err(io(dir))? {
+            let path = entry.map_err(io(dir))?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            if path.is_file() && Self::ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+                files.insert(name.to_string(), std::fs::read(&path).map_err(io(&path))?);
+            }
+        }
+        Ok(Self { files })
+    }
+
+    /// Takes files that were fetched or made elsewhere. A later file of the same name wins.
+    pub fn from_memory(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        Self {
+            files: files.into_iter().collect(),
+        }
+    }
+
+    /// Writes every file into `dir`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Io`] naming the folder or the file.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let io = |path: &Path| {
+            let path = path.display().to_string();
+            move |source| SmolVlmError::Io { path, source }
+        };
+        std::fs::create_dir_all(dir).map_err(io(dir))?;
+        for (name, bytes) in &self.files {
+            let path = dir.join(name);
+            std::fs::write(&path, bytes).map_err(io(&path))?;
+        }
+        Ok(())
+    }
+
+    /// Adds or replaces a file.
+    pub fn insert(&mut self, name: impl Into<String>, bytes: Vec<u8>) {
+        self.files.insert(name.into(), bytes);
+    }
+
+    /// Takes a file out, so that large weights need not be held twice.
+    pub fn remove(&mut self, name: &str) -> Option<Vec<u8>> {
+        self.files.remove(name)
+    }
+
+    /// Whether the folder has this file.
+    pub fn contains(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
+    /// Names of all files, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
+    /// Bytes of a file.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::MissingFile`] naming the file and those that are there.
+    pub fn get(&self, name: &str) -> Result<&[u8]> {
+        self.files
+            .get(name)
+            .map(Vec::as_slice)
+            .ok_or_else(|| SmolVlmError::MissingFile {
+                file: name.to_string(),
+                present: if self.files.is_empty() {
+                    "no model files at all".to_string()
+                } else {
+                    self.names().collect::<Vec<_>>().join(", ")
+                },
+            })
+    }
+
+    /// A JSON file as a value of type `T`.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::MissingFile`], or [`SmolVlmError::Json`] naming the file, line and column.
+    pub fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        serde_json::from_slice(self.get(name)?).map_err(|error| SmolVlmError::Json {
+            file: name.to_string(),
+            message: error.to_string(),
+        })
+    }
+}
+
+impl std::fmt::Debug for ModelFiles {
+    /// Names and sizes, never the bytes.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map()
+            .entries(self.files.iter().map(|(name, bytes)| (name, bytes.len())))
+            .finish()
+    }
+}
