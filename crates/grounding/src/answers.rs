@@ -1,0 +1,57 @@
+//! How good an answer is: VQA accuracy and ANLS.
+
+use std::collections::HashMap;
+
+pub use crate::vqa::{normalise, vqa_accuracy};
+
+/// The answer that stands most often in the list; of equals the first.
+pub fn most_frequent<S: AsRef<str>>(answers: &[S]) -> Option<&str> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for answer in answers {
+        *counts.entry(answer.as_ref()).or_default() += 1;
+    }
+    let most = counts.values().copied().max()?;
+    answers
+        .iter()
+        .map(AsRef::as_ref)
+        .find(|answer| counts.get(answer) == Some(&most))
+}
+
+/// Average normalised Levenshtein similarity of one answer: the best over the accepted answers of
+/// 1 - distance / longer length, 0 where that distance is half of the length or more (threshold
+/// 0.5). Case and runs of white space do not count. 0 without accepted answers.
+pub fn anls<S: AsRef<str>>(prediction: &str, answers: &[S]) -> f64 {
+    let prediction = plain(prediction);
+    answers
+        .iter()
+        .map(|answer| {
+            let answer = plain(answer.as_ref());
+            let longer = answer.len().max(prediction.len());
+            if longer == 0 {
+                return 1.0;
+            }
+            let distance = levenshtein(&prediction, &answer) as f64 / longer as f64;
+            if distance < 0.5 { 1.0 - distance } else { 0.0 }
+        })
+        .fold(0.0, f64::max)
+}
+
+fn plain(text: &str) -> Vec<char> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").to_lowercase().chars().collect()
+}
+
+/// Fewest insertions, deletions and replacements of characters between two texts.
+fn levenshtein(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, &ca) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &cb) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(ca != cb);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

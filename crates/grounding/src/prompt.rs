@@ -1,0 +1,63 @@
+//! The two prompts, the case of the words in them, and the answer a reward model is asked for.
+//!
+//! The reference passes question and target answer through Python's `str.capitalize`, which lowers
+//! every letter but the first. Default here too, so that adapters trained there and here agree;
+//! [`Case::Keep`] leaves names, codes and serial numbers as they are.
+
+use serde::{Deserialize, Serialize};
+
+use crate::answers::most_frequent;
+
+/// What happens to the letters of a question and of a target answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Case {
+    /// First letter upper, all others lower, as the reference does.
+    #[default]
+    Capitalize,
+    /// As they came.
+    Keep,
+}
+
+impl Case {
+    /// The text in this case.
+    pub fn apply(self, text: &str) -> String {
+        match self {
+            Case::Capitalize => capitalize(text),
+            Case::Keep => text.to_owned(),
+        }
+    }
+}
+
+/// What the policy is asked, the image before it.
+pub fn policy_prompt(question: &str, case: Case) -> String {
+    format!(
+        "{}\nOutline the region in the image that would help answer this question.",
+        case.apply(question)
+    )
+}
+
+/// What the target VLM and the reward model are asked, full image and crop before it.
+pub fn answer_prompt(question: &str, case: Case) -> String {
+    format!("{}\nGive a very brief answer.", case.apply(question))
+}
+
+/// The answer whose likelihood is the reward: the most frequent one (of equals the first), its case
+/// changed as the question's, then a full stop. `None` without answers.
+pub fn target_answer<S: AsRef<str>>(answers: &[S], case: Case) -> Option<String> {
+    most_frequent(answers).map(|answer| format!("{}.", case.apply(answer)))
+}
+
+/// Python's `str.capitalize`: the first character in title case, all others in lower case.
+pub fn capitalize(text: &str) -> String {
+    let Some(first) = text.chars().next() else {
+        return String::new();
+    };
+    // Lowered as a whole, because the Greek final sigma depends on its neighbours.
+    let lowered = text.to_lowercase();
+    let skipped: usize = first.to_lowercase().map(char::len_utf8).sum();
+    let mut out = String::with_capacity(text.len());
+    out.extend(first.to_uppercase());
+    out.push_str(&lowered[skipped..]);
+    out
+}

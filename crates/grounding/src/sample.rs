@@ -1,0 +1,77 @@
+//! One question about one picture: a line of a data set's JSONL file.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{GroundingError, NormBox};
+
+/// Kinds of questions whose several boxes are the lines of one value, to be joined.
+pub const JOINED_KINDS: [&str; 2] = ["company", "address"];
+
+/// One line of a data set. Fields that are not named here are ignored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Unique in its set.
+    pub id: String,
+    /// Path of the picture, relative to the data's root folder.
+    pub image: String,
+    /// What is asked, free text.
+    pub question: String,
+    /// Accepted answers; `answers[0]` is the annotation.
+    #[serde(default)]
+    pub answers: Vec<String>,
+    /// True boxes in pixels, x1, y1, x2, y2, the last two exclusive; see [`Sample::evidence`].
+    #[serde(default)]
+    pub boxes: Vec<[f32; 4]>,
+    /// Kind of question (`total`, `address`, ...); empty where a set has none.
+    #[serde(default)]
+    pub kind: String,
+    /// Width of the picture in pixels.
+    pub width: u32,
+    /// Height of the picture in pixels.
+    pub height: u32,
+    /// Where it comes from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// Under which licence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub licence: String,
+}
+
+impl Sample {
+    /// The true boxes in percent, any of which answers the question (every place where the value is
+    /// printed). The lines of one value, kinds `company` and `address`, are joined to one box.
+    /// Boxes outside the picture are left out; [`Sample::validate`] names them.
+    pub fn evidence(&self) -> Vec<NormBox> {
+        let boxes = self
+            .boxes
+            .iter()
+            .filter_map(|&edges| NormBox::from_pixels(edges, self.width, self.height).ok());
+        if JOINED_KINDS.contains(&self.kind.as_str()) {
+            boxes.reduce(NormBox::join).into_iter().collect()
+        } else {
+            boxes.collect()
+        }
+    }
+
+    /// Whether the annotation can be used: for readers of files to call, once a line.
+    ///
+    /// # Errors
+    /// [`GroundingError::Sample`] with the id: a picture without size, or a box without area inside it.
+    pub fn validate(&self) -> Result<(), GroundingError> {
+        let wrong = |reason: String| GroundingError::Sample {
+            id: self.id.clone(),
+            reason,
+        };
+        if self.width == 0 || self.height == 0 {
+            return Err(wrong(format!(
+                "the picture's size is given as {} x {} pixels",
+                self.width, self.height
+            )));
+        }
+        for &edges in &self.boxes {
+            NormBox::from_pixels(edges, self.width, self.height)
+                .map_err(|e| wrong(e.to_string()))?;
+        }
+        Ok(())
+    }
+}
