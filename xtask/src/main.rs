@@ -1,0 +1,124 @@
+//! `cargo xtask …`: every command that a person types more than once.
+//!
+//! What and why: a fresh machine has cargo and Node and nothing else. Each command here first looks for
+//! what it needs, installs what is missing into a folder outside the checkout, says what it does and how
+//! long it took, and, where a step cannot be done, says what a person can do about it.
+//!
+//! The commands are thin: they call cargo, trunk, node and the `cropvlm` binary, so that nothing can be
+//! done only through `xtask`.
+
+mod bench;
+mod browser;
+mod debian;
+mod page;
+mod serve;
+mod step;
+mod test;
+mod tools;
+mod wasm;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, serves, tests and measures cropvlm.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "Examples:
+  cargo xtask demo                    build the page and open it on http://127.0.0.1:8080
+  cargo xtask demo --port 9000 --no-open
+  cargo xtask test                    every test, those in a real browser included
+  cargo xtask test --only browser     the browser tests alone
+  cargo xtask bench                   the table of speed and size, as Markdown
+  cargo xtask page --profile web-dev  a quick build of the page into dist/
+
+Tools are kept in ~/.cache/cropvlm/tools (CROPVLM_TOOLS chooses another folder)."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the page and serve it, installing what is missing
+    #[command(
+        after_help = "Examples:\n  cargo xtask demo\n  cargo xtask demo --port 9000 --no-open"
+    )]
+    Demo {
+        /// Port on 127.0.0.1
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+        /// Do not open a browser
+        #[arg(long)]
+        no_open: bool,
+        #[command(flatten)]
+        page: page::Options,
+    },
+    /// Run every test: formatting, crates, end to end, and the page in a real browser
+    #[command(
+        after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --only browser --no-build"
+    )]
+    Test(test::Options),
+    /// Measure speed and size; prints Markdown
+    #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --no-build")]
+    Bench(bench::Options),
+    /// Build the page into dist/
+    #[command(after_help = "Examples:\n  cargo xtask page\n  cargo xtask page --profile web-dev")]
+    Page(page::Options),
+    /// Serve dist/ as it is, without building
+    #[command(after_help = "Examples:\n  cargo xtask serve --port 9000")]
+    Serve {
+        /// Port on 127.0.0.1
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+    },
+    /// Formatting and clippy over the whole workspace, native and wasm
+    Lint,
+    /// Install the tools that `demo`, `test` and `bench` need, and nothing else
+    #[command(
+        after_help = "Examples:\n  cargo xtask setup\n  cargo xtask setup --toolchain debian"
+    )]
+    Setup {
+        /// Where the compiler for wasm32 comes from
+        #[arg(long, value_enum, default_value_t)]
+        toolchain: wasm::Source,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Demo {
+            port,
+            no_open,
+            page,
+        } => page::build(&page).and_then(|()| serve::serve(&root().join("dist"), port, !no_open)),
+        Command::Test(options) => test::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Page(options) => page::build(&options),
+        Command::Serve { port } => serve::serve(&root().join("dist"), port, false),
+        Command::Lint => test::lint(),
+        Command::Setup { toolchain } => page::setup(toolchain)
+            .and_then(|_| browser::find_or_install())
+            .map(|_| ()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the checkout: the folder above this crate's own.
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(PathBuf::from).unwrap_or(here)
+}

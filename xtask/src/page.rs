@@ -1,0 +1,90 @@
+//! The page: tools, then trunk, into `dist/`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::step::{command, note, run, step};
+use crate::{root, tools, wasm};
+
+/// How the page is built.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Options {
+    /// cargo profile: `web` is what is shipped, `web-dev` builds much faster
+    #[arg(long, default_value = "web")]
+    pub profile: String,
+    /// Where the compiler for wasm32 comes from
+    #[arg(long, value_enum, default_value_t)]
+    pub toolchain: wasm::Source,
+}
+
+/// What a build of the page needs on this machine.
+pub struct Setup {
+    toolchain: wasm::Toolchain,
+    path: Vec<PathBuf>,
+}
+
+/// Finds or installs compiler and tools.
+pub fn setup(source: wasm::Source) -> Result<Setup> {
+    let toolchain = wasm::find_or_install(source)?;
+    let mut path = tools::find_or_install()?;
+    path.extend(toolchain.path.iter().map(PathBuf::from));
+    Ok(Setup { toolchain, path })
+}
+
+/// Builds the page into `dist/`.
+pub fn build(options: &Options) -> Result<()> {
+    let model = root().join("models/default/config.json");
+    ensure!(
+        model.exists(),
+        "there is no model in models/default. What to do: `git checkout models/default`, or train and export one with `cropvlm`"
+    );
+    let setup = setup(options.toolchain)?;
+    step(
+        &format!(
+            "the page (profile {}; some minutes when nothing is built yet)",
+            options.profile
+        ),
+        || trunk(&setup, &options.profile),
+    )?;
+    report(&root().join("dist"))
+}
+
+fn trunk(setup: &Setup, profile: &str) -> Result<()> {
+    let mut path: Vec<PathBuf> = setup.path.clone();
+    path.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
+    let mut command = command("trunk", &["build", "--release", "--cargo-profile", profile]);
+    command.env("PATH", std::env::join_paths(path)?);
+    // RUSTFLAGS of the caller would replace those of .cargo/config.toml, SIMD among them.
+    command.env_remove("RUSTFLAGS").env_remove("NO_COLOR");
+    if let Some(name) = &setup.toolchain.name {
+        command.env("RUSTUP_TOOLCHAIN", name);
+    }
+    run(&mut command).context("trunk could not build the page; the reason stands above")
+}
+
+/// Names what was built, with sizes.
+fn report(dist: &Path) -> Result<()> {
+    let mut files: Vec<(u64, PathBuf)> = Vec::new();
+    collect(dist, &mut files)?;
+    files.sort();
+    for (bytes, file) in files.iter().rev().take(4) {
+        let name = file.strip_prefix(dist).unwrap_or(file).display();
+        note(&format!("{:>7.2} MB  {name}", *bytes as f64 / 1e6));
+    }
+    Ok(())
+}
+
+fn collect(folder: &Path, files: &mut Vec<(u64, PathBuf)>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        let meta = entry.metadata()?;
+        if meta.is_dir() {
+            collect(&entry.path(), files)?;
+        } else {
+            files.push((meta.len(), entry.path()));
+        }
+    }
+    Ok(())
+}

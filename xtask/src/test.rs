@@ -1,0 +1,255 @@
+//! Every test: formatting, crates, end to end, and the page in a real browser.
+//!
+//! All parts run even when an earlier one fails; the last line adds up what the runners counted
+//! (`cargo test` and `node --test`).
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::step::{command, run as run_command, step};
+use crate::{browser, page, tools, wasm};
+
+/// What `cargo xtask test` runs.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Options {
+    /// Run one part only
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+    /// Take dist/ as it is instead of building the page
+    #[arg(long)]
+    no_build: bool,
+    #[command(flatten)]
+    page: page::Options,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// rustfmt
+    Format,
+    /// The crates and the end-to-end tests that need no browser
+    Crates,
+    /// The page in Chromium
+    Browser,
+}
+
+/// What a runner counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+}
+
+/// The crates that only build for wasm32.
+const WASM_ONLY: &str = "cropvlm-worker";
+
+/// Runs the tests and prints the sum.
+fn run_all(options: &Options) -> Result<Counts> {
+    let wanted = |part| options.only.is_none_or(|only| only == part);
+    let mut sum = Counts::default();
+    if wanted(Part::Format) {
+        let ok = step("formatting (cargo fmt --check)", || {
+            run_command(&mut command("cargo", &["fmt", "--all", "--check"]))
+        });
+        sum.add(whole(ok));
+    }
+    if wanted(Part::Crates) {
+        let arguments = [
+            "test",
+            "--release",
+            "--workspace",
+            "--exclude",
+            WASM_ONLY,
+            "--no-fail-fast",
+        ];
+        sum.add(step("crates and end to end (cargo test)", || {
+            counted(command("cargo", &arguments), cargo_line)
+        })?);
+    }
+    if wanted(Part::Browser) {
+        sum.add(browser_part(options).unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            Counts {
+                passed: 0,
+                failed: 1,
+            }
+        }));
+    }
+    Ok(sum)
+}
+
+/// Runs the tests; fails when one failed.
+pub fn run(options: &Options) -> Result<()> {
+    let sum = run_all(options)?;
+    let verdict = if sum.failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "test result: {verdict}. {} passed, {} failed",
+        sum.passed, sum.failed
+    );
+    if sum.failed > 0 {
+        bail!("{} tests failed", sum.failed);
+    }
+    Ok(())
+}
+
+fn browser_part(options: &Options) -> Result<Counts> {
+    tools::need_node()?;
+    if !options.no_build {
+        page::build(&options.page)?;
+    }
+    browser::packages()?;
+    let chromium = browser::find_or_install()?;
+    // Tests take turns: two browsers on two cores would measure each other.
+    let arguments = ["--test", "--test-concurrency=1", "--test-reporter=spec"];
+    step("the page in Chromium (node --test)", || {
+        counted(browser::node(&chromium, &arguments), node_line)
+    })
+}
+
+/// Formatting and clippy.
+pub fn lint() -> Result<()> {
+    step("formatting", || {
+        run_command(&mut command("cargo", &["fmt", "--all", "--check"]))
+    })?;
+    step("clippy, native", || {
+        let arguments = [
+            "clippy",
+            "--release",
+            "--workspace",
+            "--exclude",
+            WASM_ONLY,
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        run_command(&mut command("cargo", &arguments))
+    })?;
+    let toolchain = wasm::find_or_install(wasm::Source::Auto)?;
+    step("clippy, wasm32", || {
+        let arguments = [
+            "clippy",
+            "--release",
+            "-p",
+            "cropvlm-web",
+            "-p",
+            WASM_ONLY,
+            "--target",
+            wasm::TARGET,
+            "--",
+            "-D",
+            "warnings",
+        ];
+        let mut clippy = command("cargo", &arguments);
+        if let Some(name) = toolchain.name {
+            clippy.env("RUSTUP_TOOLCHAIN", name);
+        }
+        run_command(&mut clippy)
+    })
+}
+
+/// Runs a command, passes its output through, and counts with `read`.
+fn counted(mut command: Command, read: fn(&str) -> Counts) -> Result<Counts> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("the test runner could not be started")?;
+    let mut counts = Counts::default();
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            println!("{line}");
+            counts.add(read(&line));
+        }
+    }
+    // A runner that fails without a failed test did not compile, or crashed.
+    if !child.wait()?.success() && counts.failed == 0 {
+        counts.failed = 1;
+    }
+    Ok(counts)
+}
+
+/// `test result: ok. 12 passed; 0 failed; …`
+fn cargo_line(line: &str) -> Counts {
+    if !line.starts_with("test result:") {
+        return Counts::default();
+    }
+    let number = |word: &str| {
+        let words: Vec<&str> = line.split([' ', ';']).collect();
+        let at = words.iter().position(|&other| other == word)?;
+        words.get(at.checked_sub(1)?)?.parse().ok()
+    };
+    Counts {
+        passed: number("passed").unwrap_or(0),
+        failed: number("failed").unwrap_or(0),
+    }
+}
+
+/// `ℹ pass 12` and `ℹ fail 0`
+fn node_line(line: &str) -> Counts {
+    let mut words = line.split_whitespace();
+    let mut next = || words.next().unwrap_or_default();
+    match (next(), next(), next().parse()) {
+        ("ℹ" | "#", "pass", Ok(passed)) => Counts { passed, failed: 0 },
+        ("ℹ" | "#", "fail", Ok(failed)) => Counts { passed: 0, failed },
+        _ => Counts::default(),
+    }
+}
+
+fn whole(result: Result<()>) -> Counts {
+    match result {
+        Ok(()) => Counts {
+            passed: 1,
+            failed: 0,
+        },
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Counts {
+                passed: 0,
+                failed: 1,
+            }
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: Counts) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Counts, cargo_line, node_line};
+
+    #[test]
+    fn reads_the_closing_lines_of_both_runners() {
+        let line =
+            "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out";
+        assert_eq!(
+            cargo_line(line),
+            Counts {
+                passed: 12,
+                failed: 3
+            }
+        );
+        assert_eq!(
+            node_line("ℹ pass 7"),
+            Counts {
+                passed: 7,
+                failed: 0
+            }
+        );
+        assert_eq!(
+            node_line("# fail 2"),
+            Counts {
+                passed: 0,
+                failed: 2
+            }
+        );
+        assert_eq!(node_line("ℹ tests 9"), Counts::default());
+        assert_eq!(cargo_line("test boxes::rounding ... ok"), Counts::default());
+    }
+}
