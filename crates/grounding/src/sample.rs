@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{GroundingError, NormBox};
 
 /// Kinds of questions whose several boxes are the lines of one value, to be joined.
-pub const JOINED_KINDS: [&str; 2] = ["company", "address"];
+const JOINED_KINDS: [&str; 2] = ["company", "address"];
 
 /// One line of a data set. Fields that are not named here are ignored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
