@@ -1,14 +1,14 @@
 //! Resizing equal to Pillow's `Image.resize` bit for bit, written from the description of its algorithm.
 //!
 //! Each output pixel is a weighted mean of a window of input pixels. Weights are computed in f64, normalised to
-//! sum 1, then rounded to 22-bit fixed point; a horizontal pass makes u8 pixels of the rows that the vertical pass
-//! needs, then the vertical pass makes the result. Every rounding matters for equality: the models' image
+//! sum 1, then rounded to 22-bit fixed point; a pass along the rows and one along the columns follow each other, with
+//! u8 pixels between. Every rounding, and the order of the passes, matters for equality: the models' image
 //! processors are written with Pillow, and a different resize shifts their input.
 //!
 //! Departure: none in the result. The horizontal pass turns eight rows at a time on their side, so that one weight
 //! meets eight neighbouring bytes and the compiler vectorises it without intrinsics, natively and in wasm.
 //!
-//! Source: Pillow 12, `Image.resize` and its C kernel "Resample" (filters, windows, fixed point), read as a
+//! Source: Pillow 13, `Image.resize` and its C kernel "Resample" (filters, windows, fixed point), read as a
 //! specification.
 
 use crate::{GrayImage, RgbImage};
@@ -70,7 +70,8 @@ impl Filter {
                     0.0
                 } else {
                     let x = x * std::f64::consts::PI;
-                    x.sin() / x * (0.54 + 0.46 * x.cos())
+                    // Pillow's two constants are single precision.
+                    x.sin() / x * (f64::from(0.54f32) + f64::from(0.46f32) * x.cos())
                 }
             }
             Filter::Bicubic => {
@@ -158,9 +159,9 @@ fn clip(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
-/// Makes rows of `width` pixels with `C` channels into rows as long as there are windows.
-fn horizontal<const C: usize>(from: &[u8], width: usize, windows: &Windows) -> Vec<u8> {
-    let (stride, out_stride) = (width * C, windows.first.len() * C);
+/// Makes rows of `stride` bytes, pixels of `C` channels, into rows of as many pixels as there are windows.
+fn horizontal<const C: usize>(from: &[u8], stride: usize, windows: &Windows) -> Vec<u8> {
+    let out_stride = windows.first.len() * C;
     let rows = from.len() / stride;
     let mut to = vec![0; rows * out_stride];
     // Byte i of eight rows side by side.
@@ -220,25 +221,34 @@ fn resize_bytes<const C: usize>(
     (to_width, to_height): (u32, u32),
     filter: Filter,
 ) -> Vec<u8> {
-    let stride = width as usize * C;
-    let rows = Windows::new(height, to_height, filter);
-    let needed = if height == to_height {
-        0..height as usize
-    } else {
-        rows.range()
-    };
-    let part = &pixels[needed.start * stride..needed.end * stride];
-    let narrow = if width == to_width {
-        None
-    } else {
-        let columns = Windows::new(width, to_width, filter);
-        Some(horizontal::<C>(part, width as usize, &columns))
-    };
-    let part = narrow.as_deref().unwrap_or(part);
-    if height == to_height {
-        return narrow.unwrap_or_else(|| pixels.to_vec());
+    let columns = (width != to_width).then(|| Windows::new(width, to_width, filter));
+    let rows = (height != to_height).then(|| Windows::new(height, to_height, filter));
+    let (stride, to_stride) = (width as usize * C, to_width as usize * C);
+    match (columns, rows) {
+        (None, None) => pixels.to_vec(),
+        (Some(columns), None) => horizontal::<C>(pixels, stride, &columns),
+        (None, Some(rows)) => vertical(pixels, stride, &rows, 0),
+        (Some(columns), Some(rows)) if vertical_first(width, height, to_width, to_height) => {
+            let low = vertical(pixels, stride, &rows, 0);
+            horizontal::<C>(&low, stride, &columns)
+        }
+        (Some(columns), Some(rows)) => {
+            // Making smaller with a filter that reaches less than a pixel may leave rows out at the edges.
+            let needed = rows.range();
+            let part = &pixels[needed.start * stride..needed.end * stride];
+            let narrow = horizontal::<C>(part, stride, &columns);
+            vertical(&narrow, to_stride, &rows, needed.start)
+        }
     }
-    vertical(part, to_width as usize * C, &rows, needed.start)
+}
+
+/// Whether Pillow begins with the vertical pass: since version 13, where the picture loses more than twice as many
+/// rows as columns (python-pillow pull request 9549; the rule is found by experiment). Earlier versions always
+/// begin with the horizontal one, and differ for such pictures by their rounding between the passes.
+fn vertical_first(width: u32, height: u32, to_width: u32, to_height: u32) -> bool {
+    let lost_columns = u64::from(width.saturating_sub(to_width));
+    let lost_rows = u64::from(height.saturating_sub(to_height));
+    lost_rows > 2 * lost_columns
 }
 
 /// `picture` made `width` x `height` pixels, as Pillow's `Image.resize((width, height), filter)` makes it.
