@@ -1,0 +1,186 @@
+//! Who may know whom, held by machine: the direction of dependencies, where code for the browser may
+//! stand, and that every file says what it is for.
+//!
+//! A boundary that only a document names is crossed within a month. Reads `cargo metadata` and the
+//! sources; builds nothing of the workspace.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Packages of the workspace and the packages of the workspace that each may depend on, tests
+/// included. A new package has to be entered here, with the reason for its place.
+fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
+    const CRATES: &[&str] = &["grounding", "picture", "smolvlm", "policy", "vlm-api"];
+    BTreeMap::from([
+        // Pure: boxes, prompts, metrics.
+        ("grounding", &[][..]),
+        ("picture", &["grounding"]),
+        // The model knows no provider, and what talks to providers knows no model.
+        ("smolvlm", &["grounding", "picture"]),
+        ("vlm-api", &["grounding"]),
+        ("policy", &["grounding", "picture", "smolvlm"]),
+        // The two programs, command line and page, use the crates, never each other.
+        ("trainer", CRATES),
+        // The page's own module holds no tensors, so that it is there at once ...
+        ("cropvlm-web", &["grounding", "picture", "vlm-api"]),
+        // ... and the worker that owns the model never sees a key.
+        (
+            "cropvlm-worker",
+            &["grounding", "picture", "smolvlm", "policy", "cropvlm-web"],
+        ),
+        // Starts the programs; compiled before everything else, so it depends on none.
+        ("xtask", &[]),
+        (
+            "e2e",
+            &[
+                "grounding",
+                "picture",
+                "smolvlm",
+                "policy",
+                "vlm-api",
+                "trainer",
+            ],
+        ),
+    ])
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+/// Package to the packages of this workspace that it depends on, in any way.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--format-version",
+            "1",
+        ])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo metadata: {stderr}");
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
+    let members: BTreeSet<String> = packages.iter().map(name).collect();
+    packages
+        .iter()
+        .map(|package| {
+            let known = package["dependencies"].as_array().unwrap().iter().map(name);
+            let known = known.filter(|n| members.contains(n)).collect();
+            (name(package), known)
+        })
+        .collect()
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let allowed = allowed();
+    let mut wrong = Vec::new();
+    for (package, known) in dependencies() {
+        let Some(may) = allowed.get(package.as_str()) else {
+            wrong.push(format!("{package} is not entered in this test"));
+            continue;
+        };
+        for other in known.iter().filter(|other| !may.contains(&other.as_str())) {
+            wrong.push(format!("{package} must not depend on {other}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_rules_themselves_hold_what_the_house_says() {
+    let allowed = allowed();
+    for (one, other) in [
+        ("smolvlm", "vlm-api"),
+        ("trainer", "cropvlm-web"),
+        ("trainer", "cropvlm-worker"),
+        ("trainer", "xtask"),
+        ("cropvlm-worker", "vlm-api"),
+        ("cropvlm-worker", "xtask"),
+        ("cropvlm-web", "xtask"),
+    ] {
+        assert!(!allowed[one].contains(&other), "{one} -> {other}");
+        assert!(!allowed[other].contains(&one), "{other} -> {one}");
+    }
+    // And they are about packages that exist.
+    let packages = dependencies();
+    for package in allowed.keys() {
+        assert!(packages.contains_key(*package), "{package} is gone");
+    }
+}
+
+/// All Rust files under a folder of the repository.
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![root().join(folder)]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                // What tools leave behind is not ours.
+                if !["target", "dist", "node_modules"].contains(&name.as_str()) {
+                    folders.push(path);
+                }
+            } else if name.ends_with(".rs") {
+                files.push(path);
+            }
+        }
+    }
+    assert!(!files.is_empty(), "no sources under {folder}");
+    files
+}
+
+#[test]
+fn only_the_page_knows_that_it_is_in_a_browser() {
+    let mut wrong = Vec::new();
+    for file in ["crates", "trainer"].into_iter().flat_map(sources) {
+        for (number, line) in std::fs::read_to_string(&file).unwrap().lines().enumerate() {
+            let code: String = line.split_whitespace().collect();
+            let browser = [
+                "target_arch=\"wasm",
+                "target_family=\"wasm",
+                "target_os=\"unknown",
+            ];
+            if !code.starts_with("//") && browser.iter().any(|cfg| code.contains(cfg)) {
+                wrong.push(format!("{}:{}: {line}", file.display(), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "belongs into web/:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let rooms = ["crates", "trainer", "web", "xtask", "tests"];
+    let silent: Vec<String> = rooms
+        .into_iter()
+        .flat_map(sources)
+        .filter(|file| {
+            let text = std::fs::read_to_string(file).unwrap();
+            let first = text.lines().next().unwrap_or_default();
+            first
+                .strip_prefix("//!")
+                .is_none_or(|words| words.trim().is_empty())
+        })
+        .map(|file| file.display().to_string())
+        .collect();
+    assert!(
+        silent.is_empty(),
+        "files that do not open with //! and words:\n{}",
+        silent.join("\n")
+    );
+}
