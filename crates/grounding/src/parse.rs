@@ -39,7 +39,11 @@ pub enum ParseError {
     Order,
 }
 
-/// The box that a completion holds; see the [module](self) for what is accepted.
+/// The box that a completion holds.
+///
+/// Accepted is, white space around it aside, exactly `[x1, y1, x2, y2].`: one space after each comma
+/// and nowhere else, the full stop, four integers from 0 to 100 without sign or leading zeros,
+/// `x2 > x1`, `y2 > y1`. What parses is written the same by [`NormBox::completion`].
 ///
 /// # Errors
 /// [`ParseError`]: `Not needed.` is its own outcome.
