@@ -37,6 +37,7 @@ pub fn find_or_install() -> Result<Vec<PathBuf>> {
     let npm_bin = folder.join("binaryen/node_modules/.bin");
     step(&format!("wasm-bindgen {WASM_BINDGEN}"), || {
         // Without TLS and the test runner: neither is used, and both take long to build.
+        // Not `--locked`: its lock file names versions so new that a mirror may not have them yet.
         let extra = ["--no-default-features", "--bin", "wasm-bindgen"];
         cargo_tool(
             "wasm-bindgen",
@@ -48,7 +49,7 @@ pub fn find_or_install() -> Result<Vec<PathBuf>> {
     })?;
     step(&format!("trunk {TRUNK}"), || {
         // Without TLS and the update check: it runs with `offline = true`.
-        cargo_tool("trunk", "trunk", TRUNK, &["--no-default-features"], &folder)
+        cargo_tool("trunk", "trunk", TRUNK, &["--no-default-features", "--locked"], &folder)
     })?;
     step(&format!("wasm-opt (binaryen {BINARYEN})"), || {
         binaryen(&folder, &npm_bin)
@@ -83,7 +84,6 @@ fn cargo_tool(
         package,
         "--version",
         version,
-        "--locked",
         "--force",
         "--quiet",
         "--root",

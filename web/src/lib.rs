@@ -1,0 +1,15 @@
+//! What the page and its worker share: the messages between them and every word a person reads.
+//!
+//! Two wasm modules make the page. The *page module* (`src/page/`) wires controls and holds no tensors, so
+//! that it is small and there at once; the *worker module* (`worker/`) owns pictures and model, so that no
+//! computation ever runs on the main thread. They speak through [`protocol`] and nothing else.
+//!
+//! ```
+//! use cropvlm_web::protocol::{DeviceChoice, ToWorker};
+//! let start = ToWorker::Start { model: "models/default/".into(), device: DeviceChoice::Auto, after: None };
+//! assert!(matches!(start, ToWorker::Start { .. }));
+//! assert_eq!(DeviceChoice::from_name("cpu"), Some(DeviceChoice::Cpu));
+//! ```
+
+pub mod protocol;
+pub mod text;

@@ -1,0 +1,104 @@
+//! The link to the worker: starting it, posting to it, and starting it anew when it breaks.
+
+use cropvlm_web::protocol::{FromWorker, ToWorker};
+use js_sys::Array;
+use serde::Serialize;
+use wasm_bindgen::prelude::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Blob, ErrorEvent, Event, MessageEvent, Worker, WorkerOptions, WorkerType};
+
+/// trunk's loader of the worker module, beside `index.html`.
+const LOADER: &str = "./worker_loader.js";
+
+/// What arrives from the worker.
+pub enum Arrived {
+    /// A message and its payload.
+    Message(Box<FromWorker>, Option<Blob>),
+    /// The worker threw, or its module could not be loaded.
+    Dead(String),
+}
+
+/// A running worker.
+pub struct Link {
+    worker: Worker,
+    /// What is posted before the worker says hello waits here: its module is still being fetched.
+    waiting: Option<Vec<Array>>,
+    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    _on_error: Closure<dyn FnMut(Event)>,
+}
+
+impl Link {
+    /// Starts a worker; everything it says goes to `arrived`.
+    pub fn start(arrived: impl Fn(Arrived) + Clone + 'static) -> Result<Link, JsValue> {
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let worker = Worker::new_with_options(LOADER, &options)?;
+        let on_message = Closure::new({
+            let arrived = arrived.clone();
+            move |event: MessageEvent| {
+                let parts: Array = event.data().unchecked_into();
+                match serde_wasm_bindgen::from_value(parts.get(0)) {
+                    Ok(message) => arrived(Arrived::Message(
+                        Box::new(message),
+                        parts.get(1).dyn_into().ok(),
+                    )),
+                    Err(error) => arrived(Arrived::Dead(error.to_string())),
+                }
+            }
+        });
+        let on_error = Closure::new(move |event: Event| {
+            event.prevent_default();
+            let why = event
+                .dyn_ref::<ErrorEvent>()
+                .map(ErrorEvent::message)
+                .unwrap_or_default();
+            arrived(Arrived::Dead(why));
+        });
+        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+        Ok(Link {
+            worker,
+            waiting: Some(Vec::new()),
+            _on_message: on_message,
+            _on_error: on_error,
+        })
+    }
+
+    /// The worker's module runs: what waited goes out.
+    pub fn hello(&mut self) {
+        for parts in self.waiting.take().into_iter().flatten() {
+            self.worker.post_message(&parts).ok();
+        }
+    }
+
+    /// Whether the worker's module ever ran.
+    pub fn has_started(&self) -> bool {
+        self.waiting.is_none()
+    }
+
+    /// Posts a message with its payload.
+    pub fn post(&mut self, message: &ToWorker, payload: Option<&Blob>) {
+        let serializer = serde_wasm_bindgen::Serializer::json_compatible();
+        let Ok(message) = message.serialize(&serializer) else {
+            return;
+        };
+        let parts = Array::of2(
+            &message,
+            payload.map_or(&JsValue::UNDEFINED, |blob| blob.as_ref()),
+        );
+        match &mut self.waiting {
+            Some(waiting) => waiting.push(parts),
+            None => {
+                self.worker.post_message(&parts).ok();
+            }
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.worker.set_onmessage(None);
+        self.worker.set_onerror(None);
+        self.worker.terminate();
+    }
+}

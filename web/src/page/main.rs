@@ -1,0 +1,18 @@
+//! The page module: finds the elements, starts the worker, and wires controls to [`app::App`].
+//!
+//! It holds no tensors and decodes nothing, so that no task on the main thread takes long. The order of
+//! reading: [`ui`] (the elements), [`app`] (what happens), [`view`] (what is shown), [`input`] (where
+//! pictures come from), [`link`] (the worker), [`ask`] (the endpoint).
+
+mod app;
+mod ask;
+mod input;
+mod link;
+mod ui;
+mod view;
+
+fn main() {
+    if let Err(error) = app::App::start() {
+        web_sys::console::error_1(&error);
+    }
+}

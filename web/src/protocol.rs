@@ -1,0 +1,267 @@
+//! Messages between page and worker.
+//!
+//! Each is posted as `[message, payload]`: the message through serde, the payload (a `Blob`, or nothing) as
+//! it is, because a `Blob` crosses threads without its bytes being copied. Numbers that the page chooses
+//! (`picture`, `job`) come back in the replies, so that a late reply to an old question is recognised.
+
+use grounding::{NormBox, PixelBox};
+use serde::{Deserialize, Serialize};
+
+/// What the page asks of the worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// Fetch the model and make it ready. Sent once, first; sent again it retries after a failure.
+    Start {
+        /// Address of the model folder, with a closing slash.
+        model: String,
+        /// What the person asked for.
+        device: DeviceChoice,
+        /// Why the worker before this one stopped, if one did: then this one runs on the CPU and says so.
+        after: Option<String>,
+    },
+    /// Decode the payload (the bytes of the file as they are) and keep it under this number.
+    Picture {
+        /// Number of the picture.
+        picture: u32,
+    },
+    /// Propose a crop. Waits for the model if it is not ready.
+    Propose {
+        /// Number of the click.
+        job: u32,
+        /// Number of the picture.
+        picture: u32,
+        /// As typed.
+        question: String,
+    },
+    /// Encode the picture for an endpoint: answered by [`FromWorker::Encoded`].
+    Encode {
+        /// Number of the click on "Ask".
+        job: u32,
+        /// Number of the picture.
+        picture: u32,
+    },
+}
+
+/// What the worker tells the page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// The worker's module runs and takes messages.
+    Hello,
+    /// How far the model is.
+    Stage(Stage),
+    /// The picture could be decoded.
+    Picture {
+        /// Number of the picture.
+        picture: u32,
+        /// Pixels, after turning it upright.
+        width: u32,
+        /// Pixels, after turning it upright.
+        height: u32,
+    },
+    /// The picture could not be decoded.
+    PictureRefused {
+        /// Number of the picture.
+        picture: u32,
+        /// A sentence for a person.
+        why: String,
+    },
+    /// A crop. The payload is the crop as PNG.
+    Proposed(Proposed),
+    /// No crop.
+    ProposeRefused {
+        /// Number of the click.
+        job: u32,
+        /// A sentence for a person.
+        why: String,
+    },
+    /// The picture for an endpoint. The payload is a JPEG or PNG.
+    Encoded {
+        /// Number of the click on "Ask".
+        job: u32,
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
+    /// The picture could not be encoded.
+    EncodeRefused {
+        /// Number of the click on "Ask".
+        job: u32,
+        /// A sentence for a person.
+        why: String,
+    },
+    /// The worker cannot go on: the page starts another one, on the CPU.
+    Broken {
+        /// What the panic said.
+        why: String,
+    },
+}
+
+/// A crop and what is known about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proposed {
+    /// Number of the click.
+    pub job: u32,
+    /// Number of the picture.
+    pub picture: u32,
+    /// Percent of width and height.
+    pub bbox: NormBox,
+    /// The pixels of the original that were cut out.
+    pub pixels: PixelBox,
+    /// The model's chance of this very box, 0 to 1.
+    pub chance: Option<f32>,
+    /// From the start of the work (not of the click) to the box, milliseconds.
+    pub milliseconds: f64,
+    /// What computed it.
+    pub device: DeviceKind,
+    /// Where the model saw evidence, if it says.
+    pub evidence: Option<Evidence>,
+}
+
+/// A map over the whole picture; 0 is nothing, 255 the strongest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Row by row.
+    #[serde(with = "serde_bytes")]
+    pub values: Vec<u8>,
+}
+
+/// How far the model is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Stage {
+    /// Fetching its files.
+    Download {
+        /// Bytes so far.
+        received: f64,
+        /// Bytes in all, where the server says.
+        total: Option<f64>,
+    },
+    /// Building the network and moving its weights to the device.
+    Upload,
+    /// The first run, which compiles shaders and fills caches.
+    WarmUp,
+    /// Ready, on this device. Sent again when the device changes.
+    Ready(Running),
+    /// It could not be made ready; a click on "Propose crop" tries again.
+    Failed {
+        /// A sentence for a person.
+        why: String,
+    },
+}
+
+/// Which device runs, and why this one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Running {
+    /// The device.
+    pub device: DeviceKind,
+    /// Why this one.
+    pub why: Why,
+    /// One proposal on a blank picture, milliseconds, after warming up.
+    pub milliseconds: f64,
+}
+
+/// Why a device was chosen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Why {
+    /// The person asked for it in the address.
+    Asked,
+    /// This browser has no WebGPU, or no adapter.
+    NoWebGpu,
+    /// WebGPU is there and is being measured in the background.
+    Measuring,
+    /// Both were measured; the other one took this long, milliseconds.
+    Faster {
+        /// Of the device that was not chosen.
+        other_ms: f64,
+    },
+    /// WebGPU is there but failed, with this reason.
+    WebGpuFailed(String),
+}
+
+/// What can compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceKind {
+    /// wasm with SIMD.
+    Cpu,
+    /// The graphics processor, or a program that stands in for one.
+    WebGpu,
+}
+
+/// What the person asked for with `?device=`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceChoice {
+    /// Whatever is measured to be faster.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// WebGPU, and the CPU only where it fails.
+    WebGpu,
+}
+
+impl DeviceChoice {
+    /// `auto`, `cpu` or `webgpu`.
+    pub fn from_name(name: &str) -> Option<DeviceChoice> {
+        match name {
+            "auto" => Some(DeviceChoice::Auto),
+            "cpu" => Some(DeviceChoice::Cpu),
+            "webgpu" => Some(DeviceChoice::WebGpu),
+            _ => None,
+        }
+    }
+}
+
+/// The longest question that is taken, characters.
+pub const MAX_QUESTION: usize = 2_000;
+
+/// Longest edge of the full image sent to an endpoint, pixels: what large providers scale down to anyway.
+/// The crop keeps its original pixels.
+pub const MAX_SENT_EDGE: u32 = 2_048;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_survive_the_way() {
+        let proposed = FromWorker::Proposed(Proposed {
+            job: 3,
+            picture: 2,
+            bbox: NormBox {
+                x1: 10.0,
+                y1: 20.0,
+                x2: 30.5,
+                y2: 40.0,
+            },
+            pixels: PixelBox {
+                x1: 1,
+                y1: 2,
+                x2: 3,
+                y2: 4,
+            },
+            chance: Some(0.25),
+            milliseconds: 12.5,
+            device: DeviceKind::Cpu,
+            evidence: Some(Evidence {
+                width: 1,
+                height: 2,
+                values: vec![0, 255],
+            }),
+        });
+        let json = serde_json::to_string(&proposed).unwrap();
+        assert_eq!(serde_json::from_str::<FromWorker>(&json).unwrap(), proposed);
+    }
+
+    #[test]
+    fn devices_have_names() {
+        assert_eq!(
+            DeviceChoice::from_name("webgpu"),
+            Some(DeviceChoice::WebGpu)
+        );
+        assert_eq!(DeviceChoice::from_name("gpu"), None);
+    }
+}

@@ -1,0 +1,261 @@
+//! Every word a person reads on the page, in one place.
+//!
+//! Fixed labels are put into the page by [`LABELS`] (an element says which with `data-text`); sentences with
+//! something in them are functions. Sentences about files come from the `picture` crate and about answers of an
+//! endpoint from `vlm-api`, which the command line shows too.
+
+use crate::protocol::{DeviceKind, MAX_QUESTION, Running, Stage, Why};
+
+/// `data-text` of an element and what it says.
+pub const LABELS: &[(&str, &str)] = &[
+    (
+        "tagline",
+        "Ask about a detail. Your browser finds where to look.",
+    ),
+    ("image", "Image"),
+    ("drop", "Drop a picture here, paste one, or choose a file"),
+    ("drop-note", "It stays in this browser until you press Ask."),
+    ("question", "Question"),
+    ("propose", "Propose crop"),
+    ("evidence", "Show what the model looked at"),
+    ("crop-title", "The crop"),
+    (
+        "crop-empty",
+        "The part of the picture that the model proposes appears here, in its original pixels.",
+    ),
+    ("save", "Save crop"),
+    ("ask-title", "Ask a vision model"),
+    (
+        "ask-note",
+        "Sends the picture and the crop to any OpenAI-compatible endpoint you name.",
+    ),
+    ("base-url", "Base URL"),
+    ("model", "Model"),
+    ("key", "Key"),
+    (
+        "key-note",
+        "Kept in memory only, gone when you close the page.",
+    ),
+    ("ask", "Ask"),
+    ("stop", "Stop"),
+    ("answer", "Answer"),
+    (
+        "footer",
+        "The cropping model runs on this device. Nothing is uploaded before you press Ask.",
+    ),
+];
+
+/// Description of the picture for people who do not see it.
+pub const PICTURE_ALT: &str = "Your picture";
+/// Accessible name of the box.
+pub const BOX_NAME: &str = "Proposed crop";
+/// Description of the crop.
+pub const CROP_ALT: &str = "The crop, cut from the original";
+
+/// No picture yet.
+pub const NEED_PICTURE: &str =
+    "Choose a picture first: drop one on the page, paste one, or use Image.";
+/// No question yet.
+pub const NEED_QUESTION: &str = "Type a question first, for example: What is the total?";
+/// "Ask" without a crop.
+pub const NEED_CROP: &str = "Propose a crop first: the picture and the crop are sent together.";
+/// "Ask" without a base URL.
+pub const NEED_BASE_URL: &str =
+    "Enter the base URL of an endpoint, for example https://api.openai.com/v1.";
+/// "Ask" without a model.
+pub const NEED_MODEL: &str = "Enter the name of a model that the endpoint offers.";
+/// Something other than a file was dropped or pasted.
+pub const NO_FILE: &str = "There was no picture in that. Drop or paste an image file.";
+/// The browser cannot show what the worker could read, or has not been able to load it.
+pub const NOT_SHOWN: &str =
+    "This browser cannot show that picture. Save it as PNG or JPEG and choose it again.";
+/// While a picture is being decoded.
+pub const READING: &str = "Reading the picture…";
+/// While a proposal is being computed.
+pub const WORKING: &str = "Looking for the place that answers this…";
+/// While a click waits for the model.
+pub const WAITING: &str = "The model is still loading. The crop follows as soon as it is there.";
+/// While a picture is encoded and sent.
+pub const SENDING: &str = "Sending the picture and the crop…";
+/// The answer was stopped by the person.
+pub const STOPPED: &str = "Stopped.";
+/// The model gave no box.
+pub const NO_BOX: &str = "The model found no place for this question. Try other words.";
+/// A newer click made this one pointless.
+pub const SUPERSEDED: &str = "A newer picture or question took its place.";
+/// The worker could not be started at all.
+pub const NO_WORKER: &str = "This browser cannot run the model: it needs WebAssembly with SIMD and module workers. A current browser has both.";
+/// The graphics device went away and the CPU takes over.
+pub const FELL_BACK: &str = "The graphics device stopped working. Trying again on the CPU…";
+/// The worker broke twice.
+pub const BROKEN: &str = "The model stopped working on this picture. The page has restarted it: try again, or try a smaller picture.";
+
+/// A question that is too long.
+pub fn question_too_long(characters: usize) -> String {
+    format!(
+        "The question has {} characters and at most {} are read. Shorten it.",
+        grouped(characters),
+        grouped(MAX_QUESTION)
+    )
+}
+
+/// What the model's state chip says, short.
+pub fn stage(stage: &Stage) -> String {
+    match stage {
+        Stage::Download {
+            received,
+            total: Some(total),
+        } if *total > 0.0 => {
+            format!(
+                "Loading the model, {:.0} of {:.0} MB",
+                received / 1e6,
+                total / 1e6
+            )
+        }
+        Stage::Download { received, .. } => format!("Loading the model, {:.0} MB", received / 1e6),
+        Stage::Upload => "Building the network".into(),
+        Stage::WarmUp => "Warming up".into(),
+        Stage::Ready(running) => format!("Ready on {}", device(running.device)),
+        Stage::Failed { .. } => "The model is not available".into(),
+    }
+}
+
+/// Why it runs where it runs, one sentence.
+pub fn running(running: &Running) -> String {
+    let here = device(running.device);
+    let time = milliseconds(running.milliseconds);
+    match &running.why {
+        Why::Asked => format!("Runs on {here}, as the address asks ({time} a proposal)."),
+        Why::NoWebGpu => {
+            format!("Runs on {here} ({time} a proposal): this browser offers no WebGPU.")
+        }
+        Why::Measuring => format!("Runs on {here} ({time} a proposal); WebGPU is being measured."),
+        Why::Faster { other_ms } => {
+            let other = device(other_of(running.device));
+            format!(
+                "Runs on {here}: {time} a proposal, against {} on {other}.",
+                milliseconds(*other_ms)
+            )
+        }
+        Why::WebGpuFailed(reason) => {
+            format!("Runs on {here} ({time} a proposal): WebGPU failed here ({reason}).")
+        }
+    }
+}
+
+/// A device in a sentence.
+pub fn device(kind: DeviceKind) -> &'static str {
+    match kind {
+        DeviceKind::Cpu => "the CPU",
+        DeviceKind::WebGpu => "WebGPU",
+    }
+}
+
+fn other_of(kind: DeviceKind) -> DeviceKind {
+    match kind {
+        DeviceKind::Cpu => DeviceKind::WebGpu,
+        DeviceKind::WebGpu => DeviceKind::Cpu,
+    }
+}
+
+/// Size of a crop and how sure the model is.
+pub fn crop_facts(
+    width: u32,
+    height: u32,
+    share: f32,
+    chance: Option<f32>,
+    ms: f64,
+    kind: DeviceKind,
+) -> String {
+    let mut text = format!(
+        "{width} × {height} pixels, {} of the picture",
+        percent(share)
+    );
+    if let Some(chance) = chance {
+        text.push_str(&format!(" · chance of this box {}", percent(chance)));
+    }
+    text.push_str(&format!(" · {} on {}", milliseconds(ms), device(kind)));
+    text
+}
+
+/// Size of the picture.
+pub fn picture_facts(width: u32, height: u32) -> String {
+    format!(
+        "{} × {} pixels",
+        grouped(width as usize),
+        grouped(height as usize)
+    )
+}
+
+/// The model's files could not be fetched.
+pub fn model_not_fetched(file: &str, reason: &str) -> String {
+    format!(
+        "The model file {file} could not be loaded ({reason}). Check the connection, then press Propose crop again."
+    )
+}
+
+/// The model's files were fetched but are no model.
+pub fn model_not_loaded(reason: &str) -> String {
+    format!("The model could not be loaded: {reason}")
+}
+
+/// A share as percent, with a digit where it is small.
+pub fn percent(share: f32) -> String {
+    let percent = share * 100.0;
+    if percent < 0.1 {
+        "less than 0.1 %".into()
+    } else if percent < 10.0 {
+        format!("{percent:.1} %")
+    } else {
+        format!("{percent:.0} %")
+    }
+}
+
+/// A duration for people.
+pub fn milliseconds(ms: f64) -> String {
+    if ms < 1_000.0 {
+        format!("{ms:.0} ms")
+    } else {
+        format!("{:.1} s", ms / 1_000.0)
+    }
+}
+
+/// 12000 as 12,000.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(grouped(12_000), "12,000");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(percent(0.0432), "4.3 %");
+        assert_eq!(milliseconds(1234.0), "1.2 s");
+        assert!(question_too_long(10_000).contains("10,000"));
+    }
+
+    #[test]
+    fn says_which_device_runs_and_why() {
+        let text = running(&Running {
+            device: DeviceKind::Cpu,
+            why: Why::Faster { other_ms: 9_000.0 },
+            milliseconds: 300.0,
+        });
+        assert_eq!(
+            text,
+            "Runs on the CPU: 300 ms a proposal, against 9.0 s on WebGPU."
+        );
+    }
+}

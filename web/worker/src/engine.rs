@@ -1,0 +1,434 @@
+//! The model on a device: chosen by measurement, warmed up, and replaced by the CPU when it fails.
+//!
+//! With `auto` the CPU comes first, because it is ready first everywhere: no shaders are compiled. Where there is
+//! WebGPU, it is then loaded and measured in the background, and takes over only if the same proposal is faster
+//! there. A device that fails or is lost later falls back to the CPU, and the proposal is tried once more.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use burn::tensor::Device;
+use cropvlm_web::protocol::{
+    DeviceChoice, DeviceKind, Evidence, FromWorker, Proposed, Running, Stage, Why,
+};
+use cropvlm_web::text;
+use futures_util::future::{Either, LocalBoxFuture, Shared, select};
+use futures_util::lock::Mutex;
+use futures_util::{FutureExt, pin_mut};
+use picture::RgbImage;
+use policy::{ModelFiles, Policy, Proposal, ProposeOptions, Seen};
+use wasm_bindgen_futures::spawn_local;
+
+use crate::pictures::Decoded;
+use crate::{fetch, gpu, post};
+
+/// Longest side of the picture that warms a device up, pixels.
+const WARM_UP_SIDE: u32 = 512;
+/// The question that warms a device up.
+const WARM_UP_QUESTION: &str = "What is the total?";
+/// After this long, milliseconds, a device that is being measured in the background counts as slower.
+const PATIENCE: i32 = 45_000;
+
+type Loading = Shared<LocalBoxFuture<'static, Result<(), String>>>;
+
+/// The model, however far it is.
+#[derive(Clone, Default)]
+pub struct Engine {
+    inner: Rc<Inner>,
+    /// The newest click: older ones are not computed any more.
+    pub newest_job: Rc<Cell<u32>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    order: RefCell<Option<Order>>,
+    loading: RefCell<Option<Loading>>,
+    files: RefCell<Option<Rc<ModelFiles>>>,
+    /// The one that proposes.
+    runner: RefCell<Option<Rc<Runner>>>,
+    /// The CPU's, kept for when the other one fails.
+    spare: RefCell<Option<Rc<Runner>>>,
+    /// One proposal at a time: two would only slow each other down.
+    turn: Mutex<()>,
+    /// Why a WebGPU device went away, once one did.
+    lost: RefCell<Option<String>>,
+}
+
+#[derive(Clone)]
+struct Order {
+    model: String,
+    device: DeviceChoice,
+    after: Option<String>,
+}
+
+/// A policy on a device.
+struct Runner {
+    policy: Policy,
+    device: DeviceKind,
+    /// One proposal after warming up, milliseconds.
+    milliseconds: f64,
+    /// The picture that was encoded last: several questions about it cost little.
+    seen: RefCell<Option<(u32, Rc<Seen>)>>,
+}
+
+impl Engine {
+    /// Starts to load the model.
+    pub fn start(&self, model: String, device: DeviceChoice, after: Option<String>) {
+        *self.inner.order.borrow_mut() = Some(Order {
+            model,
+            device,
+            after,
+        });
+        let engine = self.clone();
+        spawn_local(async move {
+            engine.runner().await.ok();
+        });
+    }
+
+    /// The runner; loads the model where that has not happened or has failed.
+    async fn runner(&self) -> Result<Rc<Runner>, String> {
+        if let Some(runner) = self.inner.runner.borrow().clone() {
+            return Ok(runner);
+        }
+        let loading = {
+            let mut loading = self.inner.loading.borrow_mut();
+            loading
+                .get_or_insert_with(|| self.clone().load().boxed_local().shared())
+                .clone()
+        };
+        let loaded = loading.await;
+        if let Err(why) = loaded {
+            // The next click tries anew. Only the first of those that waited tells the page.
+            if self.inner.loading.borrow_mut().take().is_some() {
+                post::message(&FromWorker::Stage(Stage::Failed { why: why.clone() }));
+            }
+            return Err(why);
+        }
+        self.inner
+            .runner
+            .borrow()
+            .clone()
+            .ok_or_else(|| text::BROKEN.to_owned())
+    }
+
+    async fn load(self) -> Result<(), String> {
+        let order = self.inner.order.borrow().clone().ok_or(text::BROKEN)?;
+        let files = match self.inner.files.borrow().clone() {
+            Some(files) => files,
+            None => Rc::new(fetch::model(&order.model).await?),
+        };
+        // Kept only once a network could be built from them: a second try fetches anew.
+        let runner = match order.device {
+            DeviceChoice::WebGpu => match self.webgpu(&files, true).await {
+                Ok(runner) => self.take(runner, Why::Asked),
+                Err(reason) => {
+                    let why = if reason.is_empty() {
+                        Why::NoWebGpu
+                    } else {
+                        Why::WebGpuFailed(reason)
+                    };
+                    let runner = self.cpu(&files).await?;
+                    self.take(runner, why)
+                }
+            },
+            DeviceChoice::Cpu => {
+                let runner = self.cpu(&files).await?;
+                self.take(runner, order.after.map_or(Why::Asked, Why::WebGpuFailed))
+            }
+            DeviceChoice::Auto => {
+                let runner = self.cpu(&files).await?;
+                let adapter = gpu::adapter_name().await;
+                let why = if adapter.is_some() {
+                    Why::Measuring
+                } else {
+                    Why::NoWebGpu
+                };
+                let runner = self.take(runner, why);
+                if adapter.is_some() {
+                    spawn_local(self.clone().measure(Rc::clone(&files), Rc::clone(&runner)));
+                }
+                runner
+            }
+        };
+        if runner.device == DeviceKind::Cpu {
+            *self.inner.spare.borrow_mut() = Some(runner);
+        }
+        *self.inner.files.borrow_mut() = Some(files);
+        Ok(())
+    }
+
+    /// Makes a runner the one that proposes, and tells the page.
+    fn take(&self, runner: Runner, why: Why) -> Rc<Runner> {
+        let runner = Rc::new(runner);
+        *self.inner.runner.borrow_mut() = Some(Rc::clone(&runner));
+        tell(&runner, why);
+        runner
+    }
+
+    async fn cpu(&self, files: &ModelFiles) -> Result<Runner, String> {
+        build(files, &Device::flex(), DeviceKind::Cpu, true)
+            .await
+            .map_err(|why| text::model_not_loaded(&why))
+    }
+
+    /// The model on WebGPU. The error is the reason, empty where there is no WebGPU at all.
+    async fn webgpu(&self, files: &ModelFiles, aloud: bool) -> Result<Runner, String> {
+        if gpu::adapter_name().await.is_none() {
+            return Err(String::new());
+        }
+        let engine = self.clone();
+        gpu::hear_lost(move |reason| engine.lost(&reason));
+        let device = Device::wgpu_options()
+            .init_async()
+            .await
+            .map_err(|error| error.to_string())?;
+        build(files, &device, DeviceKind::WebGpu, aloud).await
+    }
+
+    /// Measures WebGPU in the background; it takes over where it is faster.
+    async fn measure(self, files: Rc<ModelFiles>, cpu: Rc<Runner>) {
+        let building = self.webgpu(&files, false);
+        let patience = post::pause(PATIENCE);
+        pin_mut!(building, patience);
+        let built = match select(building, patience).await {
+            Either::Left((built, _)) => built,
+            Either::Right(((), _)) => {
+                return tell(
+                    &cpu,
+                    Why::Faster {
+                        other_ms: f64::from(PATIENCE),
+                    },
+                );
+            }
+        };
+        match built {
+            Ok(gpu)
+                if gpu.milliseconds < cpu.milliseconds && self.inner.lost.borrow().is_none() =>
+            {
+                self.take(
+                    gpu,
+                    Why::Faster {
+                        other_ms: cpu.milliseconds,
+                    },
+                );
+            }
+            Ok(gpu) => tell(
+                &cpu,
+                Why::Faster {
+                    other_ms: gpu.milliseconds,
+                },
+            ),
+            Err(reason) => tell(&cpu, Why::WebGpuFailed(reason)),
+        }
+    }
+
+    /// A WebGPU device went away.
+    fn lost(&self, reason: &str) {
+        *self.inner.lost.borrow_mut() = Some(reason.to_owned());
+        let running = self
+            .inner
+            .runner
+            .borrow()
+            .as_ref()
+            .is_some_and(|runner| runner.device == DeviceKind::WebGpu);
+        if running {
+            let (engine, reason) = (self.clone(), reason.to_owned());
+            spawn_local(async move {
+                engine.fall_back(&reason).await.ok();
+            });
+        }
+    }
+
+    /// From WebGPU to the CPU.
+    async fn fall_back(&self, reason: &str) -> Result<Rc<Runner>, String> {
+        if let Some(runner) = self.inner.runner.borrow().clone()
+            && runner.device == DeviceKind::Cpu
+        {
+            return Ok(runner);
+        }
+        let why = Why::WebGpuFailed(reason.to_owned());
+        let spare = self.inner.spare.borrow().clone();
+        if let Some(spare) = spare {
+            *self.inner.runner.borrow_mut() = Some(Rc::clone(&spare));
+            tell(&spare, why);
+            return Ok(spare);
+        }
+        let files = self.inner.files.borrow().clone().ok_or(text::BROKEN)?;
+        let runner = self.cpu(&files).await?;
+        let runner = self.take(runner, why);
+        *self.inner.spare.borrow_mut() = Some(Rc::clone(&runner));
+        Ok(runner)
+    }
+
+    /// Encodes a picture before anybody asks about it.
+    pub async fn look_ahead(&self, number: u32, decoded: Rc<Decoded>) {
+        let runner = self.inner.runner.borrow().clone();
+        let Some(runner) = runner else { return };
+        // A click that is already there goes first.
+        post::pause(0).await;
+        if let Some(_turn) = self.inner.turn.try_lock() {
+            runner.look(number, &decoded.pixels).await.ok();
+        }
+    }
+
+    /// Proposes a crop: the message about it and the crop as PNG.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub async fn propose(
+        &self,
+        job: u32,
+        number: u32,
+        decoded: &Decoded,
+        question: &str,
+    ) -> Result<(Proposed, Vec<u8>), String> {
+        let mut runner = self.runner().await?;
+        let _turn = self.inner.turn.lock().await;
+        if self.newest_job.get() != job {
+            return Err(text::SUPERSEDED.to_owned());
+        }
+        let start = post::now();
+        // The device may have changed while this waited for its turn.
+        if let Some(current) = self.inner.runner.borrow().clone() {
+            runner = current;
+        }
+        let proposal = match self.on(&runner, number, &decoded.pixels, question).await {
+            Err(reason) if runner.device == DeviceKind::WebGpu => {
+                runner = self.fall_back(&reason).await?;
+                self.on(&runner, number, &decoded.pixels, question).await?
+            }
+            proposal => proposal?,
+        };
+        let bbox = proposal.bbox.ok_or(text::NO_BOX)?;
+        let (width, height) = decoded.pixels.dimensions();
+        let pixels = bbox.to_pixels(width, height);
+        let milliseconds = post::now() - start;
+        let crop = picture::encode_png(&picture::crop(&decoded.pixels, pixels))
+            .map_err(|error| error.to_string())?;
+        let proposed = Proposed {
+            job,
+            picture: number,
+            bbox,
+            pixels,
+            chance: Some(proposal.logprob.exp() as f32),
+            milliseconds,
+            device: runner.device,
+            evidence: proposal.evidence.map(|map| Evidence {
+                width: map.width as u32,
+                height: map.height as u32,
+                values: map
+                    .values
+                    .iter()
+                    .map(|value| (value * 255.0).round() as u8)
+                    .collect(),
+            }),
+        };
+        Ok((proposed, crop))
+    }
+
+    /// A proposal on a runner; ends early when its device is lost, where wgpu might wait forever.
+    async fn on(
+        &self,
+        runner: &Runner,
+        number: u32,
+        picture: &RgbImage,
+        question: &str,
+    ) -> Result<Proposal, String> {
+        let proposing = runner.propose(number, picture, question);
+        if runner.device == DeviceKind::Cpu {
+            return proposing.await;
+        }
+        let lost = async {
+            loop {
+                if let Some(reason) = self.inner.lost.borrow().clone() {
+                    return reason;
+                }
+                post::pause(20).await;
+            }
+        };
+        pin_mut!(proposing, lost);
+        match select(proposing, lost).await {
+            Either::Left((proposal, _)) => proposal,
+            Either::Right((reason, _)) => Err(reason),
+        }
+    }
+}
+
+impl Runner {
+    async fn look(&self, number: u32, picture: &RgbImage) -> Result<Rc<Seen>, String> {
+        let seen = self.seen.borrow().clone();
+        if let Some((of, seen)) = seen
+            && of == number
+        {
+            return Ok(seen);
+        }
+        let seen = Rc::new(
+            self.policy
+                .look(picture, None)
+                .await
+                .map_err(|error| error.to_string())?,
+        );
+        *self.seen.borrow_mut() = Some((number, Rc::clone(&seen)));
+        Ok(seen)
+    }
+
+    async fn propose(
+        &self,
+        number: u32,
+        picture: &RgbImage,
+        question: &str,
+    ) -> Result<Proposal, String> {
+        let seen = self.look(number, picture).await?;
+        let options = ProposeOptions::default();
+        self.policy
+            .propose(&seen, question, &options)
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Builds the network on a device, warms it up and measures one proposal. `aloud` tells the page the stages.
+async fn build(
+    files: &ModelFiles,
+    device: &Device,
+    kind: DeviceKind,
+    aloud: bool,
+) -> Result<Runner, String> {
+    let tell = |stage| {
+        if aloud {
+            post::message(&FromWorker::Stage(stage));
+        }
+    };
+    tell(Stage::Upload);
+    let policy = Policy::load(files, device).map_err(|error| error.to_string())?;
+    tell(Stage::WarmUp);
+    let mut runner = Runner {
+        policy,
+        device: kind,
+        milliseconds: 0.0,
+        seen: RefCell::default(),
+    };
+    let blank = RgbImage::from_fn(WARM_UP_SIDE * 3 / 4, WARM_UP_SIDE, |x, y| {
+        [200 + ((x ^ y) & 31) as u8; 3].into()
+    });
+    for round in 0..2 {
+        post::pause(0).await;
+        let start = post::now();
+        // A number that no picture of the page has; another one each time, so that the picture is encoded anew.
+        runner
+            .propose(u32::MAX - round, &blank, WARM_UP_QUESTION)
+            .await?;
+        runner.milliseconds = post::now() - start;
+    }
+    runner.seen.take();
+    Ok(runner)
+}
+
+fn tell(runner: &Runner, why: Why) {
+    let running = Running {
+        device: runner.device,
+        why,
+        milliseconds: runner.milliseconds,
+    };
+    post::message(&FromWorker::Stage(Stage::Ready(running)));
+}

@@ -1,0 +1,131 @@
+//! The worker module: it owns pictures and model, so that nothing is computed on the page's main thread.
+//!
+//! The order of reading: here messages arrive ([`cropvlm_web::protocol`]); [`pictures`] decodes, cuts and encodes;
+//! [`fetch`] brings the model's files; [`engine`] chooses a device, loads, warms up, proposes; [`gpu`] is what the
+//! browser says about WebGPU; [`post`] is the way back.
+//!
+//! Each message is handled by a task of its own: a picture is decoded while the model is still being fetched, and
+//! a click waits for both without blocking either.
+
+mod engine;
+mod fetch;
+mod gpu;
+mod pictures;
+mod post;
+
+use std::rc::Rc;
+
+use cropvlm_web::protocol::{FromWorker, ToWorker};
+use js_sys::Array;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::Closure;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{Blob, MessageEvent};
+
+use crate::engine::Engine;
+use crate::pictures::Pictures;
+
+/// What lives as long as the worker.
+struct Worker {
+    engine: Engine,
+    pictures: Pictures,
+}
+
+fn main() {
+    // A panic ends this module: the page is told why and starts another worker.
+    std::panic::set_hook(Box::new(|panic| {
+        post::message(&FromWorker::Broken {
+            why: panic.to_string(),
+        })
+    }));
+    let worker = Rc::new(Worker {
+        engine: Engine::default(),
+        pictures: Pictures::default(),
+    });
+    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+        let parts: Array = event.data().unchecked_into();
+        match serde_wasm_bindgen::from_value(parts.get(0)) {
+            Ok(message) => handle(&worker, message, parts.get(1).dyn_into().ok()),
+            Err(error) => post::message(&FromWorker::Broken {
+                why: error.to_string(),
+            }),
+        }
+    });
+    post::scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+    on_message.forget();
+    post::message(&FromWorker::Hello);
+}
+
+fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
+    let worker = Rc::clone(worker);
+    match message {
+        ToWorker::Start {
+            model,
+            device,
+            after,
+        } => worker.engine.start(model, device, after),
+        ToWorker::Picture { picture } => {
+            let Some(file) = payload else { return };
+            let decoding = worker.pictures.add(picture, file);
+            spawn_local(async move {
+                match decoding.await {
+                    Ok(decoded) => {
+                        let (width, height) = decoded.pixels.dimensions();
+                        worker.pictures.keep_only(picture);
+                        post::message(&FromWorker::Picture {
+                            picture,
+                            width,
+                            height,
+                        });
+                        worker.engine.look_ahead(picture, decoded).await;
+                    }
+                    Err(why) => {
+                        worker.pictures.forget(picture);
+                        post::message(&FromWorker::PictureRefused { picture, why });
+                    }
+                }
+            });
+        }
+        ToWorker::Propose {
+            job,
+            picture,
+            question,
+        } => {
+            worker.engine.newest_job.set(job);
+            spawn_local(async move {
+                let proposed = match worker.pictures.get(picture).await {
+                    Ok(decoded) => {
+                        worker
+                            .engine
+                            .propose(job, picture, &decoded, &question)
+                            .await
+                    }
+                    Err(why) => Err(why),
+                };
+                match proposed {
+                    Ok((proposed, crop)) => {
+                        post::with_file(&FromWorker::Proposed(proposed), &crop, "image/png")
+                    }
+                    Err(why) => post::message(&FromWorker::ProposeRefused { job, why }),
+                }
+            });
+        }
+        ToWorker::Encode { job, picture } => spawn_local(async move {
+            let encoded = match worker.pictures.get(picture).await {
+                Ok(decoded) => pictures::encode_to_send(&decoded),
+                Err(why) => Err(why),
+            };
+            match encoded {
+                Ok(sent) => {
+                    let message = FromWorker::Encoded {
+                        job,
+                        width: sent.width,
+                        height: sent.height,
+                    };
+                    post::with_file(&message, &sent.file, sent.media_type);
+                }
+                Err(why) => post::message(&FromWorker::EncodeRefused { job, why }),
+            }
+        }),
+    }
+}
