@@ -1,0 +1,34 @@
+//! What can go wrong with a policy, each in a sentence that says what to do.
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// Nothing was asked.
+    #[error("the question is empty: type what you want to know about the picture")]
+    EmptyQuestion,
+    /// `config.json` names a model that is not known here.
+    #[error(
+        "config.json: model_type is \"{0}\"; a cropping policy is \"cropvlm_map\" or \"idefics3\""
+    )]
+    UnknownModel(String),
+    /// A picture was encoded by one kind of policy and asked of the other.
+    #[error("the picture was encoded by another policy: look at it again with this one")]
+    WrongPicture,
+    /// A configuration value that cannot be.
+    #[error("config.json: {0}")]
+    Config(String),
+    /// Weights that do not fit the configuration.
+    #[error("{file}: {problem}")]
+    Weights {
+        /// The file.
+        file: String,
+        /// Which tensor, what was expected and what is there.
+        problem: String,
+    },
+    /// The device did not deliver.
+    #[error("the device failed while computing: {0}")]
+    Device(String),
+    /// From the model folder or SmolVLM.
+    #[error(transparent)]
+    SmolVlm(#[from] smolvlm::SmolVlmError),
+}

@@ -1,0 +1,220 @@
+//! Cropping policies behind one interface.
+//!
+//! A *policy* looks at a picture and a question and proposes the one box that helps to answer it.
+//! Two kinds exist and nobody outside this crate asks which one it holds: the [`MapPolicy`], a
+//! small network that draws an evidence map and from it a distribution over boxes, and the
+//! [`TextPolicy`], SmolVLM writing the box as text as in the CropVLM paper. Both choose among the
+//! same boxes (whole percents, see [`grounding::NormBox`]), so SFT, GRPO, evaluation and the page
+//! need four verbs only: look, propose, sample, log-probability.
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use policy::{MapConfig, MapPolicy, Policy, ProposeOptions};
+//!
+//! # pollster::block_on(async {
+//! let policy = Policy::Map(MapPolicy::random(&MapConfig::tiny(), 7, &Device::flex())?);
+//! let picture = picture::RgbImage::from_pixel(90, 120, image::Rgb([200, 190, 180]));
+//! let seen = policy.look(&picture, None).await?; // once a picture
+//! let proposal = policy.propose(&seen, "What is the total?", &ProposeOptions::default()).await?;
+//! println!("{} at log p {:.2}", proposal.completion, proposal.logprob);
+//! assert!(proposal.valid);
+//! # Ok::<(), policy::PolicyError>(()) }).unwrap();
+//! ```
+
+mod error;
+pub mod map;
+mod text;
+
+use burn::tensor::{Device, Tensor};
+use grounding::NormBox;
+use picture::RgbImage;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+pub use error::PolicyError;
+pub use map::{MapConfig, MapPolicy};
+pub use smolvlm::ModelFiles;
+pub use text::TextPolicy;
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, PolicyError>;
+
+/// A cropping policy of either kind.
+pub enum Policy {
+    /// Evidence map → distribution over boxes.
+    Map(MapPolicy),
+    /// Idefics3 writing the box.
+    Text(TextPolicy),
+}
+
+/// A picture as a policy has encoded it, good for any number of questions.
+pub enum Seen {
+    /// Feature maps of the map policy.
+    Map(map::Features),
+    /// Image features of the text policy.
+    Text(text::TextSeen),
+}
+
+/// How a proposal is made.
+#[derive(Debug, Clone, Default)]
+pub struct ProposeOptions {
+    /// Lets the text policy write freely, so that an invalid box becomes possible. The map policy
+    /// knows valid boxes only and ignores this.
+    pub unconstrained: bool,
+}
+
+/// Where the evidence may be: one value in 0..=1 a cell, row by row, over the whole picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvidenceMap {
+    /// Cells in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `width * height` probabilities that the cell belongs to the evidence.
+    pub values: Vec<f32>,
+}
+
+/// Milliseconds that the parts of a proposal took. A map policy has no decode step of its own
+/// beyond reading the box off the map.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Resizing and normalising the picture.
+    pub image: f64,
+    /// Encoding the picture.
+    pub vision: f64,
+    /// Reading the question (text policy: the prompt).
+    pub prefill: f64,
+    /// From the first number to the finished box.
+    pub decode: f64,
+}
+
+/// One proposed box.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    /// The box in percent; `None` when an unconstrained completion could not be parsed.
+    pub bbox: Option<NormBox>,
+    /// The box as text, or what the text policy wrote instead.
+    pub completion: String,
+    /// Natural logarithm of the probability of this box (see [`Policy::log_probs`]).
+    pub logprob: f64,
+    /// Whether `completion` is a valid box.
+    pub valid: bool,
+    /// Time spent.
+    pub timings: Timings,
+    /// The evidence map, where the policy has one.
+    pub evidence: Option<EvidenceMap>,
+}
+
+/// One sampled box of a group.
+#[derive(Debug, Clone)]
+pub struct Rollout {
+    /// The box in percent; `None` for an invalid completion.
+    pub bbox: Option<NormBox>,
+    /// The box as text.
+    pub completion: String,
+    /// Natural logarithm of its probability at temperature 1.
+    pub logprob: f64,
+}
+
+impl Policy {
+    /// Reads a model folder; `model_type` in its `config.json` says which kind it holds.
+    ///
+    /// # Errors
+    /// A missing or broken file, an unknown `model_type`, tensors that do not fit, by name.
+    pub fn load(files: &ModelFiles, device: &Device) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Kind {
+            model_type: String,
+        }
+        let kind: Kind = files.json("config.json")?;
+        match kind.model_type.as_str() {
+            map::MODEL_TYPE => Ok(Self::Map(MapPolicy::load(files, device)?)),
+            "idefics3" => Ok(Self::Text(TextPolicy::load(files, device)?)),
+            other => Err(PolicyError::UnknownModel(other.to_string())),
+        }
+    }
+
+    /// Encodes a picture once. `longest_edge` in pixels bounds what the network gets to see;
+    /// `None` takes the model's own default (one tile, for the text policy).
+    ///
+    /// # Errors
+    /// A picture that cannot be processed, or a device that failed.
+    pub async fn look(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<Seen> {
+        Ok(match self {
+            Self::Map(policy) => Seen::Map(policy.look(picture, longest_edge).await?),
+            Self::Text(policy) => Seen::Text(policy.look(picture, longest_edge).await?),
+        })
+    }
+
+    /// Proposes the box that helps to answer the question.
+    ///
+    /// # Errors
+    /// An empty question, a picture encoded by a policy of the other kind, a failed device.
+    pub async fn propose(
+        &self,
+        seen: &Seen,
+        question: &str,
+        options: &ProposeOptions,
+    ) -> Result<Proposal> {
+        check_question(question)?;
+        match (self, seen) {
+            (Self::Map(policy), Seen::Map(seen)) => policy.propose(seen, question).await,
+            (Self::Text(policy), Seen::Text(seen)) => policy.propose(seen, question, options).await,
+            _ => Err(PolicyError::WrongPicture),
+        }
+    }
+
+    /// Draws `n` boxes (one GRPO group) at a temperature.
+    ///
+    /// # Errors
+    /// As [`Policy::propose`].
+    pub async fn sample(
+        &self,
+        seen: &Seen,
+        question: &str,
+        n: usize,
+        temperature: f64,
+        rng: &mut impl Rng,
+    ) -> Result<Vec<Rollout>> {
+        check_question(question)?;
+        match (self, seen) {
+            (Self::Map(policy), Seen::Map(seen)) => {
+                policy.sample(seen, question, n, temperature, rng).await
+            }
+            (Self::Text(policy), Seen::Text(seen)) => {
+                policy.sample(seen, question, n, temperature, rng).await
+            }
+            _ => Err(PolicyError::WrongPicture),
+        }
+    }
+
+    /// Log-probabilities of given boxes, differentiable in the policy's weights.
+    ///
+    /// Shape `[N]`, in nats. Boxes are taken in whole percents.
+    ///
+    /// # Errors
+    /// As [`Policy::propose`].
+    pub async fn log_probs(
+        &self,
+        seen: &Seen,
+        question: &str,
+        boxes: &[NormBox],
+    ) -> Result<Tensor<1>> {
+        check_question(question)?;
+        match (self, seen) {
+            (Self::Map(policy), Seen::Map(seen)) => policy.log_probs(seen, question, boxes),
+            (Self::Text(policy), Seen::Text(seen)) => policy.log_probs(seen, question, boxes).await,
+            _ => Err(PolicyError::WrongPicture),
+        }
+    }
+}
+
+/// Longest question, in characters, that is read; a longer one is cut by its policy, not refused.
+pub const MAX_QUESTION: usize = 10_000;
+
+fn check_question(question: &str) -> Result<()> {
+    if question.trim().is_empty() {
+        return Err(PolicyError::EmptyQuestion);
+    }
+    Ok(())
+}

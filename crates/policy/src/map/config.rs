@@ -1,0 +1,96 @@
+//! The shape of a map policy, as `config.json` holds it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{PolicyError, Result};
+
+/// Shape and decision rule of a map policy.
+///
+/// Defaults are those of `models/default`; [`MapConfig::tiny`] serves tests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MapConfig {
+    /// Always `cropvlm_map`.
+    pub model_type: String,
+    /// Pixels of the canvas that a picture is resized to, whatever its proportions. 204,800 is
+    /// 640 x 320 for a receipt twice as high as wide.
+    pub canvas_pixels: usize,
+    /// Channels of the encoder at strides 4, 8, 16 and 32.
+    pub channels: [usize; 4],
+    /// Channels of the decoder at strides 8, 16 and 32.
+    pub decoder_channels: [usize; 3],
+    /// Residual blocks of the encoder at strides 8, 16 and 32.
+    pub blocks: [usize; 3],
+    /// Size of a question's vector.
+    pub question_dim: usize,
+    /// Size of the vectors in which printed text and quoted text are compared.
+    pub text_dim: usize,
+    /// Bytes of a question that are read; the rest is cut.
+    pub max_question_bytes: usize,
+    /// Bytes of a printed line or a quoted key that are read.
+    pub max_key_bytes: usize,
+    /// A proposal's edges are quantiles: each covers the evidence with this probability.
+    pub coverage: f64,
+}
+
+impl Default for MapConfig {
+    fn default() -> Self {
+        Self {
+            model_type: super::MODEL_TYPE.into(),
+            canvas_pixels: 204_800,
+            channels: [32, 48, 96, 160],
+            decoder_channels: [32, 64, 96],
+            blocks: [2, 2, 2],
+            question_dim: 96,
+            text_dim: 64,
+            max_question_bytes: 96,
+            max_key_bytes: 40,
+            coverage: 0.9,
+        }
+    }
+}
+
+impl MapConfig {
+    /// A network of a few thousand weights for tests.
+    pub fn tiny() -> Self {
+        Self {
+            canvas_pixels: 9_216,
+            channels: [8, 8, 16, 16],
+            decoder_channels: [8, 8, 8],
+            blocks: [1, 1, 1],
+            question_dim: 16,
+            text_dim: 8,
+            ..Self::default()
+        }
+    }
+
+    /// Refuses what no network can have.
+    ///
+    /// # Errors
+    /// [`PolicyError::Config`] naming the field.
+    pub fn check(&self) -> Result<()> {
+        let bad = |what: &str| Err(PolicyError::Config(what.to_string()));
+        if self.model_type != super::MODEL_TYPE {
+            return bad("model_type has to be \"cropvlm_map\"");
+        }
+        if self.canvas_pixels < 32 * 32 || self.canvas_pixels > 16_777_216 {
+            return bad("canvas_pixels has to be between 1,024 and 16,777,216");
+        }
+        if self.channels.iter().any(|c| *c == 0 || c % 8 != 0) {
+            return bad("channels have to be multiples of 8");
+        }
+        if self.decoder_channels.iter().any(|c| *c == 0 || c % 8 != 0) {
+            return bad("decoder_channels have to be multiples of 8");
+        }
+        if self.question_dim == 0 || self.text_dim == 0 {
+            return bad("question_dim and text_dim have to be above 0");
+        }
+        if self.max_question_bytes == 0 || self.max_key_bytes == 0 {
+            return bad("max_question_bytes and max_key_bytes have to be above 0");
+        }
+        if !(0.5..1.0).contains(&self.coverage) {
+            return bad("coverage has to be at least 0.5 and below 1");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! A picture on the canvas of the map policy.
+//!
+//! The network is convolutional, so the canvas may have any sides that are multiples of 32. It
+//! keeps the picture's proportions and always has about the same number of pixels: no padding is
+//! computed, and a narrow receipt gets as many pixels as a square photo. The picture is stretched
+//! by at most half a step of 32 px to fill it, so percent of the canvas is percent of the picture.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use picture::{Filter, RgbImage};
+
+use super::MapConfig;
+
+/// The coarsest stride of the network: canvas sides are its multiples.
+pub const STEP: u32 = 32;
+
+/// Longest canvas side in pixels, for pictures with extreme proportions.
+const LONGEST: f64 = 2048.0;
+
+/// Canvas width and height for a picture of `width` x `height`, about `pixels` in all.
+pub fn canvas_size(pixels: usize, width: u32, height: u32) -> [u32; 2] {
+    let (w, h) = (f64::from(width.max(1)), f64::from(height.max(1)));
+    let scale = (pixels as f64 / (w * h)).sqrt();
+    let side = |s: f64| {
+        ((s * scale).min(LONGEST) / f64::from(STEP))
+            .round()
+            .max(1.0) as u32
+            * STEP
+    };
+    [side(w), side(h)]
+}
+
+/// Canvas for a picture; `longest_edge` caps its longest side.
+pub fn canvas_of(config: &MapConfig, picture: &RgbImage, longest_edge: Option<u32>) -> [u32; 2] {
+    let (width, height) = picture.dimensions();
+    let mut pixels = config.canvas_pixels as f64;
+    if let Some(edge) = longest_edge {
+        let (w, h) = (f64::from(width.max(1)), f64::from(height.max(1)));
+        let at_edge = f64::from(edge).powi(2) * w.min(h) / w.max(h);
+        pixels = pixels.min(at_edge.max(1.0));
+    }
+    canvas_size(pixels as usize, width, height)
+}
+
+/// Grey canvas of a picture, row by row.
+pub fn canvas(picture: &RgbImage, width: u32, height: u32) -> Vec<u8> {
+    let small = picture::resize(picture, width, height, Filter::Bilinear);
+    small.pixels().map(|p| luma(p.0)).collect()
+}
+
+/// ITU-R 601 luma, as Pillow's `convert("L")`.
+pub fn luma([r, g, b]: [u8; 3]) -> u8 {
+    ((u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000) >> 16) as u8
+}
+
+/// Canvases of one size as a tensor `[B, 1, H, W]`, each with mean 0 and about unit deviation, so
+/// that a dim photo looks like a bright scan.
+pub fn tensor(canvases: &[Vec<u8>], width: u32, height: u32, device: &Device) -> Tensor<4> {
+    let mut values = Vec::with_capacity(canvases.len() * canvases.first().map_or(0, Vec::len));
+    for canvas in canvases {
+        let n = canvas.len().max(1) as f64;
+        let mean = canvas.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+        let variance = canvas
+            .iter()
+            .map(|v| (f64::from(*v) - mean).powi(2))
+            .sum::<f64>()
+            / n;
+        // 10 grey levels keep the noise of an empty page from being blown up.
+        let scale = 1.0 / (variance.sqrt() + 10.0);
+        values.extend(
+            canvas
+                .iter()
+                .map(|v| ((f64::from(*v) - mean) * scale) as f32),
+        );
+    }
+    let shape = [canvases.len(), 1, height as usize, width as usize];
+    Tensor::from_data(TensorData::new(values, shape), device)
+}

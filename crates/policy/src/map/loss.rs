@@ -1,0 +1,335 @@
+//! What SFT minimises, and the differentiable log-probability of a box.
+//!
+//! Four numbers a question teach a network from nothing too little; dense targets teach it in
+//! minutes. So SFT has, beside the box's edges, a target in every cell (does it belong to the
+//! evidence?) and in every printed line (what does it say?). All parts are in nats:
+//!
+//! * `place`: -ln of the probability that the drawn cell lies in the evidence;
+//! * `cells`: binary cross-entropy of every cell's logit, evidence weighted;
+//! * `edges`: -ln p of the true box's four edges, mean over the evidence's cells;
+//! * `reading`: -ln of the probability that a printed line's text finds the line's cells.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use grounding::NormBox;
+
+use super::boxes::{REACH, SCALE, centre_percent, whole};
+use super::net::{Features, MAPS, MapNet};
+use super::question::{encode_questions, encode_texts};
+use super::{MapConfig, input};
+
+/// `ln(1 + e^x)`, stable on both sides.
+fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let small = (-x.clone().abs()).exp().log1p();
+    burn::tensor::activation::relu(x) + small
+}
+
+/// `ln(sigmoid(upper) - sigmoid(lower))`; `width` = upper - lower.
+fn ln_mass<const D: usize>(lower: Tensor<D>, upper: Tensor<D>, width: Tensor<D>) -> Tensor<D> {
+    let gap = (-(-width).exp()).add_scalar(1.0).clamp_min(1e-30).log();
+    gap - softplus(-upper) - softplus(lower)
+}
+
+/// Log-probabilities of edges under discretised logistics cut to `low..=high` (whole percents).
+///
+/// All of one shape; `position` and `scale` in percent, `edge` the edge's percent.
+fn ln_edge<const D: usize>(
+    position: Tensor<D>,
+    scale: Tensor<D>,
+    edge: Tensor<D>,
+    low: Tensor<D>,
+    high: Tensor<D>,
+) -> Tensor<D> {
+    let z = |at: Tensor<D>| (at - position.clone()) / scale.clone();
+    let inside = ln_mass(
+        z(edge.clone() - 0.5),
+        z(edge.clone() + 0.5),
+        scale.clone().recip(),
+    );
+    let whole = ln_mass(
+        z(low.clone() - 0.5),
+        z(high.clone() + 0.5),
+        (high - low + 1.0) / scale.clone(),
+    );
+    inside - whole
+}
+
+/// Positions and scales `[N, 4]` in percent from raw edge maps `[N, 8]` of cells with centres
+/// `[N, 2]` (x, y in percent). Left and top lie before the centre, right and bottom behind it.
+fn edges_of(raw: Tensor<2>, centres: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+    let [n, _] = raw.dims();
+    let raw = raw.reshape([n, 4, 2]);
+    let reach = softplus(raw.clone().slice([0..n, 0..4, 0..1]).reshape([n, 4])).mul_scalar(REACH);
+    let scale = softplus(raw.slice([0..n, 0..4, 1..2]).reshape([n, 4])).clamp(SCALE[0], SCALE[1]);
+    let sign = Tensor::<2>::from_data([[-1.0, -1.0, 1.0, 1.0]], &centres.device());
+    let centre = Tensor::cat(vec![centres.clone(), centres], 1); // [N, 4]
+    (centre + reach * sign, scale)
+}
+
+/// Centres in percent and edge ranges of the cells of an `h` x `w` grid.
+struct Grid {
+    /// x, y in percent, cell by cell.
+    centres: Vec<f32>,
+    /// Lowest possible left, top, right, bottom edge.
+    low: Vec<f32>,
+    /// Highest possible ones.
+    high: Vec<f32>,
+}
+
+impl Grid {
+    fn new(w: usize, h: usize, cells: impl Iterator<Item = usize>) -> Self {
+        let (mut centres, mut low, mut high) = (Vec::new(), Vec::new(), Vec::new());
+        for cell in cells {
+            let (i, j) = (cell % w, cell / w);
+            centres.push((i as f32 + 0.5) / w as f32 * 100.0);
+            centres.push((j as f32 + 0.5) / h as f32 * 100.0);
+            let (x, y) = (centre_percent(i, w) as f32, centre_percent(j, h) as f32);
+            low.extend([0.0, 0.0, x + 1.0, y + 1.0]);
+            high.extend([x, y, 100.0, 100.0]);
+        }
+        Self { centres, low, high }
+    }
+
+    fn tensor(values: &[f32], columns: usize, device: &Device) -> Tensor<2> {
+        let shape = [values.len() / columns, columns];
+        Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
+    }
+}
+
+/// Log-probabilities of boxes, `[N]`, from the maps `[1, 9, h, w]` of one question: the same
+/// mixture as [`super::BoxDistribution::log_prob`], on tensors.
+pub fn log_probs(maps: Tensor<4>, boxes: &[NormBox]) -> Tensor<1> {
+    let device = maps.device();
+    let [_, _, h, w] = maps.dims();
+    let cells = h * w;
+    let maps = maps.reshape([MAPS, cells]).transpose(); // [C, 9]
+    let logits = maps.clone().slice([0..cells, 0..1]).reshape([1, cells]);
+    let weights = log_softmax(logits, 1).reshape([cells]); // [C]
+    let grid = Grid::new(w, h, 0..cells);
+    let centres = Grid::tensor(&grid.centres, 2, &device);
+    let (position, scale) = edges_of(maps.slice([0..cells, 1..MAPS]), centres); // [C, 4]
+    let low = Grid::tensor(&grid.low, 4, &device);
+    let high = Grid::tensor(&grid.high, 4, &device);
+    let rows = boxes.iter().map(|bbox| {
+        let edges = whole(*bbox).map(|v| v as f32);
+        // Cells outside the box cannot have drawn it.
+        let outside: Vec<f32> = (0..cells)
+            .map(|c| {
+                let fits = (0..4)
+                    .all(|e| (grid.low[4 * c + e]..=grid.high[4 * c + e]).contains(&edges[e]));
+                if fits { 0.0 } else { -1e9 }
+            })
+            .collect();
+        let edge = Tensor::<1>::from_data(edges, &device)
+            .reshape([1, 4])
+            .expand([cells, 4])
+            .clamp_min(-1.0);
+        // A cell that cannot have drawn the box gets an edge that it can have, so that the masked
+        // term stays finite and gives no gradient.
+        let edge = edge.max_pair(low.clone()).min_pair(high.clone());
+        let edges = ln_edge(
+            position.clone(),
+            scale.clone(),
+            edge,
+            low.clone(),
+            high.clone(),
+        );
+        let outside = Tensor::<1>::from_data(TensorData::new(outside, [cells]), &device);
+        let terms = weights.clone() + edges.sum_dim(1).reshape([cells]) + outside; // [C]
+        let top = terms.clone().detach().max(); // [1]
+        (terms - top.clone()).exp().sum().log() + top
+    });
+    Tensor::cat(rows.collect(), 0) // [N]
+}
+
+/// What one batch of canvases is to teach. Boxes in percent of their canvas.
+#[derive(Debug, Clone, Default)]
+pub struct Targets {
+    /// Grey canvases, all of one size.
+    pub canvases: Vec<Vec<u8>>,
+    /// Canvas width in pixels.
+    pub width: u32,
+    /// Canvas height in pixels.
+    pub height: u32,
+    /// Which canvas a question is about.
+    pub owners: Vec<usize>,
+    /// Questions.
+    pub questions: Vec<String>,
+    /// Every place that answers the question.
+    pub boxes: Vec<Vec<[f32; 4]>>,
+    /// Printed texts with their places: canvas, text, box.
+    pub lines: Vec<(usize, String, [f32; 4])>,
+}
+
+/// The parts of the loss, each a scalar tensor `[1]`.
+pub struct Loss {
+    /// What is minimised.
+    pub total: Tensor<1>,
+    /// Its parts by name, unweighted.
+    pub parts: Vec<(&'static str, Tensor<1>)>,
+}
+
+/// Cells whose centre lies in one of the boxes (at least the nearest one), and which box.
+fn cells_in(boxes: &[[f32; 4]], w: usize, h: usize) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for (b, [x1, y1, x2, y2]) in boxes.iter().enumerate() {
+        let range = |low: f32, high: f32, n: usize| {
+            let at = |v: f32| v / 100.0 * n as f32;
+            let first = (at(low) - 0.5).ceil().max(0.0) as usize;
+            let last = (at(high) - 0.5).floor();
+            if last < first as f32 {
+                let middle = (at((low + high) / 2.0) as usize).min(n - 1);
+                return middle..=middle;
+            }
+            first.min(n - 1)..=(last as usize).min(n - 1)
+        };
+        for j in range(*y1, *y2, h) {
+            for i in range(*x1, *x2, w) {
+                found.push((j * w + i, b));
+            }
+        }
+    }
+    found
+}
+
+/// The SFT loss of a batch.
+pub fn sft(net: &MapNet, config: &MapConfig, targets: &Targets, device: &Device) -> Loss {
+    let pixels = input::tensor(&targets.canvases, targets.width, targets.height, device);
+    let seen = net.encode(pixels);
+    let questions = encode_questions(&targets.questions, config, device);
+    let maps = net.decode(&seen, &targets.owners, questions); // [Q, 9, h, w]
+    let [n, _, h, w] = maps.dims();
+    let cells = h * w;
+
+    let mut mask = vec![0f32; n * cells];
+    let mut index: Vec<i32> = Vec::new();
+    let mut share: Vec<f32> = Vec::new();
+    let mut edges: Vec<f32> = Vec::new();
+    for (q, boxes) in targets.boxes.iter().enumerate() {
+        let found = cells_in(boxes, w, h);
+        for (cell, b) in &found {
+            mask[q * cells + cell] = 1.0;
+            index.push((q * cells + cell) as i32);
+            share.push(1.0 / (found.len() * n) as f32);
+            let [x1, y1, x2, y2] = boxes[*b];
+            edges.extend([x1.floor(), y1.floor(), x2.ceil(), y2.ceil()]);
+        }
+    }
+    let grid = Grid::new(w, h, index.iter().map(|i| *i as usize % cells));
+    let mask = Tensor::<2>::from_data(TensorData::new(mask, [n, cells]), device);
+    let logits = maps.clone().slice([0..n, 0..1]).reshape([n, cells]);
+
+    let log_weights = log_softmax(logits.clone(), 1);
+    // -ln of a sum over the evidence, through a mask that is as good as 0 or 1.
+    let inside = (mask.clone() - 1.0).mul_scalar(60.0) + log_weights;
+    let place = -log_sum_exp(inside).mean();
+
+    let weight = mask.clone().mul_scalar(4.0) + 1.0;
+    let cross = softplus(logits.clone()) - logits * mask;
+    let cells_loss = (cross * weight).mean();
+
+    let found = index.len();
+    let rows = maps.permute([0, 2, 3, 1]).reshape([n * cells, MAPS]);
+    let index = Tensor::<1, Int>::from_data(TensorData::new(index, [found]), device);
+    let raw = rows.select(0, index).slice([0..found, 1..MAPS]); // [P, 8]
+    let (position, scale) = edges_of(raw, Grid::tensor(&grid.centres, 2, device));
+    let low = Grid::tensor(&grid.low, 4, device);
+    let high = Grid::tensor(&grid.high, 4, device);
+    let edge = Grid::tensor(&edges, 4, device)
+        .max_pair(low.clone())
+        .min_pair(high.clone());
+    let share = Tensor::<2>::from_data(TensorData::new(share, [found, 1]), device);
+    let edges_loss = -(ln_edge(position, scale, edge, low, high) * share).sum();
+
+    let reading = reading(net, config, &seen, targets, device);
+    let total = place.clone()
+        + cells_loss.clone().mul_scalar(10.0)
+        + edges_loss.clone().mul_scalar(0.5)
+        + reading.clone().mul_scalar(0.5);
+    Loss {
+        total,
+        parts: vec![
+            ("place", place),
+            ("cells", cells_loss),
+            ("edges", edges_loss),
+            ("reading", reading),
+        ],
+    }
+}
+
+/// Rows of `[N, M]` → `[N]`.
+fn log_sum_exp(x: Tensor<2>) -> Tensor<1> {
+    let [n, _] = x.dims();
+    let top = x.clone().detach().max_dim(1); // [N, 1]
+    let sum = (x - top.clone()).exp().sum_dim(1).log() + top;
+    sum.reshape([n])
+}
+
+/// Each printed text has to find its own cells among all of its page's, and each of its cells has
+/// to find its text among all texts of the batch.
+fn reading(
+    net: &MapNet,
+    config: &MapConfig,
+    seen: &Features,
+    targets: &Targets,
+    device: &Device,
+) -> Tensor<1> {
+    let lines = &targets.lines;
+    if lines.is_empty() {
+        return Tensor::zeros([1], device);
+    }
+    let [_, d, h, w] = seen.text.dims();
+    let cells = h * w;
+    let texts: Vec<&str> = lines.iter().map(|(_, text, _)| text.as_str()).collect();
+    let keys = net.read_keys(&encode_texts(&texts, config.max_key_bytes, device)); // [S, D]
+    let sharpness = net.sharpness().reshape([1, 1]);
+    let n = lines.len();
+
+    let mut spatial: Vec<Tensor<1>> = Vec::new();
+    let mut picked: Vec<i32> = Vec::new();
+    for page in 0..targets.canvases.len() {
+        let rows: Vec<usize> = (0..n).filter(|i| lines[*i].0 == page).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let mut outside = vec![-60f32; rows.len() * cells];
+        for (r, i) in rows.iter().enumerate() {
+            let found = cells_in(&[lines[*i].2], w, h);
+            for (cell, _) in &found {
+                outside[r * cells + cell] = 0.0;
+            }
+            picked.push((page * cells + found[found.len() / 2].0) as i32);
+        }
+        let range = rows[0]..rows[0] + rows.len();
+        let text = seen
+            .text
+            .clone()
+            .slice([page..page + 1])
+            .reshape([d, cells]);
+        let scores = keys.clone().slice([range, 0..d]).matmul(text) * sharpness.clone(); // [R, C]
+        let outside = TensorData::new(outside, [rows.len(), cells]);
+        let outside = Tensor::<2>::from_data(outside, device);
+        spatial.push(-log_sum_exp(log_softmax(scores, 1) + outside));
+    }
+    let spatial = Tensor::cat(spatial, 0).mean();
+
+    // Equal texts are all right answers.
+    let same: Vec<f32> = (0..n * n)
+        .map(|k| {
+            let equal = texts[k / n].eq_ignore_ascii_case(texts[k % n]);
+            if equal { 0.0 } else { -60.0 }
+        })
+        .collect();
+    let same = Tensor::<2>::from_data(TensorData::new(same, [n, n]), device);
+    let picked = Tensor::<1, Int>::from_data(TensorData::new(picked, [n]), device);
+    let pages = targets.canvases.len();
+    let vectors = seen
+        .text
+        .clone()
+        .permute([0, 2, 3, 1])
+        .reshape([pages * cells, d])
+        .select(0, picked); // [S, D]
+    let scores = vectors.matmul(keys.transpose()) * sharpness; // [S, S]
+    let textual = -log_sum_exp(log_softmax(scores, 1) + same).mean();
+    (spatial + textual).mul_scalar(0.5)
+}

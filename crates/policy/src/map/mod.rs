@@ -1,0 +1,206 @@
+//! The map policy: image + question → evidence map → distribution over boxes.
+//!
+//! The paper's open question 1 asks whether a small network that is no language model can do the
+//! cropping. This one is convolutional: an encoder reads the picture once into feature maps, a
+//! byte-level encoder reads the question, and a light decoder draws, for each question, a logit
+//! and four edge distributions into every cell of a coarse grid. The box distribution is an exact
+//! mixture over the cells ([`boxes`]), so sampling and log-probabilities need no approximation
+//! and GRPO can train it like the text policy.
+//!
+//! Files: [`config`] the shape, [`net`] picture encoder and decoder, [`question`] text encoder,
+//! [`boxes`] the distribution, [`input`] picture → canvas, [`weights`] in and out (quantized),
+//! [`loss`] what SFT minimises.
+
+pub mod boxes;
+pub mod config;
+pub mod input;
+pub mod loss;
+pub mod net;
+pub mod question;
+pub mod weights;
+
+use burn::tensor::{Device, Tensor};
+use grounding::NormBox;
+use picture::RgbImage;
+use rand::Rng;
+
+use crate::{EvidenceMap, PolicyError, Proposal, Result, Rollout, Timings};
+pub use boxes::BoxDistribution;
+pub use config::MapConfig;
+pub use net::{Features, MapNet};
+pub use smolvlm::ModelFiles;
+
+/// `model_type` of a map policy's `config.json`.
+pub const MODEL_TYPE: &str = "cropvlm_map";
+
+/// A map policy: configuration, network and the device that it runs on.
+#[derive(Clone)]
+pub struct MapPolicy {
+    /// The shape of the network and how boxes are read off.
+    pub config: MapConfig,
+    /// The weights.
+    pub net: MapNet,
+    /// Where it runs.
+    pub device: Device,
+}
+
+impl MapPolicy {
+    /// A policy with random weights, the start of training. The same seed gives the same weights.
+    ///
+    /// # Errors
+    /// A configuration that cannot be.
+    pub fn random(config: &MapConfig, seed: u64, device: &Device) -> Result<Self> {
+        config.check()?;
+        device.seed(seed);
+        let net = MapNet::new(config, device);
+        // Parameters are drawn when first touched; touch them now, in order, under this seed.
+        weights::settle(&net);
+        Ok(Self {
+            net,
+            config: config.clone(),
+            device: device.clone(),
+        })
+    }
+
+    /// Reads `config.json` and `model.safetensors` (f32, f16, bf16 or int8 with scales).
+    ///
+    /// # Errors
+    /// Missing, extra or misshapen tensors, by name; broken files.
+    pub fn load(files: &ModelFiles, device: &Device) -> Result<Self> {
+        let config: MapConfig = files.json("config.json")?;
+        let mut policy = Self::random(&config, 0, device)?;
+        policy.net = weights::load(policy.net, files.get("model.safetensors")?)?;
+        Ok(policy)
+    }
+
+    /// The files of a model folder, weights as int8 (`quantize`) or as they are.
+    ///
+    /// # Errors
+    /// A device that does not deliver its tensors.
+    pub fn files(&self, quantize: bool) -> Result<ModelFiles> {
+        let config = serde_json::to_string_pretty(&self.config)
+            .map_err(|e| PolicyError::Config(e.to_string()))?;
+        let tensors = weights::save(&self.net, quantize)?;
+        Ok(ModelFiles::from_memory([
+            ("config.json".to_string(), (config + "\n").into_bytes()),
+            ("model.safetensors".to_string(), tensors),
+        ]))
+    }
+
+    /// Encodes a picture.
+    pub async fn look(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<Features> {
+        let start = Clock::start();
+        let [width, height] = input::canvas_of(&self.config, picture, longest_edge);
+        let gray = input::canvas(picture, width, height);
+        let pixels = input::tensor(&[gray], width, height, &self.device); // [1, 1, H, W]
+        let image = start.ms();
+        let start = Clock::start();
+        let mut features = self.net.encode(pixels);
+        features.settle().await?;
+        features.timings = Timings {
+            image,
+            vision: start.ms(),
+            ..Timings::default()
+        };
+        Ok(features)
+    }
+
+    /// The distribution over boxes that a question gets on a picture.
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub async fn distribution(&self, seen: &Features, question: &str) -> Result<BoxDistribution> {
+        let maps = self.maps(seen, question); // [1, 9, h, w]
+        let [_, _, height, width] = maps.dims();
+        let data = maps
+            .into_data_async()
+            .await
+            .map_err(|e| PolicyError::Device(format!("{e:?}")))?
+            .convert::<f32>();
+        let values = data
+            .try_to_vec::<f32>()
+            .map_err(|e| PolicyError::Device(format!("{e:?}")))?;
+        if values.iter().any(|v| !v.is_finite()) {
+            return Err(PolicyError::Device("the maps hold NaN or infinity".into()));
+        }
+        Ok(BoxDistribution::new(&values, width, height))
+    }
+
+    /// Raw maps of one question: logit and edge parameters a cell, `[1, 9, h, w]`.
+    fn maps(&self, seen: &Features, question: &str) -> Tensor<4> {
+        let texts = question::encode_questions(&[question], &self.config, &self.device);
+        self.net.decode(seen, &[0], texts)
+    }
+
+    /// Proposes the box whose edges cover the evidence with the configured probability.
+    pub async fn propose(&self, seen: &Features, question: &str) -> Result<Proposal> {
+        let start = Clock::start();
+        let distribution = self.distribution(seen, question).await?;
+        let prefill = start.ms();
+        let start = Clock::start();
+        let bbox = distribution.propose(self.config.coverage);
+        let logprob = distribution.log_prob(bbox);
+        let evidence = EvidenceMap {
+            width: distribution.width,
+            height: distribution.height,
+            values: distribution.evidence(),
+        };
+        Ok(Proposal {
+            bbox: Some(bbox),
+            completion: bbox.completion(),
+            logprob,
+            valid: true,
+            timings: Timings {
+                prefill,
+                decode: start.ms(),
+                ..seen.timings
+            },
+            evidence: Some(evidence),
+        })
+    }
+
+    /// Draws boxes. Temperature divides the cell logits and widens the edge distributions.
+    pub async fn sample(
+        &self,
+        seen: &Features,
+        question: &str,
+        n: usize,
+        temperature: f64,
+        rng: &mut impl Rng,
+    ) -> Result<Vec<Rollout>> {
+        let distribution = self.distribution(seen, question).await?;
+        Ok((0..n)
+            .map(|_| {
+                let bbox = distribution.sample(temperature, rng);
+                Rollout {
+                    bbox: Some(bbox),
+                    completion: bbox.completion(),
+                    logprob: distribution.log_prob(bbox),
+                }
+            })
+            .collect())
+    }
+
+    /// Differentiable log-probabilities of boxes, `[N]`.
+    pub fn log_probs(
+        &self,
+        seen: &Features,
+        question: &str,
+        boxes: &[NormBox],
+    ) -> Result<Tensor<1>> {
+        Ok(loss::log_probs(self.maps(seen, question), boxes))
+    }
+}
+
+/// Milliseconds since a start; the page's clock where there is no `Instant` (wasm32).
+struct Clock(web_time::Instant);
+
+impl Clock {
+    fn start() -> Self {
+        Self(web_time::Instant::now())
+    }
+
+    fn ms(&self) -> f64 {
+        self.0.elapsed().as_secs_f64() * 1e3
+    }
+}
