@@ -1,8 +1,50 @@
-//! SmolVLM (the Idefics3 architecture) in burn: image processor, tokenizer, model, generation,
-//! weights in and out.
+//! SmolVLM (the Idefics3 architecture) in burn: image processor, tokenizer, vision tower,
+//! connector, decoder, generation, weights in and out. Any size, from `config.json`; native and
+//! in the browser from one code.
+//!
+//! ```
+//! # use burn::tensor::Device;
+//! # use smolvlm::{Sampling, SmolVlm, tiny};
+//! use picture::RgbImage;
+//! use rand::SeedableRng;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> { pollster::block_on(async {
+//! let model = SmolVlm::random(&tiny::files(), 1, &Device::flex())?;
+//! let picture = RgbImage::new(64, 48);
+//! let pictures = model.pictures(&[&picture], None)?;
+//! let scene = model.read_pictures(&pictures, &model.encode(&pictures))?;
+//! let prompt = model.ask(&scene, &grounding::prompt::policy_prompt("Total?", Default::default()))?;
+//!
+//! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+//! let grammar = model.grammar()?;
+//! let boxes = model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng).await?;
+//! println!("{} with a chance of {}", boxes[0].bbox.completion(), boxes[0].logprob.exp());
+//! # Ok(()) }) }
+//! ```
 
+mod config;
+mod decoder;
 mod error;
 mod files;
+mod generate;
+mod grammar;
+mod image;
+mod likelihood;
+mod model;
+mod prompt;
+mod smolvlm;
+pub mod tiny;
+mod vision;
+mod weights;
 
+pub use config::{Config, TextConfig, VisionConfig};
+pub use decoder::KvCache;
 pub use error::{Result, SmolVlmError};
 pub use files::ModelFiles;
+pub use generate::{BoxCompletion, Completion, Sampling};
+pub use grammar::{ALPHABET, BoxGrammar, BoxState, Chosen};
+pub use image::{ImageProcessor, Pictures};
+pub use model::Idefics3;
+pub use prompt::Prompts;
+pub use smolvlm::{Prompt, Scene, SmolVlm};
+pub use weights::Precision;

@@ -1,0 +1,234 @@
+//! A model ready for use: network, image processor, tokenizer, and the files they came from.
+//!
+//! The way of a picture: [`SmolVlm::pictures`] (tiles) → [`SmolVlm::encode`] (image tokens) →
+//! [`SmolVlm::read_pictures`] (the decoder has read them) → [`SmolVlm::ask`] (it has read the
+//! question) → generation or log-probabilities, in `generate.rs` and `likelihood.rs`. Each step's
+//! result is a value that can be used again: many questions for one picture, many rollouts for
+//! one question.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use picture::RgbImage;
+
+use crate::config::Config;
+use crate::decoder::KvCache;
+use crate::error::{Result, SmolVlmError};
+use crate::files::ModelFiles;
+use crate::grammar::BoxGrammar;
+use crate::image::{ImageProcessor, Pictures};
+use crate::model::{Idefics3, id_tensor};
+use crate::prompt::Prompts;
+use crate::weights::{self, Precision};
+
+/// Standard deviation of random weights, transformers' `initializer_range`.
+const RANDOM_STD: f32 = 0.02;
+
+/// An Idefics3 model with everything around it.
+#[derive(Debug, Clone)]
+pub struct SmolVlm {
+    /// The network; public for training (`autodiff`, adapters, optimizers).
+    pub net: Idefics3,
+    config: Config,
+    images: ImageProcessor,
+    prompts: Prompts,
+    /// The folder without its weights, for saving.
+    files: ModelFiles,
+}
+
+/// Pictures that the decoder has read, before any text.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    pub(crate) cache: KvCache,
+}
+
+/// A whole prompt that the decoder has read.
+#[derive(Debug, Clone)]
+pub struct Prompt {
+    pub(crate) cache: KvCache,
+    /// State after the last token, [1, 1, hidden].
+    pub(crate) last: Tensor<3>,
+}
+
+impl Prompt {
+    /// Tokens of the prompt.
+    pub fn tokens(&self) -> usize {
+        self.cache.len()
+    }
+}
+
+impl SmolVlm {
+    /// Loads a Hugging Face folder: `config.json`, `preprocessor_config.json`, `tokenizer.json`
+    /// and `model.safetensors` (or shards with their index); other files where they are there.
+    /// Weights become f32 on `device`.
+    ///
+    /// # Errors
+    /// Whatever is missing, unreadable, unknown or misshapen, by file and name.
+    pub fn load(files: &ModelFiles, device: &Device) -> Result<Self> {
+        let mut model = Self::blank(files, device)?;
+        weights::load(&mut model.net, files)?;
+        Ok(model)
+    }
+
+    /// A model of the folder's shape with random weights; the folder needs none. The same seed
+    /// gives the same weights on every device.
+    ///
+    /// # Errors
+    /// As [`SmolVlm::load`], weights aside.
+    pub fn random(files: &ModelFiles, seed: u64, device: &Device) -> Result<Self> {
+        let mut model = Self::blank(files, device)?;
+        weights::randomize(&mut model.net, seed, RANDOM_STD);
+        Ok(model)
+    }
+
+    fn blank(files: &ModelFiles, device: &Device) -> Result<Self> {
+        let config = Config::from_files(files)?;
+        let images = ImageProcessor::from_files(files)?;
+        let prompts = Prompts::from_files(files, &config, images.tile())?;
+        let rest = files
+            .names()
+            .filter(|name| !name.ends_with(".safetensors") && *name != weights::INDEX);
+        let rest: Result<Vec<_>> = rest
+            .map(|name| Ok((name.to_string(), files.get(name)?.to_vec())))
+            .collect();
+        Ok(Self {
+            net: Idefics3::init(&config, device),
+            files: ModelFiles::from_memory(rest?),
+            config,
+            images,
+            prompts,
+        })
+    }
+
+    /// The folder of this model, with the weights it has now: what [`SmolVlm::load`] and
+    /// transformers load.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Readback`] if the device does not hand the weights over.
+    pub async fn save(&self, precision: Precision) -> Result<ModelFiles> {
+        let mut files = self.files.clone();
+        files.insert(weights::SINGLE, weights::save(&self.net, precision).await?);
+        Ok(files)
+    }
+
+    /// Shape of the model.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Image processor.
+    pub fn images(&self) -> &ImageProcessor {
+        &self.images
+    }
+
+    /// Tokenizer and chat template.
+    pub fn prompts(&self) -> &Prompts {
+        &self.prompts
+    }
+
+    /// Name and shape of every tensor of a checkpoint of this model.
+    pub fn manifest(&self) -> Vec<(String, Vec<usize>)> {
+        weights::manifest(&self.net)
+    }
+
+    /// The grammar of boxes in this model's tokens.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Tokenizer`] if the tokenizer does not write digits one by one.
+    pub fn grammar(&self) -> Result<BoxGrammar> {
+        BoxGrammar::new(&self.prompts)
+    }
+
+    /// The device the weights are on.
+    pub fn device(&self) -> Device {
+        self.net.text_model.embed_tokens.weight.device()
+    }
+
+    /// Tiles of the pictures of one prompt. `longest_edge` in pixels; without one, each picture
+    /// becomes one tile.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Argument`] for a longest edge of 0 or above 6 tiles.
+    pub fn pictures(
+        &self,
+        pictures: &[&RgbImage],
+        longest_edge: Option<usize>,
+    ) -> Result<Pictures> {
+        let edge = longest_edge.unwrap_or(self.images.tile());
+        self.images.process(pictures, edge)
+    }
+
+    /// Ids of the whole prompt, [T]: pictures, then text.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Tokenizer`].
+    pub fn input_ids(&self, pictures: &Pictures, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.prompts.head(pictures)?;
+        ids.extend(self.prompts.tail(text)?);
+        Ok(ids)
+    }
+
+    /// Image tokens of the tiles, [N x tokens a tile, hidden].
+    pub fn encode(&self, pictures: &Pictures) -> Tensor<2> {
+        let side = pictures.side;
+        let data = TensorData::new(pictures.values.clone(), [pictures.tiles(), 3, side, side]);
+        self.net
+            .encode_images(Tensor::from_data(data, &self.device()))
+    }
+
+    /// Lets the decoder read the pictures: `image_tokens` are those of [`SmolVlm::encode`].
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Tokenizer`]; [`SmolVlmError::PromptTooLong`].
+    pub fn read_pictures(&self, pictures: &Pictures, image_tokens: &Tensor<2>) -> Result<Scene> {
+        let ids = self.prompts.head(pictures)?;
+        self.check_length(ids.len())?;
+        let embeddings = self.net.embed_prompt(&ids, Some(image_tokens)); // [1, T, hidden]
+        let mut cache = self.net.text_model.empty_cache();
+        self.net.states(embeddings, &mut cache);
+        Ok(Scene { cache })
+    }
+
+    /// Lets the decoder read the text of the user's message and the beginning of the answer's.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Tokenizer`]; [`SmolVlmError::PromptTooLong`].
+    pub fn ask(&self, scene: &Scene, text: &str) -> Result<Prompt> {
+        let ids = self.prompts.tail(text)?;
+        self.check_length(scene.cache.len() + ids.len())?;
+        let mut cache = scene.cache.clone();
+        let embeddings = self.net.text_model.embed(id_tensor(&ids, &self.device())); // [1, T, hidden]
+        let states = self.net.states(embeddings, &mut cache); // [1, T, hidden]
+        let last = states.narrow(1, ids.len() - 1, 1); // [1, 1, hidden]
+        Ok(Prompt { cache, last })
+    }
+
+    /// Logits of the whole prompt, [1, T, V], in one pass without a cache: for tests and for
+    /// comparing with transformers.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Tokenizer`]; [`SmolVlmError::PromptTooLong`].
+    pub fn logits(&self, pictures: &Pictures, ids: &[u32]) -> Result<Tensor<3>> {
+        self.check_length(ids.len())?;
+        let embeddings = self.net.embed_prompt(ids, Some(&self.encode(pictures)));
+        let mut cache = self.net.text_model.empty_cache();
+        Ok(self.net.logits(self.net.states(embeddings, &mut cache)))
+    }
+
+    /// Leaves room for a completion.
+    fn check_length(&self, tokens: usize) -> Result<()> {
+        let expected = self
+            .config
+            .text
+            .max_position_embeddings
+            .saturating_sub(Self::ROOM);
+        if tokens > expected {
+            return Err(SmolVlmError::PromptTooLong {
+                expected,
+                actual: tokens,
+            });
+        }
+        Ok(())
+    }
+
+    /// Tokens of the context that a prompt leaves free for its completion.
+    pub const ROOM: usize = 64;
+}
