@@ -2,16 +2,14 @@
 //!
 //! What becomes of the ways to store a picture (all as Pillow's `convert`, checked against it by the goldens):
 //! * EXIF orientation is applied, so width and height are those that a person sees.
-//! * 16 bits a channel: the high byte. Grey: three times. Palette: its colours.
-//! * Transparency: over white, as the reference image processors do (`Idefics3ImageProcessor.convert_to_rgb`), with
-//!   Pillow's rounding. Departure: Pillow composites 16-bit and grey-alpha files the same way, but keeps the colour
-//!   of fully transparent pixels of some palette files; here those are white as well.
+//! * 16 bits a channel: the high byte. Departure: Pillow makes white of every 16-bit grey above 255.
+//! * Grey: three times. Palette: its colours.
+//! * Transparency: over white, as transformers' `convert_to_rgb` does, with Pillow's rounding.
 //! * CMYK: the plain formula, without colour profiles; see `jpeg`.
 //!
 //! Limits are checked on the header, before memory is asked for. Memory that can be large is asked for in a way
 //! that can fail, so that a page says so instead of dying.
 
-use std::error::Error;
 use std::io::{self, Cursor};
 
 use image::codecs::bmp::BmpDecoder;
@@ -116,6 +114,13 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
 
 /// The decoder of `image` for every format but JPEG.
 fn open(format: Format, bytes: &[u8]) -> Result<Box<dyn ImageDecoder + '_>, PictureError> {
+    // A WebP says how long it is. Its EXIF data stands at the end, so a cut one could decode lying on its side.
+    if let (Format::WebP, Some(length)) = (format, bytes.get(4..8)) {
+        let length = length.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b));
+        if length + 8 > bytes.len() as u64 {
+            return Err(PictureError::Truncated { format });
+        }
+    }
     let cursor = Cursor::new(bytes);
     let decoder: Result<Box<dyn ImageDecoder + '_>, ImageError> = match format {
         Format::Png => PngDecoder::new(cursor).map(|d| Box::new(d) as _),
@@ -251,18 +256,18 @@ fn over_white(value: u8, alpha: u8) -> u8 {
     ((((sum >> 8) + sum) >> 8) >> 7) as u8
 }
 
-/// `image`'s errors in our words; a missing end of file is found anywhere in the chain of causes.
+/// `image`'s errors in our words.
 fn from_image(format: Format, error: ImageError) -> PictureError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<io::Error>()
-            && io.kind() == io::ErrorKind::UnexpectedEof
-        {
-            return PictureError::Truncated { format };
-        }
-        cause = inner.source();
+    if let ImageError::IoError(io) = &error
+        && io.kind() == io::ErrorKind::UnexpectedEof
+    {
+        return PictureError::Truncated { format };
     }
+    // The GIF and WebP decoders have kinds of their own for it, which `image` hands on as text only.
     let detail = plain(&error.to_string());
+    if detail.to_lowercase().contains("end of file") || detail.contains("truncated") {
+        return PictureError::Truncated { format };
+    }
     match error {
         ImageError::Limits(limit) if limit.kind() == LimitErrorKind::InsufficientMemory => {
             PictureError::Damaged {
@@ -272,7 +277,9 @@ fn from_image(format: Format, error: ImageError) -> PictureError {
         }
         ImageError::Unsupported(_) => PictureError::RareFeature {
             format,
-            feature: detail,
+            feature: detail
+                .trim_start_matches("does not support the format features ")
+                .to_string(),
         },
         _ => PictureError::Damaged { format, detail },
     }

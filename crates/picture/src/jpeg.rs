@@ -218,8 +218,18 @@ fn from_zune(error: DecodeErrors) -> PictureError {
     }
 }
 
-/// A decoder's words as a part of a sentence: one line, without a full stop, not endless.
+/// A decoder's words as a part of a sentence: one line, no quotes, no full stop, no repetition, not endless.
 pub(crate) fn plain(text: &str) -> String {
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.trim_end_matches('.').chars().take(120).collect()
+    let mut line = line.as_str();
+    // `image` begins with the decoder's name, which the sentence has already.
+    for beginning in ["Format error decoding ", "The decoder for "] {
+        if let Some(rest) = line.strip_prefix(beginning) {
+            line = rest.split_once([':', ' ']).map_or(rest, |(_, rest)| rest);
+        }
+    }
+    line.trim_matches(|c: char| c.is_whitespace() || c == '"' || c == '.')
+        .chars()
+        .take(120)
+        .collect()
 }

@@ -61,8 +61,10 @@ pub(crate) fn sniff(bytes: &[u8]) -> Result<Format, PictureError> {
         (Format::Png, b"\x89PNG\r\n\x1a\n"),
         (Format::Gif, b"GIF89a"),
         (Format::Gif, b"GIF87a"),
+        (Format::WebP, b"RIFF"),
     ] {
-        if bytes.len() >= 2 && signature.starts_with(bytes) {
+        let cut = bytes.len().min(signature.len());
+        if bytes.len() >= 2 && bytes.len() < 12 && bytes[..cut] == signature[..cut] {
             return Err(PictureError::Truncated { format });
         }
     }
