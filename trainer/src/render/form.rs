@@ -1,0 +1,635 @@
+//! Filled-in office forms, faxes and memos: labels with values beside or below them.
+
+use anyhow::Result;
+
+use super::canvas::{Color, mix};
+use super::dice::Dice;
+use super::fonts::Style;
+use super::geometry::Rect;
+use super::marks;
+use super::page::{Page, Studio};
+use super::text::{Pen, Printed};
+use super::words::{self, say};
+
+/// A page being filled from top to bottom.
+struct Sheet<'a> {
+    page: Page,
+    dice: &'a mut Dice,
+    label: Pen,
+    value: Pen,
+    head: Pen,
+    small: Pen,
+    ink: Color,
+    pen_ink: Color,
+    y: f32,
+    left: f32,
+    right: f32,
+    /// Distance of two rows.
+    row: f32,
+    upper: bool,
+    country: String,
+    used: Vec<String>,
+}
+
+/// One field: what is printed and what was filled in.
+struct Field {
+    label: String,
+    value: String,
+}
+
+impl Sheet<'_> {
+    fn say(&mut self, key: &str) -> String {
+        say(self.dice, &self.country, key)
+    }
+
+    /// A field whose label is not on the page yet.
+    fn field(&mut self) -> Field {
+        let fields = words::options("f.field");
+        loop {
+            let field = self.dice.pick(fields);
+            let (label, pattern) = field.split_once('=').unwrap_or((field, "{Pseudo}"));
+            let plain = label.trim().to_lowercase();
+            if self.used.contains(&plain) && self.used.len() + 8 < fields.len() {
+                continue;
+            }
+            self.used.push(plain);
+            let label = if self.upper {
+                label.trim().to_uppercase()
+            } else {
+                label.trim().to_string()
+            };
+            let mut value = words::expand(self.dice, &self.country, pattern);
+            if self.dice.chance(0.06) {
+                value.clear();
+            }
+            return Field { label, value };
+        }
+    }
+
+    fn ask(&mut self, label: &str, value: &Printed) {
+        let key = label.trim_end_matches([':', ' ', '.']).to_string();
+        let (text, rect) = (value.text.clone(), value.rect);
+        self.page.ask(
+            self.dice,
+            "form_value",
+            "q.form_value",
+            &key,
+            &text,
+            vec![rect],
+        );
+        let plain = key.to_lowercase();
+        if self.dice.chance(0.3)
+            && plain.chars().all(|c| c.is_alphabetic() || c == ' ')
+            && plain.len() > 4
+        {
+            self.page.ask(
+                self.dice,
+                "form_value",
+                "q.form_plain",
+                &plain,
+                &text,
+                vec![rect],
+            );
+        }
+        let list = match plain.as_str() {
+            "to" | "ship to" => "q.form_to",
+            "from" => "q.form_from",
+            _ => return,
+        };
+        self.page
+            .ask(self.dice, "form_value", list, "", &text, vec![rect]);
+    }
+
+    /// Fills in `text` at (x, base); what does not fit into `room` is left out word by word.
+    fn fill(&mut self, x: f32, base: f32, room: f32, text: &str) -> Option<Printed> {
+        let mut text = self.value.spell(text);
+        while self.value.width(&text) > room {
+            let at = text.rfind(' ')?;
+            text.truncate(at);
+        }
+        let size = self.value.size;
+        let lift = self.dice.real(-0.12, 0.06) * size;
+        let shift = self.dice.real(0.0, 0.5) * size;
+        let shift = shift.min((room - self.value.width(&text)).max(0.0));
+        self.page.print(
+            self.dice,
+            &mut self.value,
+            (x + shift, base + lift),
+            text.trim_end_matches([',', ' ']),
+            self.pen_ink,
+        )
+    }
+
+    fn rule(&mut self, x1: f32, x2: f32, y: f32) {
+        let t = (self.label.size * 0.06).max(1.0);
+        let dash = if self.dice.chance(0.15) { t * 3.0 } else { 0.0 };
+        self.page.canvas.rule(x1, x2, y, t, dash, self.ink);
+    }
+
+    /// Fields in `columns`, label and value on one line.
+    fn lines(&mut self, rows: usize, columns: usize) {
+        let width = (self.right - self.left) / columns as f32;
+        let colon = [":", "", " :", ".", "#:"][self.dice.weighted(&[6.0, 2.0, 1.0, 0.3, 0.1])];
+        let underline = self.dice.chance(0.45);
+        let tab = self
+            .dice
+            .chance(0.5)
+            .then(|| self.dice.real(0.25, 0.45) * width);
+        for _ in 0..rows {
+            self.y += self.row;
+            for c in 0..columns {
+                let x1 = self.left + c as f32 * width;
+                let x2 = x1 + width - self.label.size * 0.8;
+                let field = self.field();
+                let text = format!("{}{colon}", field.label);
+                let y = self.y;
+                let Some(label) =
+                    self.page
+                        .print(self.dice, &mut self.label, (x1, y), &text, self.ink)
+                else {
+                    continue;
+                };
+                let start = label.rect.x2 + self.label.size * 0.4;
+                let start = tab.map_or(start, |t| start.max(x1 + t));
+                if underline {
+                    self.rule(start, x2, y + self.label.size * 0.15);
+                }
+                if let Some(value) = self.fill(start, y, x2 - start, &field.value) {
+                    self.ask(&field.label, &value);
+                }
+            }
+        }
+    }
+
+    /// A grid of boxes; the label is small in the upper left corner, the value below it.
+    fn boxes(&mut self, rows: usize) {
+        let t = (self.label.size * 0.07).max(1.0);
+        let height = (self.small.size + self.value.size) * self.dice.real(1.35, 1.8);
+        self.y += self.row * 0.5;
+        let mut cuts: Vec<f32> = Vec::new();
+        for r in 0..rows {
+            if r == 0 || self.dice.chance(0.5) {
+                let n = self.dice.int(1, 4);
+                cuts = (1..n)
+                    .map(|i| (i as f32 + self.dice.real(-0.25, 0.25)) / n as f32)
+                    .collect();
+            }
+            let width = self.right - self.left;
+            let mut edges = vec![self.left];
+            edges.extend(cuts.iter().map(|c| self.left + c * width));
+            edges.push(self.right);
+            for pair in edges.windows(2) {
+                let cell = Rect::new(pair[0], self.y, pair[1] + t, self.y + height + t);
+                self.page.canvas.frame(cell, t, self.ink);
+                let field = self.field();
+                let inset = self.label.size * 0.3;
+                let base = self.y + self.small.size * 1.05;
+                let label = self.small.spell(&field.label);
+                if self.small.width(&label) > cell.width() - 2.0 * inset {
+                    continue;
+                }
+                self.page.print(
+                    self.dice,
+                    &mut self.small,
+                    (cell.x1 + inset, base),
+                    &label,
+                    self.ink,
+                );
+                let base = self.y + height - self.value.size * 0.35;
+                if let Some(value) = self.fill(
+                    cell.x1 + inset * 2.0,
+                    base,
+                    cell.width() - inset * 3.0,
+                    &field.value,
+                ) {
+                    self.ask(&field.label, &value);
+                }
+            }
+            self.y += height;
+        }
+        self.y += self.row * 0.4;
+    }
+
+    /// Two columns, ruled: label left, value right.
+    fn ledger(&mut self, rows: usize) {
+        let t = (self.label.size * 0.06).max(1.0);
+        let middle = self.left + (self.right - self.left) * self.dice.real(0.3, 0.5);
+        let height = self.row * 1.05;
+        self.y += self.row * 0.6;
+        let top = self.y;
+        for _ in 0..rows {
+            let field = self.field();
+            let base = self.y + height * 0.72;
+            let inset = self.label.size * 0.4;
+            self.page
+                .canvas
+                .rule(self.left, self.right, self.y, t, 0.0, self.ink);
+            let label = self.page.print(
+                self.dice,
+                &mut self.label,
+                (self.left + inset, base),
+                &field.label,
+                self.ink,
+            );
+            if label.is_some_and(|l| l.rect.x2 < middle)
+                && let Some(value) = self.fill(
+                    middle + inset,
+                    base,
+                    self.right - middle - 2.0 * inset,
+                    &field.value,
+                )
+            {
+                self.ask(&field.label, &value);
+            }
+            self.y += height;
+        }
+        let bottom = self.y;
+        self.page
+            .canvas
+            .rule(self.left, self.right, bottom, t, 0.0, self.ink);
+        for x in [self.left, middle, self.right] {
+            self.page
+                .canvas
+                .fill(Rect::new(x, top, x + t, bottom), self.ink, 1.0);
+        }
+        self.y += self.row * 0.4;
+    }
+
+    /// Running text.
+    fn prose(&mut self, sentences: usize) {
+        self.y += self.row * 0.5;
+        let text: Vec<String> = (0..sentences).map(|_| self.say("f.sentence")).collect();
+        let mut line = String::new();
+        let room = self.right - self.left;
+        let typed = self.dice.chance(0.5);
+        for word in text.join(" ").split(' ').chain([""]) {
+            let pen = if typed {
+                &mut self.value
+            } else {
+                &mut self.label
+            };
+            let longer = if line.is_empty() {
+                word.to_string()
+            } else {
+                format!("{line} {word}")
+            };
+            if word.is_empty() || pen.width(&longer) > room {
+                self.y += pen.line_height() * 1.05;
+                let y = self.y;
+                self.page
+                    .print(self.dice, pen, (self.left, y), &line, self.ink);
+                line = word.to_string();
+            } else {
+                line = longer;
+            }
+        }
+        self.y += self.row * 0.3;
+    }
+
+    /// A row of boxes to tick.
+    fn checks(&mut self) {
+        self.y += self.row;
+        let list = words::options("f.check");
+        let (label, options) = self
+            .dice
+            .pick(list)
+            .split_once('=')
+            .unwrap_or(("Approved", "Yes,No"));
+        if self.used.contains(&label.to_lowercase()) {
+            return;
+        }
+        self.used.push(label.to_lowercase());
+        let label = if self.upper {
+            label.to_uppercase()
+        } else {
+            label.to_string()
+        };
+        let y = self.y;
+        let Some(printed) = self.page.print(
+            self.dice,
+            &mut self.label,
+            (self.left, y),
+            &format!("{label}:"),
+            self.ink,
+        ) else {
+            return;
+        };
+        let mut x = printed.rect.x2 + self.label.size;
+        let options: Vec<&str> = options.split(',').collect();
+        let ticked = self.dice.index(options.len());
+        let side = self.label.size * 0.75;
+        let t = (side * 0.1).max(1.0);
+        for (i, option) in options.iter().enumerate() {
+            let area = Rect::new(x, y - side, x + side, y);
+            self.page.canvas.frame(area, t, self.ink);
+            let (a, b) = (area.grown(side * 0.1), self.pen_ink);
+            if i == ticked && self.dice.chance(0.6) {
+                self.page
+                    .canvas
+                    .stroke((a.x1, a.y1), (a.x2, a.y2), t * 1.8, b, 1.0);
+                self.page
+                    .canvas
+                    .stroke((a.x2, a.y1), (a.x1, a.y2), t * 1.8, b, 1.0);
+            } else if i == ticked {
+                self.page.canvas.path(
+                    &[
+                        (a.x1, a.center().1),
+                        (a.center().0, a.y2),
+                        (a.x2 + side * 0.4, a.y1 - side * 0.3),
+                    ],
+                    t * 1.8,
+                    b,
+                    1.0,
+                );
+            }
+            let Some(text) = self.page.print(
+                self.dice,
+                &mut self.label,
+                (x + side * 1.5, y),
+                option,
+                self.ink,
+            ) else {
+                continue;
+            };
+            if i == ticked {
+                self.page.ask(
+                    self.dice,
+                    "form_check",
+                    "q.form_check",
+                    &label,
+                    option,
+                    vec![text.rect.union(area)],
+                );
+            }
+            x = text.rect.x2 + self.label.size * 1.2;
+        }
+    }
+
+    /// Letterhead, title and lines around them.
+    fn heading(&mut self) {
+        let align = [0.0, 0.5, 1.0][self.dice.weighted(&[2.0, 4.0, 0.6])];
+        if self.dice.chance(0.55) {
+            let org = self.say("f.org");
+            let org = if self.upper { org.to_uppercase() } else { org };
+            self.y += self.head.size;
+            if self.dice.chance(0.35) {
+                let size = self.head.size * self.dice.real(1.2, 2.5);
+                let x = if align < 0.3 {
+                    self.right - size
+                } else {
+                    self.left + size
+                };
+                marks::logo(
+                    self.dice,
+                    &mut self.page.canvas,
+                    (x, self.y),
+                    size,
+                    self.ink,
+                );
+            }
+            let y = self.y;
+            let pen = if self.dice.chance(0.6) {
+                &mut self.head
+            } else {
+                &mut self.label
+            };
+            if pen.width(&pen.spell(&org)) < self.right - self.left
+                && let Some(p) = self.page.print_in(
+                    self.dice,
+                    pen,
+                    (self.left, self.right, align),
+                    y,
+                    &org,
+                    self.ink,
+                )
+            {
+                self.page.ask(
+                    self.dice,
+                    "form_company",
+                    "q.form_company",
+                    "",
+                    &p.text,
+                    vec![p.rect],
+                );
+            }
+            if self.dice.chance(0.5) {
+                let address = self.say("address").replace(" / ", ", ");
+                self.y += self.small.line_height() * 1.2;
+                let y = self.y;
+                self.page.print_in(
+                    self.dice,
+                    &mut self.small,
+                    (self.left, self.right, align),
+                    y,
+                    &address,
+                    self.ink,
+                );
+            }
+        }
+        self.y += self.head.size * self.dice.real(1.3, 2.2);
+        let title = self.say("f.title");
+        let title = if self.upper {
+            title.to_uppercase()
+        } else {
+            title
+        };
+        let y = self.y;
+        if let Some(p) = self.page.print_in(
+            self.dice,
+            &mut self.head,
+            (self.left, self.right, align),
+            y,
+            &title,
+            self.ink,
+        ) {
+            self.page.ask(
+                self.dice,
+                "form_title",
+                "q.form_title",
+                "",
+                &p.text,
+                vec![p.rect],
+            );
+        }
+        self.y += self.head.size * 0.4;
+        if self.dice.chance(0.4) {
+            let y = self.y;
+            self.rule(self.left, self.right, y);
+            self.y += self.head.size * 0.3;
+        }
+    }
+}
+
+/// Draws one form and everything that can be asked about it.
+pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
+    let Studio { fonts, dice } = studio;
+    let width = dice.real(720.0, 1500.0);
+    let height = width * dice.real(1.2, 1.42);
+    // Letters on a line of the sheet.
+    let size = (width / dice.real(46.0, 80.0)).clamp(13.0, 30.0);
+    let style = [Style::Sans, Style::Serif, Style::Mono][dice.weighted(&[5.0, 3.0, 2.0])];
+    let dark = dice.chance(0.3);
+    let face = fonts.pick(dice, style, dark);
+    let heavy = fonts.sister(face, true);
+    let filled =
+        [Style::Mono, Style::Hand, Style::Sans, Style::Serif][dice.weighted(&[4.0, 2.5, 1.5, 1.0])];
+    let same = dice.chance(0.2);
+    let value_face = if same {
+        face
+    } else {
+        fonts.pick(dice, filled, false)
+    };
+    let stretch = dice.real(0.88, 1.08);
+    let label = Pen::new(fonts, face, size, stretch)?;
+    let hand = filled == Style::Hand && !same;
+    let mut value = Pen::new(
+        fonts,
+        value_face,
+        size * if hand {
+            dice.real(1.0, 1.5)
+        } else {
+            dice.real(0.9, 1.1)
+        },
+        stretch,
+    )?;
+    value.wear = if dice.chance(0.3) {
+        dice.real(0.0, 0.5)
+    } else {
+        0.0
+    };
+    value.wobble = if hand || (filled == Style::Mono && dice.chance(0.4)) {
+        size * 0.04
+    } else {
+        0.0
+    };
+    let head = Pen::new(fonts, heavy, size * dice.real(1.2, 1.9), stretch)?;
+    let small = Pen::new(
+        fonts,
+        face,
+        (size * dice.real(0.65, 0.95)).max(11.0),
+        stretch,
+    )?;
+    let paper = [
+        [255, 255, 255],
+        [252, 251, 246],
+        [244, 240, 228],
+        [250, 246, 214],
+        [232, 240, 248],
+    ][dice.weighted(&[5.0, 2.0, 1.5, 0.4, 0.4])];
+    let ink = [[15, 15, 18], [50, 50, 55], [30, 40, 100], [30, 80, 60]]
+        [dice.weighted(&[6.0, 2.0, 0.6, 0.3])];
+    let pen_ink = if hand {
+        [[25, 35, 130], [20, 20, 25], [60, 60, 70]][dice.index(3)]
+    } else {
+        mix([10, 10, 12], paper, dice.real(0.0, 0.3))
+    };
+    let margin = width * dice.real(0.05, 0.12);
+    let mut sheet = Sheet {
+        page: Page::new(width as usize, height as usize, paper),
+        label,
+        value,
+        head,
+        small,
+        ink,
+        pen_ink,
+        y: height * dice.real(0.02, 0.08),
+        left: margin,
+        right: width - margin,
+        row: size * dice.real(1.6, 2.4),
+        upper: dice.chance(0.4),
+        country: if dice.chance(0.7) {
+            "us".to_string()
+        } else {
+            say(dice, "", "country")
+        },
+        used: Vec::new(),
+        dice,
+    };
+    sheet.heading();
+    let bottom = height - margin * 0.8 - size * 3.0;
+    let mut parts = 0;
+    while sheet.y < bottom - sheet.row * 5.0 && parts < 12 {
+        parts += 1;
+        let room = ((bottom - sheet.y) / (sheet.row * 1.5)) as i64;
+        let rows = sheet.dice.int(2, 7).min(room.max(1)) as usize;
+        match sheet.dice.weighted(&[4.0, 2.5, 1.8, 1.5, 1.2]) {
+            0 => {
+                let columns = if width / size > 55.0 {
+                    1 + sheet.dice.weighted(&[5.0, 4.0, 0.6])
+                } else {
+                    1 + sheet.dice.weighted(&[7.0, 2.0])
+                };
+                sheet.lines(rows, columns);
+            }
+            1 => sheet.boxes(rows.min(4)),
+            2 => sheet.ledger(rows),
+            3 => {
+                let n = sheet.dice.int(1, 4) as usize;
+                sheet.prose(n);
+            }
+            _ => sheet.checks(),
+        }
+        if sheet.dice.chance(0.05) {
+            break;
+        }
+    }
+    sign_and_number(&mut sheet, height);
+    Ok(sheet.page)
+}
+
+/// A signature, a page number, an archive's stamp number.
+fn sign_and_number(sheet: &mut Sheet<'_>, height: f32) {
+    if sheet.dice.chance(0.35) && sheet.y < height - sheet.row * 3.0 {
+        sheet.y += sheet.row * 1.5;
+        let y = sheet.y;
+        let x = sheet.left;
+        let w = (sheet.right - sheet.left) * 0.4;
+        sheet.rule(x, x + w, y + 2.0);
+        let size = sheet.label.size;
+        marks::scribble(
+            sheet.dice,
+            &mut sheet.page.canvas,
+            (x + size, y - size * 0.6),
+            (x + w * 0.7, y - size * 0.4),
+            size * 0.7,
+            2.0,
+            sheet.pen_ink,
+        );
+        let text = [
+            "Signature of applicant",
+            "Authorized signature",
+            "Signed",
+            "Approved",
+        ][sheet.dice.index(4)];
+        let base = y + sheet.small.size * 1.3;
+        sheet
+            .page
+            .print(sheet.dice, &mut sheet.small, (x, base), text, sheet.ink);
+    }
+    if sheet.dice.chance(0.45) {
+        let pattern = ["{^}#######", "{@}{@}{^}#####", "{^}### {^}###"][sheet.dice.index(3)];
+        let number = words::expand(sheet.dice, "", pattern);
+        let y = height - sheet.label.size * sheet.dice.real(0.8, 1.6);
+        let align = [0.0, 0.5, 1.0][sheet.dice.index(3)];
+        let (x1, x2) = (sheet.left * 0.6, sheet.right);
+        let pen = if sheet.dice.chance(0.5) {
+            &mut sheet.value
+        } else {
+            &mut sheet.label
+        };
+        if let Some(p) =
+            sheet
+                .page
+                .print_in(sheet.dice, pen, (x1, x2, align), y, &number, [20, 20, 20])
+        {
+            sheet.page.ask(
+                sheet.dice,
+                "form_number",
+                "q.form_number",
+                "",
+                &p.text,
+                vec![p.rect],
+            );
+        }
+    }
+}

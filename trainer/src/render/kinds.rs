@@ -1,0 +1,92 @@
+//! The kinds of pages and how often each is drawn.
+
+use anyhow::{Context, Result, bail};
+
+use super::dice::Dice;
+use super::page::{Page, Studio};
+use super::scene::Backgrounds;
+use super::{form, receipt};
+
+/// A kind of page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Till receipts and small invoices.
+    Receipt,
+    /// Filled-in office forms, faxes, memos.
+    Form,
+}
+
+/// Every kind with its usual weight.
+const ALL: [(Kind, f32); 2] = [(Kind::Receipt, 60.0), (Kind::Form, 15.0)];
+
+impl Kind {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Receipt => "receipt",
+            Self::Form => "form",
+        }
+    }
+
+    /// Draws a page of this kind.
+    pub fn make(self, studio: &mut Studio<'_>, _backgrounds: &Backgrounds) -> Result<Page> {
+        let mut page = match self {
+            Self::Receipt => receipt::make(studio)?,
+            Self::Form => form::make(studio)?,
+        };
+        page.ask_neighbours(studio.dice, 6);
+        Ok(page)
+    }
+}
+
+/// Kinds with weights.
+pub struct Mix(pub Vec<(Kind, f32)>);
+
+impl Mix {
+    /// Parses `receipt=60,form`; nothing means every kind.
+    ///
+    /// Errors: an unknown kind, a weight that is no number above 0.
+    pub fn parse(text: Option<&str>) -> Result<Self> {
+        let Some(text) = text else {
+            return Ok(Self(ALL.to_vec()));
+        };
+        let mut mix = Vec::new();
+        for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+            let (name, weight) = part.split_once('=').unwrap_or((part, "1"));
+            let Some((kind, _)) = ALL.iter().find(|(k, _)| k.name() == name.trim()) else {
+                let known: Vec<&str> = ALL.iter().map(|(k, _)| k.name()).collect();
+                bail!(
+                    "unknown kind of page {name:?}; known are {}",
+                    known.join(", ")
+                );
+            };
+            let weight: f32 = weight
+                .trim()
+                .parse()
+                .with_context(|| format!("weight of {name}"))?;
+            if !(weight.is_finite() && weight > 0.0) {
+                bail!("the weight of {name} must be above 0, not {weight}");
+            }
+            mix.push((*kind, weight));
+        }
+        if mix.is_empty() {
+            bail!("--kinds names no kind of page");
+        }
+        Ok(Self(mix))
+    }
+
+    /// A kind, drawn in proportion to the weights.
+    pub fn pick(&self, dice: &mut Dice) -> Kind {
+        let weights: Vec<f32> = self.0.iter().map(|m| m.1).collect();
+        self.0[dice.weighted(&weights)].0
+    }
+
+    /// As on the command line.
+    pub fn text(&self) -> String {
+        self.0
+            .iter()
+            .map(|(k, w)| format!("{}={w}", k.name()))
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+}

@@ -1,0 +1,210 @@
+//! `cropvlm render`: synthetic pages with questions, answers and boxes.
+//!
+//! ```text
+//! dice -> maker (receipt, form, …) -> flat page: picture, lines, questions
+//!      -> scene (sheet, scan or photo; boxes go along) -> JPEG, samples.jsonl, lines.jsonl
+//! ```
+//!
+//! Page i of seed s is the same whatever the number of jobs; text, layout, wear and view all come
+//! from one stream of random numbers (`dice`). The lines of the two files are in the order of the
+//! pages, so a run that was stopped goes on where it ended.
+
+mod camera;
+mod canvas;
+mod dice;
+mod effects;
+mod fonts;
+mod form;
+mod geometry;
+mod kinds;
+mod marks;
+mod money;
+mod output;
+mod page;
+mod receipt;
+mod scene;
+mod text;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use self::canvas::Canvas;
+use self::dice::Dice;
+use self::fonts::Fonts;
+use self::kinds::Mix;
+use self::output::{Record, Writer};
+use self::page::Studio;
+use self::scene::Backgrounds;
+
+/// Draw synthetic pages with questions, answers and boxes.
+///
+/// Writes DIR/images/*.jpg, DIR/samples.jsonl (one question a line, the format of `cropvlm eval`)
+/// and DIR/lines.jsonl (every printed line of every page with its box). Stopped, it leaves whole
+/// files, and goes on when it is called again.
+#[derive(clap::Args, Debug, Clone)]
+#[command(after_help = "Examples:
+  cropvlm render --out data/pages --count 1000
+  cropvlm render --out data/pages --count 5000 --kinds receipt=60,form=20,chart=20 --jobs 4
+  cropvlm render --out data/pages --count 200 --backgrounds photos --fonts my-fonts --debug-boxes")]
+pub struct RenderArgs {
+    /// Folder to write to
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Number of pages the folder should hold in the end
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub count: u64,
+    /// Same seed, same pages
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Kinds of pages, with weights if wished: receipt=60,form=15 [default: every kind]
+    #[arg(long, value_name = "KINDS")]
+    pub kinds: Option<String>,
+    /// Folder of photos without text that sheets lie on [default: made-up table tops]
+    #[arg(long, value_name = "DIR")]
+    pub backgrounds: Option<PathBuf>,
+    /// Folder of additional fonts
+    #[arg(long, value_name = "DIR")]
+    pub fonts: Option<PathBuf>,
+    /// Use the program's own fonts (and --fonts) only: the same pages on every machine
+    #[arg(long)]
+    pub no_system_fonts: bool,
+    /// Pages drawn at the same time [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Draw the boxes into the pictures: lines grey, answers red
+    #[arg(long)]
+    pub debug_boxes: bool,
+}
+
+/// Everything that pages are made of.
+struct Workshop {
+    fonts: Fonts,
+    backgrounds: Backgrounds,
+    mix: Mix,
+    seed: u64,
+    debug_boxes: bool,
+}
+
+impl Workshop {
+    /// Page `index`: its JPEG and its record.
+    fn make(&self, index: u64) -> Result<(Vec<u8>, Record)> {
+        let mut dice = Dice::new(self.seed, index);
+        let kind = self.mix.pick(&mut dice);
+        let mut studio = Studio {
+            fonts: &self.fonts,
+            dice: &mut dice,
+        };
+        let mut page = kind.make(&mut studio, &self.backgrounds)?;
+        let most = dice.int(8, 16) as usize;
+        page.choose_asks(&mut dice, most);
+        let picture = scene::shoot(&mut dice, page, &self.backgrounds);
+        output::finish(picture, kind.name(), index, self.debug_boxes)
+    }
+}
+
+/// Runs `cropvlm render`.
+///
+/// Errors: a folder or a kind that does not exist, a folder that holds pages of other settings, a
+/// disk that cannot be written.
+pub fn run(args: RenderArgs) -> Result<()> {
+    let mix = Mix::parse(args.kinds.as_deref())?;
+    let backgrounds = match &args.backgrounds {
+        Some(folder) => output::read_backgrounds(folder)?,
+        None => Backgrounds(Vec::<Canvas>::new()),
+    };
+    let fonts = Fonts::load(args.fonts.as_deref(), args.no_system_fonts)?;
+    eprintln!("fonts: {}", fonts.census());
+    let settings = output::Settings::new(args.seed, &mix, &fonts, backgrounds.0.len());
+    let (mut writer, done) = Writer::open(&args.out, &settings)?;
+    let missing: Vec<u64> = (0..done.min(args.count))
+        .filter(|&i| !writer.has_image(i))
+        .collect();
+    if done > 0 {
+        eprintln!(
+            "{done} pages are there; {} of their pictures are missing",
+            missing.len()
+        );
+    }
+    let todo: Vec<u64> = missing.into_iter().chain(done..args.count).collect();
+    let workshop = Workshop {
+        fonts,
+        backgrounds,
+        mix,
+        seed: args.seed,
+        debug_boxes: args.debug_boxes,
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.unwrap_or(cores).max(1);
+
+    static STOP: AtomicBool = AtomicBool::new(false);
+    // Fails when a handler is set already, and then that one ends the program.
+    let _ = ctrlc::set_handler(|| STOP.store(true, Ordering::SeqCst));
+    let next = AtomicU64::new(0);
+    let (send, receive) = mpsc::channel::<Result<(u64, Record)>>();
+    let start = Instant::now();
+    let images = writer.images();
+    let finished = std::thread::scope(|scope| -> Result<u64> {
+        for _ in 0..jobs {
+            let send = send.clone();
+            let (workshop, todo, next, images) = (&workshop, &todo, &next, &images);
+            scope.spawn(move || {
+                while !STOP.load(Ordering::SeqCst) {
+                    let Some(&index) = todo.get(next.fetch_add(1, Ordering::SeqCst) as usize)
+                    else {
+                        break;
+                    };
+                    let made = workshop
+                        .make(index)
+                        .and_then(|(jpeg, record)| {
+                            output::write_whole(&images.join(output::image_name(index)), &jpeg)?;
+                            Ok((index, record))
+                        })
+                        .with_context(|| format!("page {index}"));
+                    if send.send(made).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let mut finished = 0;
+        for made in receive {
+            let (index, record) = match made {
+                Ok(made) => made,
+                Err(error) => {
+                    STOP.store(true, Ordering::SeqCst);
+                    return Err(error);
+                }
+            };
+            if index >= done {
+                writer.add(index, record)?;
+            }
+            finished += 1;
+            output::progress(finished, todo.len() as u64, start);
+        }
+        Ok(finished)
+    })?;
+    writer.flush()?;
+    let seconds = start.elapsed().as_secs_f64();
+    eprintln!(
+        "\n{finished} pages in {seconds:.1} s, {:.1} a second, in {}",
+        finished as f64 / seconds.max(1e-9),
+        args.out.display()
+    );
+    if STOP.load(Ordering::SeqCst) {
+        bail!(
+            "stopped after {} of {} pages; the same command goes on",
+            writer.pages(),
+            args.count
+        );
+    }
+    Ok(())
+}
