@@ -1,0 +1,128 @@
+// Chromium, a static server for dist/, and a page with a few verbs. Paths come from `cargo xtask`; without it
+// (`node --test`), Chromium is looked for on PATH and dist/ beside the checkout's root.
+import { createServer } from 'node:http';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const dist = process.env.DIST ?? join(root, 'dist');
+const artifacts = process.env.ARTIFACTS ?? join(root, 'target/browser');
+const programs = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+export const executablePath = programs.find((path) => path && existsSync(path));
+
+const TYPES = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 'text/css', wasm: 'application/wasm', json: 'application/json', svg: 'image/svg+xml' };
+
+/** A server for dist/ with the headers of `cargo xtask demo`. `replace` maps a path to bytes, a status, or a wait. */
+export async function site() {
+  const replace = new Map();
+  const server = createServer(async (request, response) => {
+    const path = normalize(decodeURIComponent(new URL(request.url, 'http://x').pathname)).replace(/^\/+/, '') || 'index.html';
+    const other = replace.get(path);
+    let body = typeof other === 'function' ? await other() : other;
+    if (typeof body === 'number') return response.writeHead(body).end();
+    const file = join(dist, path);
+    if (body === undefined && file.startsWith(dist) && existsSync(file) && statSync(file).isFile()) body = readFileSync(file);
+    if (body === undefined) return response.writeHead(404).end();
+    response.writeHead(200, {
+      'Content-Type': TYPES[path.split('.').pop()] ?? 'application/octet-stream',
+      'Content-Length': body.length,
+      'Cache-Control': 'no-cache',
+      'Cross-Origin-Opener-Policy': 'same-origin',
+      'Cross-Origin-Embedder-Policy': 'require-corp',
+    }).end(body);
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${server.address().port}/`,
+    replace,
+    close: () => (server.closeAllConnections(), new Promise((resolve) => server.close(resolve))),
+  };
+}
+
+/** Bytes of a file of the shipped model. */
+export const modelFile = (name) => readFileSync(join(dist, 'models/default', name));
+
+/** Chromium without WebGPU, or with it on SwiftShader. */
+export function browser({ webgpu = false } = {}) {
+  const gpu = webgpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'] : [];
+  return chromium.launch({ executablePath, args: ['--no-sandbox', '--headless=new', ...gpu] });
+}
+
+/** A page with what it said and did. */
+export async function open(context, url, { ready = true } = {}) {
+  const page = await context.newPage();
+  const told = { errors: [], states: () => page.evaluate(() => window.states) };
+  page.on('pageerror', (error) => told.errors.push(String(error)));
+  page.on('console', (message) => {
+    if (message.type() === 'error') told.errors.push(message.text());
+  });
+  await page.addInitScript(() => {
+    window.states = [];
+    window.longest = 0;
+    const note = () => {
+      const state = document.documentElement?.dataset.state;
+      if (state && window.states.at(-1)?.[0] !== state) window.states.push([state, performance.now()]);
+    };
+    new MutationObserver(note).observe(document, { attributes: true, subtree: true, attributeFilter: ['data-state'], childList: true });
+    new PerformanceObserver((list) => {
+      for (const task of list.getEntries()) window.longest = Math.max(window.longest, task.duration);
+    }).observe({ type: 'longtask', buffered: true });
+  });
+  await page.goto(url);
+  if (ready) await state(page, 'ready');
+  return Object.assign(page, { told });
+}
+
+/** Waits until the page is in one of these states, and says which. */
+export async function state(page, ...wanted) {
+  const handle = await page.waitForFunction(
+    (wanted) => wanted.includes(document.documentElement.dataset.state) && document.documentElement.dataset.state,
+    wanted, { timeout: 120_000, polling: 20 });
+  return handle.jsonValue();
+}
+
+export const image = (page) => page.getByLabel('Image', { exact: true });
+export const question = (page) => page.getByLabel('Question', { exact: true });
+export const proposeButton = (page) => page.getByRole('button', { name: 'Propose crop' });
+export const askButton = (page) => page.getByRole('button', { name: 'Ask', exact: true });
+export const box = (page) => page.getByRole('img', { name: 'Proposed crop' });
+
+/** Chooses a picture and waits until the worker has read it. */
+export async function choose(page, chosen) {
+  await image(page).setInputFiles(chosen);
+  await page.locator('#picture-facts').filter({ hasText: 'pixels' }).waitFor();
+}
+
+/** Clicks and waits for the end; returns it. */
+export async function propose(page, text) {
+  if (text !== undefined) await question(page).fill(text);
+  await proposeButton(page).click();
+  return state(page, 'done', 'error');
+}
+
+/** The edges of the box in percent. */
+export async function edges(page) {
+  return (await box(page).getAttribute('data-box')).split(',').map(Number);
+}
+
+/** The crop's bytes, by way of "Save crop". */
+export async function cropBytes(page) {
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Save crop' }).click()]);
+  return readFileSync(await download.path());
+}
+
+/** The sentence in red, or ''. */
+export const complaint = async (page) => (await page.locator('#message').isVisible()) ? page.locator('#message').innerText() : '';
+
+/** Runs a test body and keeps a screenshot when it fails. */
+export async function kept(page, name, body) {
+  try {
+    await body();
+  } catch (error) {
+    mkdirSync(artifacts, { recursive: true });
+    await page.screenshot({ path: join(artifacts, `${name.replace(/\W+/g, '-')}.png`), fullPage: true }).catch(() => {});
+    throw error;
+  }
+}
