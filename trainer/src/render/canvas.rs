@@ -22,6 +22,24 @@ pub fn mix(a: Color, b: Color, t: f32) -> Color {
     [m(0), m(1), m(2)]
 }
 
+/// Brightness of a colour, 0..=255.
+pub fn luma(c: Color) -> f32 {
+    0.3 * f32::from(c[0]) + 0.59 * f32::from(c[1]) + 0.11 * f32::from(c[2])
+}
+
+/// `color`, moved away from the brightness of `paper` until print in it can be read.
+pub fn readable(color: Color, paper: Color, distance: f32) -> Color {
+    let far = if luma(paper) > 110.0 {
+        [0, 0, 0]
+    } else {
+        [255, 255, 255]
+    };
+    (0..10)
+        .map(|i| mix(color, far, i as f32 * 0.1))
+        .find(|c| (luma(*c) - luma(paper)).abs() >= distance)
+        .unwrap_or(far)
+}
+
 impl Canvas {
     /// A sheet of one colour.
     pub fn new(w: usize, h: usize, color: Color) -> Self {

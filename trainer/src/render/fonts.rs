@@ -108,6 +108,10 @@ const UNUSABLE: &[&str] = &[
     "size",
     "variants",
     "staypuft",
+    "thin",
+    "hairline",
+    "extralight",
+    "ultralight",
     "aeacus",
     "eyechart",
     "illogical",
@@ -302,7 +306,8 @@ impl Fonts {
             let fontdb::Source::File(path) = &info.source else {
                 continue;
             };
-            if info.style != fontdb::Style::Normal {
+            // Hairlines vanish at the sizes of small print.
+            if info.style != fontdb::Style::Normal || info.weight.0 < 300 {
                 continue;
             }
             let family = info.families.first().map_or("", |f| f.0.as_str());

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use super::dice::Dice;
 use super::page::{Page, Studio};
 use super::scene::Backgrounds;
-use super::{form, receipt};
+use super::{chart, form, receipt, sign, table};
 
 /// A kind of page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,10 +14,25 @@ pub enum Kind {
     Receipt,
     /// Filled-in office forms, faxes, memos.
     Form,
+    /// Bars, columns, pies, lines with printed numbers.
+    Chart,
+    /// Tables and lists.
+    Table,
+    /// Signs, posters and labels in photos.
+    Sign,
+    /// Number plates in photos.
+    Plate,
 }
 
 /// Every kind with its usual weight.
-const ALL: [(Kind, f32); 2] = [(Kind::Receipt, 60.0), (Kind::Form, 15.0)];
+const ALL: [(Kind, f32); 6] = [
+    (Kind::Receipt, 50.0),
+    (Kind::Form, 18.0),
+    (Kind::Chart, 12.0),
+    (Kind::Table, 8.0),
+    (Kind::Sign, 7.0),
+    (Kind::Plate, 5.0),
+];
 
 impl Kind {
     /// The name on the command line.
@@ -25,16 +40,29 @@ impl Kind {
         match self {
             Self::Receipt => "receipt",
             Self::Form => "form",
+            Self::Chart => "chart",
+            Self::Table => "table",
+            Self::Sign => "sign",
+            Self::Plate => "plate",
         }
     }
 
     /// Draws a page of this kind.
-    pub fn make(self, studio: &mut Studio<'_>, _backgrounds: &Backgrounds) -> Result<Page> {
+    pub fn make(self, studio: &mut Studio<'_>, backgrounds: &Backgrounds) -> Result<Page> {
         let mut page = match self {
             Self::Receipt => receipt::make(studio)?,
             Self::Form => form::make(studio)?,
+            Self::Chart => chart::make(studio)?,
+            Self::Table => table::make(studio)?,
+            Self::Sign => sign::sign(studio, backgrounds)?,
+            Self::Plate => sign::plate(studio, backgrounds)?,
         };
-        page.ask_neighbours(studio.dice, 6);
+        let neighbours = match self {
+            Self::Receipt | Self::Form => 6,
+            Self::Table => 2,
+            Self::Chart | Self::Sign | Self::Plate => 1,
+        };
+        page.ask_neighbours(studio.dice, neighbours);
         Ok(page)
     }
 }

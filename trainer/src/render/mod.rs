@@ -11,6 +11,7 @@
 
 mod camera;
 mod canvas;
+mod chart;
 mod dice;
 mod effects;
 mod fonts;
@@ -23,6 +24,8 @@ mod output;
 mod page;
 mod receipt;
 mod scene;
+mod sign;
+mod table;
 mod text;
 mod words;
 

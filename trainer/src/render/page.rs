@@ -30,6 +30,17 @@ pub struct Ask {
     pub rects: Vec<Rect>,
 }
 
+/// What kind of picture a page becomes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum View {
+    /// A sheet of paper: scanned, photographed, or as it was printed.
+    Sheet,
+    /// A picture out of a document or off a screen.
+    Screen,
+    /// A photo already, with its own perspective.
+    Street,
+}
+
 /// A drawn page in its own flat pixels.
 pub struct Page {
     /// The picture.
@@ -40,8 +51,8 @@ pub struct Page {
     pub asks: Vec<Ask>,
     /// Colour of the paper around the print.
     pub paper: Color,
-    /// Whether it may be shown as a sheet lying on something, seen at an angle.
-    pub sheet: bool,
+    /// How it may be shown.
+    pub view: View,
 }
 
 impl Page {
@@ -52,7 +63,7 @@ impl Page {
             lines: Vec::new(),
             asks: Vec::new(),
             paper,
-            sheet: true,
+            view: View::Sheet,
         }
     }
 

@@ -6,7 +6,7 @@ use super::dice::Dice;
 use super::effects::{self, Field};
 use super::geometry::Rect;
 use super::marks;
-use super::page::Page;
+use super::page::{Page, View};
 
 /// Photos without text to lay pages on.
 pub struct Backgrounds(pub Vec<Canvas>);
@@ -30,6 +30,8 @@ enum Look {
     Scan,
     /// A photo of a sheet.
     Photo,
+    /// A photo that was composed before.
+    Street,
 }
 
 /// Smallest median height of a printed line, in picture pixels.
@@ -37,18 +39,19 @@ const LEGIBLE: f32 = 11.0;
 
 /// Shows `page` in one of the ways in which real pictures show such pages.
 pub fn shoot(dice: &mut Dice, mut page: Page, backgrounds: &Backgrounds) -> Picture {
-    let look = if page.sheet {
-        [Look::Clean, Look::Scan, Look::Photo][dice.weighted(&[0.16, 0.44, 0.40])]
-    } else {
-        Look::Clean
+    let looks = match page.view {
+        View::Sheet => [0.16, 0.44, 0.40, 0.0],
+        View::Screen => [1.0, 0.0, 0.0, 0.0],
+        View::Street => [0.0, 0.0, 0.0, 1.0],
     };
-    if page.sheet && dice.chance(0.12) {
+    let look = [Look::Clean, Look::Scan, Look::Photo, Look::Street][dice.weighted(&looks)];
+    if page.view == View::Sheet && dice.chance(0.12) {
         part(dice, &mut page);
     }
     wear(dice, &mut page, look);
     let camera_paper = page.paper;
     let picture = match look {
-        Look::Clean => None,
+        Look::Clean | Look::Street => None,
         Look::Scan => Some(scan(dice, &mut page, camera_paper)),
         Look::Photo => Some(photo(dice, &mut page, backgrounds)),
     };
@@ -82,7 +85,7 @@ fn part(dice: &mut Dice, page: &mut Page) {
 
 /// What happened to the sheet itself.
 fn wear(dice: &mut Dice, page: &mut Page, look: Look) {
-    if !page.sheet {
+    if page.view != View::Sheet {
         return;
     }
     if dice.chance(0.12) {
@@ -296,7 +299,7 @@ fn finish(dice: &mut Dice, page: &mut Page, look: Look) -> bool {
         .iter()
         .map(|l| l.rect.height())
         .fold(f32::MAX, f32::min);
-    if look == Look::Photo || (!page.sheet && dice.chance(0.3)) {
+    if matches!(look, Look::Photo | Look::Street) {
         let tint = [
             dice.real(0.88, 1.05),
             dice.real(0.9, 1.0),
@@ -329,7 +332,7 @@ fn finish(dice: &mut Dice, page: &mut Page, look: Look) -> bool {
         effects::tone(canvas, contrast, brightness);
     }
     if look != Look::Clean && dice.chance(0.6) {
-        let sigma = if look == Look::Photo {
+        let sigma = if matches!(look, Look::Photo | Look::Street) {
             dice.real(1.0, 12.0)
         } else {
             dice.real(0.5, 6.0)

@@ -9,11 +9,12 @@ use std::sync::OnceLock;
 
 use super::dice::Dice;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     include_str!("words/places.txt"),
     include_str!("words/shop.txt"),
     include_str!("words/questions.txt"),
     include_str!("words/forms.txt"),
+    include_str!("words/signs.txt"),
 ];
 
 /// Options by key.

@@ -1,0 +1,732 @@
+//! Text in photos: number plates on cars, street and shop signs, posters, labels.
+//!
+//! Each object is drawn flat at about the size it has in the picture, then put into a photo with a
+//! perspective of its own.
+
+use anyhow::Result;
+
+use super::camera::Camera;
+use super::canvas::{Canvas, Color, mix};
+use super::dice::Dice;
+use super::fonts::Style;
+use super::geometry::Rect;
+use super::marks;
+use super::page::{Page, Studio, View};
+use super::scene::{self, Backgrounds};
+use super::text::{Pen, Printed};
+use super::words::{self, say};
+
+/// A flat object with its text, to be put into the photo.
+type Board = Page;
+
+/// Draws a photo with a number plate and sometimes other text.
+pub fn plate(studio: &mut Studio<'_>, backgrounds: &Backgrounds) -> Result<Page> {
+    let mut photo = street(studio.dice, backgrounds);
+    let (w, h) = (photo.canvas.w as f32, photo.canvas.h as f32);
+    let plate_w = w * studio.dice.real(0.09, 0.34);
+    let board = plate_board(studio, plate_w)?;
+    let (cx, cy) = (
+        w * studio.dice.real(0.3, 0.7),
+        h * studio.dice.real(0.5, 0.85),
+    );
+    let mut sky = cy - plate_w * 0.5;
+    if studio.dice.chance(0.8) {
+        sky = car(studio.dice, &mut photo.canvas, (cx, cy), plate_w);
+    }
+    if studio.dice.chance(0.35) && sky > 60.0 {
+        let other = any_sign(studio, &photo)?;
+        put(
+            studio.dice,
+            &mut photo,
+            other,
+            Rect::new(0.0, 0.0, w, sky * 0.9),
+            0.05,
+        );
+    }
+    let (bw, bh) = (board.canvas.w as f32, board.canvas.h as f32);
+    let at = Rect::new(cx - bw * 0.5, cy - bh * 0.5, cx + bw * 0.5, cy + bh * 0.5);
+    put(studio.dice, &mut photo, board, at, 0.03);
+    Ok(photo)
+}
+
+/// Draws a photo with one to three signs of different kinds.
+pub fn sign(studio: &mut Studio<'_>, backgrounds: &Backgrounds) -> Result<Page> {
+    let mut photo = street(studio.dice, backgrounds);
+    let (w, h) = (photo.canvas.w as f32, photo.canvas.h as f32);
+    let n = 1 + studio.dice.weighted(&[6.0, 3.0, 1.0]);
+    let wide = w > h;
+    for i in 0..n {
+        let (a, b) = (i as f32 / n as f32, (i + 1) as f32 / n as f32);
+        let room = if wide {
+            Rect::new(w * a, 0.0, w * b, h)
+        } else {
+            Rect::new(0.0, h * a, w, h * b)
+        };
+        let board = any_sign(studio, &photo)?;
+        put(studio.dice, &mut photo, board, room, 0.07);
+    }
+    Ok(photo)
+}
+
+/// A photo without text yet.
+fn street(dice: &mut Dice, backgrounds: &Backgrounds) -> Page {
+    let long = dice.real(640.0, 1280.0);
+    let other = long * dice.real(0.56, 0.8);
+    let (w, h) = if dice.chance(0.75) {
+        (long, other)
+    } else {
+        (other, long)
+    };
+    let canvas = scene::backdrop(dice, backgrounds, w as usize, h as usize);
+    let mut page = Page::new(1, 1, [128, 128, 128]);
+    page.canvas = canvas;
+    page.view = View::Street;
+    page
+}
+
+/// Puts `board` somewhere into `room`, turned and tilted a little, and takes over its text.
+fn put(dice: &mut Dice, photo: &mut Page, mut board: Board, room: Rect, tilt: f32) {
+    let (bw, bh) = (board.canvas.w as f32, board.canvas.h as f32);
+    let fit = (room.width() * 0.94 / bw)
+        .min(room.height() * 0.94 / bh)
+        .min(1.0);
+    let smallest = board
+        .lines
+        .iter()
+        .map(|l| l.rect.height())
+        .fold(f32::MAX, f32::min);
+    // Too small to read: better no sign than text that nobody can find.
+    if smallest * fit < 9.0 {
+        return;
+    }
+    let angle = dice.near(0.0, tilt * 1.2);
+    let squeeze = (dice.real(0.8, 1.0), dice.real(0.92, 1.0));
+    let (sin, cos) = angle.sin_cos();
+    let jitter = tilt * 0.6;
+    let corners = [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)].map(|(u, v): (f32, f32)| {
+        let x = (u + dice.near(0.0, jitter * 0.5)) * bw * fit * squeeze.0;
+        let y = (v + dice.near(0.0, jitter)) * bh * fit * squeeze.1;
+        (x * cos - y * sin, x * sin + y * cos)
+    });
+    let span = corners.iter().fold((0.0f32, 0.0f32), |m, c| {
+        (m.0.max(c.0.abs()), m.1.max(c.1.abs()))
+    });
+    let place = |dice: &mut Dice, a: f32, b: f32, half: f32| {
+        let (low, high) = (a + half, b - half);
+        if low < high {
+            dice.real(low, high)
+        } else {
+            (a + b) * 0.5
+        }
+    };
+    let cx = place(dice, room.x1, room.x2, span.0)
+        .clamp(span.0 + 1.0, photo.canvas.w as f32 - span.0 - 1.0);
+    let cy = place(dice, room.y1, room.y2, span.1)
+        .clamp(span.1 + 1.0, photo.canvas.h as f32 - span.1 - 1.0);
+    let camera = Camera::new(
+        board.canvas.w,
+        board.canvas.h,
+        corners.map(|(x, y)| (cx + x, cy + y)),
+    );
+    if dice.chance(0.4) {
+        let (dark, bright) = (dice.real(0.0, 0.35), dice.real(0.85, 1.1));
+        super::effects::light(dice, &mut board.canvas, dark, [1.0, 1.0, 1.0], bright);
+    }
+    let strength = dice.real(0.0, 0.7);
+    camera.shoot(&board.canvas, &mut photo.canvas, (2.0, 3.0, strength));
+    board.map_rects(|r| camera.hull(r));
+    photo.lines.append(&mut board.lines);
+    photo.asks.append(&mut board.asks);
+}
+
+/// The end of a car, roughly: body, window, lights, bumper around the plate's place. Returns where
+/// its roof is.
+fn car(dice: &mut Dice, canvas: &mut Canvas, (cx, cy): (f32, f32), plate: f32) -> f32 {
+    let color: Color = [
+        [30, 30, 34],
+        [180, 182, 186],
+        [240, 240, 240],
+        [140, 20, 24],
+        [24, 50, 110],
+        [70, 80, 74],
+        [190, 160, 110],
+    ][dice.index(7)];
+    let half = plate * dice.real(1.5, 2.3);
+    let (top, low) = (
+        cy - plate * dice.real(0.7, 1.2),
+        cy + plate * dice.real(0.3, 0.6),
+    );
+    let slope = half * 0.12;
+    canvas.polygon(
+        &[
+            (cx - half + slope, top),
+            (cx + half - slope, top),
+            (cx + half, low),
+            (cx - half, low),
+        ],
+        color,
+        1.0,
+    );
+    let roof = top - plate * dice.real(0.5, 1.0);
+    canvas.polygon(
+        &[
+            (cx - half * 0.7, roof),
+            (cx + half * 0.7, roof),
+            (cx + half * 0.9, top),
+            (cx - half * 0.9, top),
+        ],
+        mix(color, [0, 0, 0], 0.15),
+        1.0,
+    );
+    canvas.polygon(
+        &[
+            (cx - half * 0.62, roof + 4.0),
+            (cx + half * 0.62, roof + 4.0),
+            (cx + half * 0.78, top - 3.0),
+            (cx - half * 0.78, top - 3.0),
+        ],
+        [38, 44, 52],
+        0.9,
+    );
+    let lamp = if dice.chance(0.6) {
+        [170, 20, 24]
+    } else {
+        [225, 230, 235]
+    };
+    for side in [-1.0, 1.0] {
+        let x = cx + side * half * 0.78;
+        canvas.fill(
+            Rect::new(
+                x - half * 0.14,
+                top + plate * 0.1,
+                x + half * 0.14,
+                top + plate * 0.35,
+            ),
+            lamp,
+            0.95,
+        );
+    }
+    canvas.fill(
+        Rect::new(cx - half, low - plate * 0.15, cx + half, low),
+        mix(color, [20, 20, 20], 0.6),
+        1.0,
+    );
+    for side in [-1.0, 1.0] {
+        let x = cx + side * half * 0.72;
+        canvas.fill(
+            Rect::new(x - half * 0.13, low, x + half * 0.13, low + plate * 0.25),
+            [15, 15, 16],
+            1.0,
+        );
+    }
+    roof
+}
+
+fn plate_board(studio: &mut Studio<'_>, width: f32) -> Result<Board> {
+    let Studio { fonts, dice } = studio;
+    let country = dice.pick(&[
+        "us", "us", "de", "uk", "my", "in", "br", "fr", "it", "es", "nl", "xx", "xx", "xx",
+    ]);
+    let text = say(dice, country, "plate");
+    let tall = country == "us" || dice.chance(0.15);
+    let height = width
+        * if tall {
+            dice.real(0.46, 0.54)
+        } else {
+            dice.real(0.19, 0.26)
+        };
+    let (paper, ink): (Color, Color) = [
+        ([248, 248, 246], [15, 15, 18]),
+        ([245, 205, 40], [15, 15, 18]),
+        ([248, 248, 246], [20, 40, 120]),
+        ([15, 15, 18], [245, 245, 240]),
+        ([248, 248, 246], [150, 25, 30]),
+        ([60, 130, 70], [250, 250, 250]),
+        ([205, 225, 240], [20, 50, 110]),
+    ][dice.weighted(&[6.0, 2.5, 1.2, 1.5, 0.6, 0.3, 0.6])];
+    let mut board = Page::new(width as usize, height as usize, paper);
+    board.canvas.frame(
+        Rect::new(1.0, 1.0, width - 1.0, height - 1.0),
+        (height * 0.03).max(1.0),
+        mix(ink, paper, 0.3),
+    );
+    let band =
+        !tall && matches!(country, "de" | "fr" | "it" | "es" | "nl") || !tall && dice.chance(0.15);
+    let left = if band { width * 0.09 } else { width * 0.03 };
+    if band {
+        board
+            .canvas
+            .fill(Rect::new(0.0, 0.0, left, height), [20, 60, 160], 1.0);
+    }
+    let style = [Style::Sans, Style::Display, Style::Mono][dice.weighted(&[3.0, 3.0, 1.0])];
+    let dark = dice.chance(0.7);
+    let face = fonts.pick(dice, style, dark);
+    let share = if tall {
+        dice.real(0.42, 0.55)
+    } else {
+        dice.real(0.62, 0.8)
+    };
+    let cap = height * share;
+    let probe = Pen::new(fonts, face, cap / 0.7, 1.0)?;
+    let room = width - left - width * 0.06;
+    let stretch = (room / probe.width(&text)).min(dice.real(0.75, 1.05));
+    let mut pen = Pen::new(fonts, face, cap / 0.7, stretch)?;
+    let base =
+        height * if tall { dice.real(0.7, 0.78) } else { 0.5 } + if tall { 0.0 } else { cap * 0.5 };
+    if let Some(p) = board.print_in(
+        dice,
+        &mut pen,
+        (left, width - width * 0.03, 0.5),
+        base,
+        &text,
+        ink,
+    ) {
+        for _ in 0..3 {
+            board.ask(dice, "plate", "q.plate", "", &p.text, vec![p.rect]);
+        }
+    }
+    if tall && height > 50.0 {
+        let mut small = Pen::new(fonts, face, height * 0.16, 1.0)?;
+        let spots = [("platetop", height * 0.17), ("platelow", height * 0.94)];
+        for (key, y) in spots {
+            let text = say(dice, "us", key);
+            if dice.chance(0.75) && small.width(&text) < width * 0.9 {
+                let red = if dice.chance(0.4) { 1.0 } else { 0.0 };
+                let color = mix(ink, [180, 30, 40], red);
+                board.print_in(dice, &mut small, (0.0, width, 0.5), y, &text, color);
+            }
+        }
+    }
+    Ok(board)
+}
+
+/// Lines of text with sizes, centred on a board of their own size.
+struct Draft {
+    lines: Vec<(String, f32)>,
+    paper: Color,
+    ink: Color,
+    style: Style,
+    align: f32,
+    /// Shape around the text: 0 none, 1 frame, 2 double frame, 3 disc.
+    shape: usize,
+}
+
+/// Draws a draft; text is at least about 11 pixels high in the picture.
+fn board(studio: &mut Studio<'_>, draft: &Draft, size: f32) -> Result<(Board, Vec<Printed>)> {
+    let Studio { fonts, dice } = studio;
+    let dark = dice.chance(0.6);
+    let face = fonts.pick(dice, draft.style, dark);
+    let stretch = dice.real(0.8, 1.1);
+    let mut pens = Vec::new();
+    for (_, share) in &draft.lines {
+        pens.push(Pen::new(fonts, face, (size * share).max(13.0), stretch)?);
+    }
+    let widest = draft
+        .lines
+        .iter()
+        .zip(&pens)
+        .map(|((t, _), p)| p.width(&p.spell(t)))
+        .fold(10.0, f32::max);
+    let tall: f32 = pens.iter().map(|p| p.size * 1.3).sum();
+    let pad = size * dice.real(0.35, 1.0);
+    let (mut w, mut h) = (widest + 2.0 * pad, tall + 2.0 * pad * 0.8);
+    if draft.shape == 3 {
+        w = w.max(h) * 1.25;
+        h = w;
+    }
+    let mut page = Page::new(w as usize, h as usize, draft.paper);
+    let t = (size * 0.07).max(1.0);
+    match draft.shape {
+        1 => page
+            .canvas
+            .frame(Rect::new(t, t, w - t, h - t), t, draft.ink),
+        2 => {
+            page.canvas
+                .frame(Rect::new(0.0, 0.0, w, h), t * 1.5, draft.ink);
+            page.canvas.frame(
+                Rect::new(3.0 * t, 3.0 * t, w - 3.0 * t, h - 3.0 * t),
+                t * 0.7,
+                draft.ink,
+            );
+        }
+        3 => page.canvas.disc(
+            (w * 0.5, h * 0.5),
+            w * 0.48,
+            w * 0.40,
+            1.0,
+            [200, 30, 30],
+            1.0,
+        ),
+        _ => {}
+    }
+    let mut y = (h - tall) * 0.5;
+    let mut printed = Vec::new();
+    for ((text, _), pen) in draft.lines.iter().zip(&mut pens) {
+        y += pen.size * 1.3;
+        let base = y - pen.size * 0.3;
+        printed.extend(page.print_in(
+            dice,
+            pen,
+            (pad, w - pad, draft.align),
+            base,
+            text,
+            draft.ink,
+        ));
+    }
+    Ok((page, printed))
+}
+
+fn whole(lines: &[Printed]) -> Option<(String, Rect)> {
+    let rect = lines.iter().map(|l| l.rect).reduce(Rect::union)?;
+    Some((
+        lines
+            .iter()
+            .map(|l| l.text.as_str())
+            .collect::<Vec<_>>()
+            .join(" "),
+        rect,
+    ))
+}
+
+const SCHEMES: [(Color, Color); 10] = [
+    ([250, 250, 248], [20, 20, 20]),
+    ([20, 90, 60], [250, 250, 250]),
+    ([25, 60, 140], [250, 250, 250]),
+    ([250, 200, 30], [15, 15, 15]),
+    ([190, 25, 30], [252, 250, 245]),
+    ([30, 30, 32], [240, 235, 220]),
+    ([95, 60, 35], [245, 235, 210]),
+    ([245, 240, 220], [120, 30, 30]),
+    ([235, 120, 30], [20, 20, 20]),
+    ([120, 120, 125], [250, 250, 250]),
+];
+
+/// A sign of a kind that the photo does not show yet.
+fn any_sign(studio: &mut Studio<'_>, photo: &Page) -> Result<Board> {
+    const KINDS: [&str; 8] = [
+        "sign",
+        "sign_street",
+        "sign_speed",
+        "sign_shop",
+        "sign_number",
+        "sign_distance",
+        "sign_price",
+        "sign_label",
+    ];
+    let free: Vec<usize> = (0..KINDS.len())
+        .filter(|&k| photo.asks.iter().all(|a| a.kind != KINDS[k]))
+        .collect();
+    let weights: Vec<f32> = free
+        .iter()
+        .map(|&k| [4.0, 2.0, 0.7, 3.0, 1.0, 1.3, 1.5, 1.6][k])
+        .collect();
+    let kind = free[studio.dice.weighted(&weights)];
+    let size = studio.dice.real(18.0, 64.0);
+    let dice = &mut *studio.dice;
+    let (paper, ink) = SCHEMES[dice.index(SCHEMES.len())];
+    let style = [Style::Sans, Style::Display, Style::Serif, Style::Hand]
+        [dice.weighted(&[5.0, 3.0, 1.5, 0.8])];
+    let country = if dice.chance(0.5) {
+        "us".to_string()
+    } else {
+        say(dice, "", "country")
+    };
+    let mut draft = Draft {
+        lines: Vec::new(),
+        paper,
+        ink,
+        style,
+        align: 0.5,
+        shape: dice.index(3),
+    };
+    match KINDS[kind] {
+        "sign_street" => {
+            draft.shape = dice.index(2);
+            let street = say(dice, &country, "street");
+            let name = format!("{street} ").replace(" {^}", "").trim().to_string();
+            draft.lines.push((
+                if dice.chance(0.5) {
+                    name.to_uppercase()
+                } else {
+                    name
+                },
+                1.0,
+            ));
+            if dice.chance(0.3) {
+                draft.lines.push((say(dice, &country, "city"), 0.5));
+            }
+            finish(studio, &draft, size, "sign_street", "q.sign_street", 0..1)
+        }
+        "sign_speed" => {
+            draft.shape = if dice.chance(0.6) { 3 } else { 1 };
+            (draft.paper, draft.ink) = ([250, 250, 248], [15, 15, 18]);
+            draft.style = Style::Sans;
+            let number = dice.pick(&[
+                "20", "25", "30", "35", "40", "45", "50", "55", "60", "65", "70", "80", "90",
+                "100", "110", "120", "5", "10", "15",
+            ]);
+            if draft.shape == 1 {
+                draft.lines.push(("SPEED".to_string(), 0.5));
+                draft.lines.push(("LIMIT".to_string(), 0.5));
+            }
+            draft.lines.push((number.to_string(), 1.3));
+            let n = draft.lines.len();
+            finish(studio, &draft, size, "sign_speed", "q.sign_speed", n - 1..n)
+        }
+        "sign_shop" => {
+            let name = say(dice, &country, "sign.shop");
+            let names: Vec<&str> = name.split(" / ").collect();
+            let upper = dice.chance(0.5);
+            draft.lines = names
+                .iter()
+                .map(|n| {
+                    (
+                        if upper {
+                            n.to_uppercase()
+                        } else {
+                            n.to_string()
+                        },
+                        1.2,
+                    )
+                })
+                .collect();
+            let n = draft.lines.len();
+            if dice.chance(0.55) {
+                draft.lines.push((say(dice, "us", "sign.under"), 0.45));
+            }
+            finish(studio, &draft, size, "sign_shop", "q.sign_shop", 0..n)
+        }
+        "sign_number" => {
+            let number = if dice.chance(0.8) {
+                dice.int(1, 999).to_string()
+            } else {
+                format!("{}{}", dice.int(1, 99), dice.pick(&["A", "b", "B", "/2"]))
+            };
+            draft.lines.push((number, 1.0));
+            finish(studio, &draft, size, "sign_number", "q.sign_number", 0..1)
+        }
+        "sign_distance" | "sign_price" => {
+            list_sign(studio, KINDS[kind], paper, ink, &country, size)
+        }
+        "sign_label" => label_board(studio, paper, ink, size),
+        _ => {
+            let text = say(dice, &country, "sign.text");
+            let text = if dice.chance(0.7) {
+                text.to_uppercase()
+            } else {
+                words::capitalized(&text.to_lowercase())
+            };
+            draft.lines = text.split(" / ").map(|t| (t.to_string(), 1.0)).collect();
+            let n = draft.lines.len();
+            finish(studio, &draft, size, "sign", "q.sign", 0..n)
+        }
+    }
+}
+
+fn finish(
+    studio: &mut Studio<'_>,
+    draft: &Draft,
+    size: f32,
+    kind: &'static str,
+    list: &str,
+    asked: std::ops::Range<usize>,
+) -> Result<Board> {
+    let (mut page, printed) = board(studio, draft, size)?;
+    if let Some((text, rect)) = printed.get(asked).and_then(whole) {
+        for _ in 0..2 {
+            page.ask(studio.dice, kind, list, "", &text, vec![rect]);
+        }
+        if kind != "sign" && printed.len() == 1 {
+            page.ask(studio.dice, kind, "q.sign", "", &text, vec![rect]);
+        }
+    }
+    Ok(page)
+}
+
+/// Names at the left, distances, prices or hours at the right.
+fn list_sign(
+    studio: &mut Studio<'_>,
+    kind: &'static str,
+    paper: Color,
+    ink: Color,
+    country: &str,
+    size: f32,
+) -> Result<Board> {
+    let Studio { fonts, dice } = studio;
+    let size = size.min(40.0);
+    let n = dice.int(2, if kind == "sign_price" { 8 } else { 4 }) as usize;
+    let hours = kind == "sign_price" && dice.chance(0.35);
+    let sign = dice.pick(&["$", "", "€", "£"]);
+    let mut rows: Vec<(String, String)> = Vec::new();
+    for _ in 0..n * 5 {
+        let (left, right) = match kind {
+            "sign_distance" => {
+                let city = if dice.chance(0.5) {
+                    say(dice, country, "city")
+                } else {
+                    say(dice, "", "city.uk")
+                };
+                (
+                    city,
+                    if dice.chance(0.5) {
+                        dice.int(1, 399).to_string()
+                    } else {
+                        format!("{} km", dice.int(1, 399))
+                    },
+                )
+            }
+            _ if hours => (say(dice, "", "sign.day"), say(dice, "", "sign.hours")),
+            _ => (
+                say(dice, "", "thing.food"),
+                format!("{sign}{}", words::grouped(dice.int(10, 400) * 5, '.', ',')),
+            ),
+        };
+        if rows.len() < n && rows.iter().all(|r| r.0 != left) {
+            rows.push((left, right));
+        }
+    }
+    let style = [Style::Sans, Style::Display, Style::Hand, Style::Serif]
+        [dice.weighted(&[5.0, 2.0, if kind == "sign_price" { 3.0 } else { 0.0 }, 1.0])];
+    let dark = dice.chance(0.5);
+    let face = fonts.pick(dice, style, dark);
+    let stretch = dice.real(0.85, 1.05);
+    let mut pen = Pen::new(fonts, face, size.max(14.0), stretch)?;
+    let mut big = Pen::new(fonts, face, size.max(14.0) * 1.4, 1.0)?;
+    let pad = size * 0.8;
+    let head = match kind {
+        "sign_price" if hours => Some(
+            dice.pick(&["OPENING HOURS", "HOURS", "We are open", "Business hours"])
+                .to_string(),
+        ),
+        "sign_price" => dice.chance(0.6).then(|| {
+            dice.pick(&["MENU", "Today", "SPECIALS", "DRINKS", "PRICES", "Lunch"])
+                .to_string()
+        }),
+        _ => None,
+    };
+    let left_w = rows.iter().map(|r| pen.width(&r.0)).fold(0.0, f32::max);
+    let right_w = rows.iter().map(|r| pen.width(&r.1)).fold(0.0, f32::max);
+    let head_w = head.as_ref().map_or(0.0, |h| big.width(h));
+    let w = (left_w + right_w + size * dice.real(1.0, 4.0)).max(head_w) + 2.0 * pad;
+    let row = pen.size * dice.real(1.35, 1.8);
+    let h = row * rows.len() as f32 + 2.0 * pad + if head.is_some() { big.size * 1.5 } else { 0.0 };
+    let mut page = Page::new(w as usize, h as usize, paper);
+    if dice.chance(0.5) {
+        page.canvas.frame(
+            Rect::new(2.0, 2.0, w - 2.0, h - 2.0),
+            (size * 0.07).max(1.0),
+            ink,
+        );
+    }
+    let mut y = pad;
+    if let Some(head) = head {
+        y += big.size;
+        page.print_in(dice, &mut big, (pad, w - pad, 0.5), y, &head, ink);
+        y += big.size * 0.5;
+    }
+    let list = if kind == "sign_distance" {
+        "q.sign_distance"
+    } else if hours {
+        "q.sign_time"
+    } else {
+        "q.sign_price"
+    };
+    for (left, right) in &rows {
+        y += row;
+        let base = y - row * 0.3;
+        let key = page.print_in(dice, &mut pen, (pad, w - pad, 0.0), base, left, ink);
+        let value = page.print_in(dice, &mut pen, (pad, w - pad, 1.0), base, right, ink);
+        if let (Some(key), Some(value)) = (key, value) {
+            let quoted = words::options(list)
+                .iter()
+                .filter(|q| q.contains('='))
+                .count()
+                > 0;
+            let question = loop_until_quoted(dice, list, quoted).replace('=', &key.text);
+            page.ask_as(kind, question, vec![value.text.clone()], vec![value.rect]);
+        }
+    }
+    Ok(page)
+}
+
+/// A wording that quotes its row: others would fit every row of the list.
+fn loop_until_quoted(dice: &mut Dice, list: &str, quoted: bool) -> String {
+    for _ in 0..20 {
+        let question = say(dice, "", list);
+        if !quoted || question.contains('=') {
+            return question;
+        }
+    }
+    String::new()
+}
+
+/// A packet or a poster: a big name, smaller lines.
+fn label_board(studio: &mut Studio<'_>, paper: Color, ink: Color, size: f32) -> Result<Board> {
+    let dice = &mut *studio.dice;
+    let poster = dice.chance(0.5);
+    let style = [Style::Display, Style::Serif, Style::Sans, Style::Hand]
+        [dice.weighted(&[3.0, 2.0, 3.0, 1.0])];
+    let mut draft = Draft {
+        lines: Vec::new(),
+        paper,
+        ink,
+        style,
+        align: 0.5,
+        shape: dice.index(3),
+    };
+    let date = say(dice, "", "date");
+    if poster {
+        draft
+            .lines
+            .push((say(dice, "us", "sign.show").to_uppercase(), 1.5));
+        draft.lines.push((date.clone(), 0.6));
+        draft.lines.push((say(dice, "us", "sign.place"), 0.6));
+        if dice.chance(0.5) {
+            draft.lines.push((say(dice, "us", "phone"), 0.5));
+        }
+    } else {
+        draft.lines.push((say(dice, "us", "sign.brand"), 1.5));
+        draft.lines.push((say(dice, "us", "sign.what"), 0.7));
+        draft.lines.push((say(dice, "us", "size"), 0.5));
+        if dice.chance(0.5) {
+            draft.lines.push((
+                format!(
+                    "{} {date}",
+                    dice.pick(&["EXP", "Best before", "BB", "USE BY"])
+                ),
+                0.45,
+            ));
+        }
+    }
+    let (mut page, printed) = board(studio, &draft, size)?;
+    let dice = &mut *studio.dice;
+    if dice.chance(0.2) {
+        let at = (page.canvas.w as f32 * 0.5, 6.0);
+        marks::logo(dice, &mut page.canvas, at, 10.0, ink);
+    }
+    if let Some(name) = printed.first() {
+        let list = if poster {
+            "q.sign_show"
+        } else {
+            "q.sign_label"
+        };
+        page.ask(dice, "sign_label", list, "", &name.text, vec![name.rect]);
+    }
+    let extra: &[(usize, &str)] = if poster {
+        &[(1, "q.sign_date"), (2, "q.sign_place"), (3, "q.sign_phone")]
+    } else {
+        &[(2, "q.sign_size"), (3, "q.sign_expiry")]
+    };
+    for (i, list) in extra {
+        if let Some(line) = printed.get(*i) {
+            let answer = if *list == "q.sign_expiry" {
+                date.clone()
+            } else {
+                line.text.clone()
+            };
+            let rect = line.part(&answer);
+            page.ask(dice, "sign_detail", list, "", &answer, vec![rect]);
+        }
+    }
+    Ok(page)
+}
