@@ -84,9 +84,12 @@ struct LinesLine {
 }
 
 /// What a page adds to the two files.
+#[derive(PartialEq)]
 pub struct Record {
-    samples: String,
-    lines: String,
+    /// Lines of `samples.jsonl`.
+    pub samples: String,
+    /// Its line of `lines.jsonl`.
+    pub lines: String,
 }
 
 /// File name of page `index`.

@@ -256,41 +256,77 @@ impl Page {
         (found.len() == 1).then(|| found[0])
     }
 
-    /// Chooses at most `most` questions, taking from every kind in turn, no wording twice.
+    /// Chooses at most `most` questions: kinds by weight, a kind's second question half as likely
+    /// as its first, no wording twice; then some are put as people in a hurry put them.
     pub fn choose_asks(&mut self, dice: &mut Dice, most: usize) {
-        let mut by_kind: BTreeMap<&str, Vec<Ask>> = BTreeMap::new();
         let mut asks = std::mem::take(&mut self.asks);
         // What a question quotes must be printed once, or nobody knows which one is meant.
-        asks.retain(|a| {
-            a.question
-                .split('"')
+        let quotes = |q: &str| {
+            q.split('"')
                 .skip(1)
                 .step_by(2)
-                .all(|key| self.is_unique(key))
-        });
+                .map(str::to_string)
+                .collect::<Vec<_>>()
+        };
+        asks.retain(|a| quotes(&a.question).iter().all(|key| self.is_unique(key)));
         dice.shuffle(&mut asks);
+        let mut by_kind: BTreeMap<&str, (f32, Vec<Ask>)> = BTreeMap::new();
         for ask in asks {
-            by_kind.entry(ask.kind).or_default().push(ask);
+            by_kind
+                .entry(ask.kind)
+                .or_insert_with(|| (weight(ask.kind), Vec::new()))
+                .1
+                .push(ask);
         }
-        let mut kinds: Vec<&str> = by_kind.keys().copied().collect();
-        dice.shuffle(&mut kinds);
         let mut asked = HashSet::new();
         while self.asks.len() < most {
-            let before = self.asks.len();
-            for kind in &kinds {
-                let next = by_kind.get_mut(kind).and_then(Vec::pop);
-                if let Some(ask) = next.filter(|_| self.asks.len() < most)
-                    && asked.insert(ask.question.to_lowercase())
-                {
-                    self.asks.push(ask);
-                }
-            }
-            if self.asks.len() == before && by_kind.values().all(Vec::is_empty) {
+            by_kind.retain(|_, (_, asks)| !asks.is_empty());
+            let weights: Vec<f32> = by_kind.values().map(|k| k.0).collect();
+            if weights.is_empty() {
                 break;
             }
+            let Some((weight, asks)) = by_kind.values_mut().nth(dice.weighted(&weights)) else {
+                break;
+            };
+            *weight *= 0.6;
+            if let Some(ask) = asks.pop()
+                && asked.insert(ask.question.to_lowercase())
+            {
+                self.asks.push(ask);
+            }
         }
-        dice.shuffle(&mut self.asks);
+        for ask in &mut self.asks {
+            ask.question = casual(dice, &ask.question);
+        }
     }
+}
+
+/// How much a kind of question is wanted: what people ask counts for more than what is easy to make.
+fn weight(kind: &str) -> f32 {
+    match kind {
+        "total" | "form_value" | "chart_value" | "plate" => 4.0,
+        "chart_series" | "cell" | "date" | "company" | "address" => 2.0,
+        "right_of" | "below" | "item_price" | "tax" | "subtotal" | "tip" | "time" | "tel" => 1.5,
+        "above" | "left_of" | "where" | "item_qty" | "rounding" | "count" | "fax" => 0.4,
+        _ => 1.0,
+    }
+}
+
+/// The same question as it may be typed: lower case, without quotation marks or question mark.
+fn casual(dice: &mut Dice, question: &str) -> String {
+    let mut text = question.to_string();
+    if dice.chance(0.1) {
+        text = text.to_lowercase();
+    }
+    if text.len() > 12 && dice.chance(0.1) {
+        text = text.replace('"', "");
+    } else if dice.chance(0.04) {
+        text = text.replace('"', "'");
+    }
+    if dice.chance(0.07) {
+        text = text.trim_end_matches('?').to_string();
+    }
+    text
 }
 
 /// Letters and digits in lower case, one space between words.
