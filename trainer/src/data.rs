@@ -1,0 +1,112 @@
+//! Reading data sets: JSON lines of questions, JSON lines of printed text, pictures beside them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use grounding::Sample;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// One page's printed lines, as `render` and the data sets write them.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PageLines {
+    /// Path of the picture, relative to the data's root folder.
+    pub image: String,
+    /// Its width in pixels.
+    pub width: u32,
+    /// Its height in pixels.
+    pub height: u32,
+    /// The lines.
+    pub lines: Vec<Line>,
+}
+
+/// One printed line.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Line {
+    /// Pixels x1, y1, x2, y2, the last two exclusive.
+    #[serde(rename = "box")]
+    pub bbox: [f32; 4],
+    /// What it says.
+    pub text: String,
+}
+
+/// Every line of a JSON lines file.
+///
+/// # Errors
+/// A file that cannot be read, or a line that does not parse, with its number.
+pub fn json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{}: cannot be read", path.display()))?;
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(number, line)| {
+            serde_json::from_str(line).with_context(|| {
+                format!(
+                    "{}, line {}: not what is expected",
+                    path.display(),
+                    number + 1
+                )
+            })
+        })
+        .collect()
+}
+
+/// Questions of a data set, every one of them checked.
+///
+/// # Errors
+/// As [`json_lines`]; a question whose boxes cannot be; an empty file.
+pub fn samples(path: &Path) -> Result<Vec<Sample>> {
+    let samples: Vec<Sample> = json_lines(path)?;
+    for sample in &samples {
+        sample
+            .validate()
+            .with_context(|| format!("{}", path.display()))?;
+    }
+    if samples.is_empty() {
+        bail!("{}: holds no question", path.display());
+    }
+    Ok(samples)
+}
+
+/// Where a data file's pictures lie: under `root`, else under the file's folder, else the folder
+/// above it.
+///
+/// # Errors
+/// A picture that is in none of them; all places that were tried are named.
+pub fn find_image(data: &Path, root: Option<&Path>, image: &str) -> Result<PathBuf> {
+    let folder = data.parent().unwrap_or(Path::new("."));
+    let places: Vec<PathBuf> = root
+        .into_iter()
+        .map(Path::to_path_buf)
+        .chain([folder.to_path_buf()])
+        .chain(
+            folder
+                .canonicalize()
+                .ok()
+                .and_then(|f| f.parent().map(Path::to_path_buf)),
+        )
+        .map(|place| place.join(image))
+        .collect();
+    places
+        .iter()
+        .find(|path| path.is_file())
+        .cloned()
+        .with_context(|| {
+            let tried: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
+            format!(
+                "picture {image} is not there; tried {} (set --root)",
+                tried.join(", ")
+            )
+        })
+}
+
+/// Reads and decodes a picture.
+///
+/// # Errors
+/// Named by its path.
+pub fn picture(path: &Path) -> Result<picture::RgbImage> {
+    let bytes =
+        std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    picture::decode(&bytes).with_context(|| format!("{}", path.display()))
+}

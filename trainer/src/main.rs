@@ -1,0 +1,54 @@
+//! `cropvlm`: train, measure and use cropping policies from the command line.
+//!
+//! One file or folder a command; each has an `Args` struct and a `run`. What they share: [`data`]
+//! reads data sets, [`device`] picks the device.
+
+mod data;
+mod device;
+mod eval;
+mod export;
+mod render;
+mod sft;
+
+use clap::{Parser, Subcommand};
+
+/// Learning to zoom: train, measure and use cropping networks.
+#[derive(Parser)]
+#[command(
+    name = "cropvlm",
+    version,
+    about,
+    after_help = "Examples:
+  cropvlm propose --model models/default --image receipt.jpg --question \"What is the total?\"
+  cropvlm eval --model models/default --data data/dev.jsonl
+  cropvlm render --out data/pages --count 1000
+  cropvlm sft --config trainer/configs/default.toml --out runs/first"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Render(render::RenderArgs),
+    Sft(sft::Args),
+    Eval(eval::Args),
+    Export(export::Args),
+}
+
+fn main() -> std::process::ExitCode {
+    let result = match Cli::parse().command {
+        Command::Render(args) => render::run(args),
+        Command::Sft(args) => sft::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Export(args) => export::run(args),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Sums, tax, payment, change, and what stands below them.
+
+use super::till::{Font, Till};
+use crate::render::geometry::Rect;
+use crate::render::marks;
+use crate::render::text::Printed;
+use crate::render::words;
+
+/// Subtotal to change.
+pub fn sums(till: &mut Till<'_>, goods: i64, rule: usize) {
+    let mut total = goods;
+    let mut places: Vec<(Printed, bool)> = Vec::new();
+    let mut asks: Vec<(&'static str, &str, Printed)> = Vec::new();
+    let add = |till: &mut Till<'_>, label: &str, cents: i64, font: Font| {
+        let label = till.say(label);
+        till.sum(font, &label, cents)
+    };
+    if till.dice.chance(0.15) {
+        let label = till.say("l.count");
+        till.feed(Font::Normal);
+        let count = till.dice.int(1, 30).to_string();
+        let (left, right) = (till.left, till.right);
+        let printed = till.put(
+            Font::Normal,
+            (left, right, 0.0),
+            &format!("{label}: {count}"),
+        );
+        if let Some(p) = printed {
+            let rect = p.bytes(p.text.len() - count.len(), p.text.len());
+            till.page
+                .ask(till.dice, "count", "q.count", "", &count, vec![rect]);
+        }
+    }
+    let taxed = till.dice.chance(0.7);
+    let discount = till.dice.chance(0.18);
+    let service = till.dice.chance(0.15);
+    if taxed || discount || till.dice.chance(0.3) {
+        if let Some((_, amount)) = add(till, "l.subtotal", total, Font::Normal) {
+            asks.push(("subtotal", "q.subtotal", amount));
+        }
+    }
+    if discount {
+        let cents = (total * till.dice.int(3, 30) / 100).max(1);
+        total -= cents;
+        if let Some((_, amount)) = add(till, "l.discount", -cents, Font::Normal) {
+            asks.push(("discount", "q.discount", amount));
+        }
+    }
+    if service {
+        let cents = (total / 10).max(1);
+        total += cents;
+        if let Some((_, amount)) = add(till, "l.service", cents, Font::Normal) {
+            asks.push(("service", "q.service", amount));
+        }
+    }
+    if taxed {
+        let cents = (total * till.dice.int(5, 21) / 100).max(1);
+        total += cents;
+        if let Some((label, amount)) = add(till, "l.tax", cents, Font::Normal) {
+            let name = label.text.to_uppercase();
+            let list = if name.contains("GST") {
+                "q.gst"
+            } else if name.contains("VAT") {
+                "q.vat"
+            } else {
+                "q.tax"
+            };
+            asks.push(("tax", list, amount));
+        }
+    }
+    if till.dice.chance(0.15) {
+        let cents = till.dice.int(-4, 4);
+        total = (total + cents).max(1);
+        if let Some((_, amount)) = add(till, "l.rounding", cents, Font::Normal) {
+            asks.push(("rounding", "q.rounding", amount));
+        }
+    }
+    if till.dice.chance(0.12) {
+        let cents = total * till.dice.int(10, 20) / 100;
+        if let Some((_, amount)) = add(till, "l.tip", cents, Font::Normal) {
+            asks.push(("tip", "q.tip", amount));
+        }
+        total += cents;
+    }
+    if till.dice.chance(0.4) {
+        till.rule(rule);
+    }
+    let font = [Font::Normal, Font::Bold, Font::Big][till.dice.weighted(&[3.0, 2.5, 2.5])];
+    if let Some((_, amount)) = add(till, "l.total", total, font) {
+        places.push((amount, true));
+    }
+    if till.dice.chance(0.12) {
+        if let Some((_, amount)) = add(till, "l.total", total, Font::Normal) {
+            places.push((amount, true));
+        }
+    }
+    if till.dice.chance(0.3) {
+        till.rule(rule);
+    }
+    if till.dice.chance(0.12) {
+        till.feed(Font::Normal);
+        let (label, value) = (till.say("l.paymode"), till.say("v.paymode"));
+        let (left, right) = (till.left, till.right);
+        till.put(
+            Font::Normal,
+            (left, right * 0.6, 0.0),
+            &format!("{label} :"),
+        );
+        till.put(Font::Normal, (right * 0.6, right, 1.0), &value);
+    }
+    match till.dice.weighted(&[5.0, 3.0, 2.0]) {
+        0 => {
+            let given = if till.dice.chance(0.3) {
+                total
+            } else {
+                (total / 1000 + 1) * 1000 + [0, 0, 1000, 4000][till.dice.index(4)]
+            };
+            if let Some((_, amount)) = add(till, "l.cash", given, Font::Normal) {
+                if given == total {
+                    places.push((amount, false));
+                } else {
+                    asks.push(("cash", "q.cash", amount));
+                }
+            }
+            if let Some((_, amount)) = add(till, "l.change", given - total, Font::Normal) {
+                asks.push(("change", "q.change", amount));
+            }
+        }
+        1 => {
+            if let Some((_, amount)) = add(till, "l.card", total, Font::Normal) {
+                places.push((amount, false));
+            }
+        }
+        _ => {}
+    }
+    let labelled: Vec<Rect> = places.iter().filter(|p| p.1).map(|p| p.0.rect).collect();
+    let all: Vec<Rect> = places.iter().map(|p| p.0.rect).collect();
+    if let Some((first, _)) = places.first().cloned() {
+        // The most wanted question: two wordings of it on a page.
+        for _ in 0..2 {
+            till.page.ask(
+                till.dice,
+                "total",
+                "q.total",
+                "",
+                &first.text,
+                labelled.clone(),
+            );
+        }
+        if all.len() > labelled.len() {
+            till.page
+                .ask(till.dice, "total_any", "q.total", "", &first.text, all);
+        }
+    }
+    for (kind, list, amount) in asks {
+        let rect = amount.rect;
+        till.page
+            .ask(till.dice, kind, list, "", &amount.text, vec![rect]);
+    }
+    if taxed && till.dice.chance(0.25) {
+        tax_table(till, goods);
+    }
+}
+
+pub fn tax_table(till: &mut Till<'_>, net: i64) {
+    till.gap(0.8);
+    let (left, right) = (till.left, till.right);
+    let room = right - left;
+    let heads = [
+        ["GST Summary", "Amount(RM)", "Tax(RM)"],
+        ["Tax Code", "Net", "Tax"],
+        ["VAT Rate", "Net", "VAT"],
+        ["Tax", "Amt", "Tax Amt"],
+    ][till.dice.index(4)];
+    let codes = [
+        "SR @ 6%", "ZRL @ 0%", "S = 6%", "A 20%", "B 10%", "SR", "GST S@6%", "Z @ 0%",
+    ];
+    let spans = [
+        (left, left + room * 0.45, 0.0),
+        (left, left + room * 0.72, 1.0),
+        (left, right, 1.0),
+    ];
+    till.feed(Font::Normal);
+    for (head, span) in heads.iter().zip(spans) {
+        till.put(Font::Normal, span, head);
+    }
+    for _ in 0..till.dice.int(1, 3) {
+        till.feed(Font::Normal);
+        let code = till.dice.pick(&codes);
+        let net = net * till.dice.int(10, 100) / 100;
+        let cells = [
+            code.to_string(),
+            till.money.bare(net),
+            till.money.bare(net * 6 / 100),
+        ];
+        for (cell, span) in cells.iter().zip(spans) {
+            till.put(Font::Normal, span, cell);
+        }
+    }
+}
+
+/// Thanks, terms, bar code.
+pub fn footer(till: &mut Till<'_>) {
+    till.gap(1.0);
+    for _ in 0..till.dice.int(0, 5) {
+        let text = till.say("footer");
+        let align = if till.dice.chance(0.9) { 0.5 } else { 0.0 };
+        till.block(Font::Normal, align, &text);
+    }
+    if till.dice.chance(0.3) {
+        till.gap(1.0);
+        let (left, right) = (till.left, till.right);
+        let inset = (right - left) * till.dice.real(0.05, 0.25);
+        let h = till.normal.size * till.dice.real(1.5, 4.0);
+        let area = Rect::new(left + inset, till.y, right - inset, till.y + h);
+        if till.dice.chance(0.75) {
+            marks::barcode(till.dice, &mut till.page.canvas, area, till.ink);
+        } else {
+            let side = (till.normal.size * 6.0).min(right - left);
+            let x = (left + right - side) * 0.5;
+            marks::qr(
+                till.dice,
+                &mut till.page.canvas,
+                Rect::new(x, till.y, x + side, till.y + side),
+                till.ink,
+            );
+            till.y += side - h;
+        }
+        till.y += h;
+        if till.dice.chance(0.7) {
+            let number = words::expand(till.dice, "", "{^}############");
+            till.gap(0.3);
+            till.block(Font::Normal, 0.5, &number);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Number plates, most of them on something like a car.
+
+use anyhow::Result;
+
+use super::{Board, boards, put, street};
+use crate::render::canvas::{Canvas, Color, mix};
+use crate::render::dice::Dice;
+use crate::render::fonts::Style;
+use crate::render::geometry::Rect;
+use crate::render::page::{Page, Studio};
+use crate::render::scene::Backgrounds;
+use crate::render::text::Pen;
+use crate::render::words::say;
+
+/// Draws a photo with a number plate and sometimes other text.
+pub fn plate(studio: &mut Studio<'_>, backgrounds: &Backgrounds) -> Result<Page> {
+    let mut photo = street(studio.dice, backgrounds);
+    let (w, h) = (photo.canvas.w as f32, photo.canvas.h as f32);
+    let plate_w = w * studio.dice.real(0.09, 0.34);
+    let board = plate_board(studio, plate_w)?;
+    let (cx, cy) = (
+        w * studio.dice.real(0.3, 0.7),
+        h * studio.dice.real(0.5, 0.85),
+    );
+    let mut sky = cy - plate_w * 0.5;
+    if studio.dice.chance(0.8) {
+        sky = car(studio.dice, &mut photo.canvas, (cx, cy), plate_w);
+    }
+    if studio.dice.chance(0.35) && sky > 60.0 {
+        let other = boards::any(studio, &photo)?;
+        put(
+            studio.dice,
+            &mut photo,
+            other,
+            Rect::new(0.0, 0.0, w, sky * 0.9),
+            0.05,
+        );
+    }
+    let (bw, bh) = (board.canvas.w as f32, board.canvas.h as f32);
+    let at = Rect::new(cx - bw * 0.5, cy - bh * 0.5, cx + bw * 0.5, cy + bh * 0.5);
+    put(studio.dice, &mut photo, board, at, 0.03);
+    Ok(photo)
+}
+
+/// The end of a car, roughly: body, window, lights, bumper around the plate's place. Returns where
+/// its roof is.
+fn car(dice: &mut Dice, canvas: &mut Canvas, (cx, cy): (f32, f32), plate: f32) -> f32 {
+    let color: Color = [
+        [30, 30, 34],
+        [180, 182, 186],
+        [240, 240, 240],
+        [140, 20, 24],
+        [24, 50, 110],
+        [70, 80, 74],
+        [190, 160, 110],
+    ][dice.index(7)];
+    let half = plate * dice.real(1.5, 2.3);
+    let (top, low) = (
+        cy - plate * dice.real(0.7, 1.2),
+        cy + plate * dice.real(0.3, 0.6),
+    );
+    let slope = half * 0.12;
+    canvas.polygon(
+        &[
+            (cx - half + slope, top),
+            (cx + half - slope, top),
+            (cx + half, low),
+            (cx - half, low),
+        ],
+        color,
+        1.0,
+    );
+    let roof = top - plate * dice.real(0.5, 1.0);
+    canvas.polygon(
+        &[
+            (cx - half * 0.7, roof),
+            (cx + half * 0.7, roof),
+            (cx + half * 0.9, top),
+            (cx - half * 0.9, top),
+        ],
+        mix(color, [0, 0, 0], 0.15),
+        1.0,
+    );
+    canvas.polygon(
+        &[
+            (cx - half * 0.62, roof + 4.0),
+            (cx + half * 0.62, roof + 4.0),
+            (cx + half * 0.78, top - 3.0),
+            (cx - half * 0.78, top - 3.0),
+        ],
+        [38, 44, 52],
+        0.9,
+    );
+    let lamp = if dice.chance(0.6) {
+        [170, 20, 24]
+    } else {
+        [225, 230, 235]
+    };
+    for side in [-1.0, 1.0] {
+        let x = cx + side * half * 0.78;
+        canvas.fill(
+            Rect::new(
+                x - half * 0.14,
+                top + plate * 0.1,
+                x + half * 0.14,
+                top + plate * 0.35,
+            ),
+            lamp,
+            0.95,
+        );
+    }
+    canvas.fill(
+        Rect::new(cx - half, low - plate * 0.15, cx + half, low),
+        mix(color, [20, 20, 20], 0.6),
+        1.0,
+    );
+    for side in [-1.0, 1.0] {
+        let x = cx + side * half * 0.72;
+        canvas.fill(
+            Rect::new(x - half * 0.13, low, x + half * 0.13, low + plate * 0.25),
+            [15, 15, 16],
+            1.0,
+        );
+    }
+    roof
+}
+
+fn plate_board(studio: &mut Studio<'_>, width: f32) -> Result<Board> {
+    let Studio { fonts, dice } = studio;
+    let country = dice.pick(&[
+        "us", "us", "de", "uk", "my", "in", "br", "fr", "it", "es", "nl", "xx", "xx", "xx",
+    ]);
+    let text = say(dice, country, "plate");
+    let tall = country == "us" || dice.chance(0.15);
+    let height = width
+        * if tall {
+            dice.real(0.46, 0.54)
+        } else {
+            dice.real(0.19, 0.26)
+        };
+    let (paper, ink): (Color, Color) = [
+        ([248, 248, 246], [15, 15, 18]),
+        ([245, 205, 40], [15, 15, 18]),
+        ([248, 248, 246], [20, 40, 120]),
+        ([15, 15, 18], [245, 245, 240]),
+        ([248, 248, 246], [150, 25, 30]),
+        ([60, 130, 70], [250, 250, 250]),
+        ([205, 225, 240], [20, 50, 110]),
+    ][dice.weighted(&[6.0, 2.5, 1.2, 1.5, 0.6, 0.3, 0.6])];
+    let mut board = Page::new(width as usize, height as usize, paper);
+    board.canvas.frame(
+        Rect::new(1.0, 1.0, width - 1.0, height - 1.0),
+        (height * 0.03).max(1.0),
+        mix(ink, paper, 0.3),
+    );
+    let band =
+        !tall && matches!(country, "de" | "fr" | "it" | "es" | "nl") || !tall && dice.chance(0.15);
+    let left = if band { width * 0.09 } else { width * 0.03 };
+    if band {
+        board
+            .canvas
+            .fill(Rect::new(0.0, 0.0, left, height), [20, 60, 160], 1.0);
+    }
+    let style = [Style::Sans, Style::Display, Style::Mono][dice.weighted(&[3.0, 3.0, 1.0])];
+    let dark = dice.chance(0.7);
+    let face = fonts.pick(dice, style, dark);
+    let share = if tall {
+        dice.real(0.42, 0.55)
+    } else {
+        dice.real(0.62, 0.8)
+    };
+    let cap = height * share;
+    let probe = Pen::new(fonts, face, cap / 0.7, 1.0)?;
+    let room = width - left - width * 0.06;
+    let stretch = (room / probe.width(&text)).min(dice.real(0.75, 1.05));
+    let mut pen = Pen::new(fonts, face, cap / 0.7, stretch)?;
+    let base =
+        height * if tall { dice.real(0.7, 0.78) } else { 0.5 } + if tall { 0.0 } else { cap * 0.5 };
+    if let Some(p) = board.print_in(
+        dice,
+        &mut pen,
+        (left, width - width * 0.03, 0.5),
+        base,
+        &text,
+        ink,
+    ) {
+        for _ in 0..3 {
+            board.ask(dice, "plate", "q.plate", "", &p.text, vec![p.rect]);
+        }
+    }
+    if tall && height > 50.0 {
+        let mut small = Pen::new(fonts, face, height * 0.16, 1.0)?;
+        let spots = [("platetop", height * 0.17), ("platelow", height * 0.94)];
+        for (key, y) in spots {
+            let text = say(dice, "us", key);
+            if dice.chance(0.75) && small.width(&text) < width * 0.9 {
+                let red = if dice.chance(0.4) { 1.0 } else { 0.0 };
+                let color = mix(ink, [180, 30, 40], red);
+                board.print_in(dice, &mut small, (0.0, width, 0.5), y, &text, color);
+            }
+        }
+    }
+    Ok(board)
+}

@@ -1,0 +1,337 @@
+//! The batch of a step: pages of about the same proportions, a view of each, questions and lines.
+
+use anyhow::{Result, bail};
+use policy::map::input::canvas_size;
+use policy::map::loss::Targets;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::augment::{View, degrade};
+use super::config::SftConfig;
+use super::pages::{self, Page, Printed, Question, Source};
+
+/// Every page of every source.
+pub struct Batches {
+    sources: Vec<Source>,
+}
+
+/// Share of a box that has to be on the canvas for its question to be asked.
+const INSIDE: f64 = 0.97;
+
+impl Batches {
+    /// Reads the sources of a configuration.
+    ///
+    /// # Errors
+    /// Files that cannot be read; no page at all.
+    pub fn open(config: &SftConfig) -> Result<Self> {
+        let sources: Vec<Source> = config.data.iter().map(pages::open).collect::<Result<_>>()?;
+        if sources.iter().all(|s| s.pages.is_empty()) {
+            bail!("the data holds no page with questions or lines");
+        }
+        Ok(Self { sources })
+    }
+
+    /// Number of pages.
+    pub fn pages(&self) -> usize {
+        self.sources.iter().map(|s| s.pages.len()).sum()
+    }
+
+    /// Number of questions.
+    pub fn questions(&self) -> usize {
+        let pages = self.sources.iter().flat_map(|s| &s.pages);
+        pages.map(|p| p.questions.len()).sum()
+    }
+
+    /// Number of printed lines.
+    pub fn lines(&self) -> usize {
+        let pages = self.sources.iter().flat_map(|s| &s.pages);
+        pages.map(|p| p.lines.len()).sum()
+    }
+
+    fn draw(&self, rng: &mut ChaCha8Rng) -> (&Source, &Page) {
+        let total: f64 = self.sources.iter().map(|s| s.weight).sum();
+        let mut u = rng.random_range(0.0..total);
+        let mut source = &self.sources[0];
+        for candidate in self.sources.iter().filter(|s| !s.pages.is_empty()) {
+            source = candidate;
+            if u < candidate.weight {
+                break;
+            }
+            u -= candidate.weight;
+        }
+        (
+            source,
+            &source.pages[rng.random_range(0..source.pages.len())],
+        )
+    }
+
+    /// The batch of a step; the same for the same seed and step.
+    ///
+    /// # Errors
+    /// A picture that cannot be read.
+    pub fn make(&self, config: &SftConfig, step: u64) -> Result<Targets> {
+        let mut rng =
+            ChaCha8Rng::seed_from_u64(config.seed ^ (step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let (source, first) = self.draw(&mut rng);
+        let lead = first.aspect;
+        let mut chosen = vec![(source, first)];
+        while chosen.len() < config.pages {
+            // Pages of other proportions would have to be stretched or padded.
+            let mut next = self.draw(&mut rng);
+            for _ in 0..40 {
+                if (next.1.aspect / lead).ln().abs() < 0.22 {
+                    break;
+                }
+                next = self.draw(&mut rng);
+            }
+            chosen.push(next);
+        }
+        let aspect = lead * rng.random_range(-0.2f64..0.2).exp();
+        let pixels = config.model.canvas_pixels;
+        let [width, height] = canvas_size(pixels, (aspect * 1000.0) as u32, 1000);
+        let mut targets = Targets {
+            width,
+            height,
+            ..Targets::default()
+        };
+        for (source, page) in chosen {
+            self.add(config, source, page, &mut targets, &mut rng)?;
+        }
+        Ok(targets)
+    }
+
+    /// Adds a page: a view with at least one question on it, if some draw finds one.
+    fn add(
+        &self,
+        config: &SftConfig,
+        source: &Source,
+        page: &Page,
+        targets: &mut Targets,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<()> {
+        let gray = page.gray(config.cache_edge)?;
+        let canvas_aspect = f64::from(targets.width) / f64::from(targets.height);
+        let mut view = whole(page.aspect, canvas_aspect, rng);
+        let mut questions = Vec::new();
+        for attempt in 0..6 {
+            view = if attempt < 3 && rng.random_bool(0.45) {
+                zoomed(page, canvas_aspect, rng)
+            } else {
+                whole(page.aspect, canvas_aspect, rng)
+            };
+            questions = ask(config, source, page, &view, rng);
+            if !questions.is_empty() {
+                break;
+            }
+        }
+        let fill = rng.random_bool(0.5).then(|| rng.random_range(0..=255u8));
+        let drawn = view.draw(&gray, targets.width, targets.height, fill);
+        let owner = targets.canvases.len();
+        targets
+            .canvases
+            .push(degrade(drawn, targets.width as usize, rng));
+        for (text, boxes) in questions {
+            targets.owners.push(owner);
+            targets.questions.push(text);
+            targets.boxes.push(boxes);
+        }
+        let mut lines: Vec<(String, [f32; 4])> = page
+            .lines
+            .iter()
+            .filter_map(|line| {
+                let (text, bbox) = part_of(line, rng);
+                view.bbox(bbox, 0.9).map(|b| (text, b))
+            })
+            .collect();
+        shuffle(&mut lines, rng);
+        lines.truncate(config.lines);
+        targets
+            .lines
+            .extend(lines.into_iter().map(|(text, bbox)| (owner, text, bbox)));
+        Ok(())
+    }
+}
+
+/// The whole page with some margin added or cut, stretched by at most what the canvas asks for.
+fn whole(page: f64, canvas: f64, rng: &mut ChaCha8Rng) -> View {
+    let mut side = |_| rng.random_range(-0.06..0.10);
+    let [l, t, r, b]: [f64; 4] = std::array::from_fn(&mut side);
+    let window = fit([-l, -t, 1.0 + r, 1.0 + b], page, canvas, rng);
+    turned(window, page, rng)
+}
+
+/// A window of the page around one of its questions.
+fn zoomed(page: &Page, canvas: f64, rng: &mut ChaCha8Rng) -> View {
+    let anchor = if page.questions.is_empty() {
+        page.lines[rng.random_range(0..page.lines.len())].bbox
+    } else {
+        let question = &page.questions[rng.random_range(0..page.questions.len())];
+        question.boxes[rng.random_range(0..question.boxes.len())]
+    }
+    .map(f64::from);
+    let scale: f64 = rng.random_range(0.4..0.95);
+    let mut window = [0.0; 4];
+    let jitter: f64 = rng.random_range(-0.15..0.15);
+    // The canvas's proportions on this page, the longer side being `scale` of the page's.
+    let relative = canvas / page.aspect * jitter.exp();
+    let size = if relative > 1.0 {
+        [scale, scale / relative]
+    } else {
+        [scale * relative, scale]
+    };
+    for i in 0..2 {
+        let need = anchor[i + 2] - anchor[i];
+        let size = size[i].max(need * 1.1);
+        let slack = size - need;
+        let start = anchor[i] - rng.random_range(0.0..=1.0) * slack;
+        let start = if size < 1.0 {
+            start.clamp(-0.03, 1.03 - size)
+        } else {
+            start
+        };
+        window[i] = start;
+        window[i + 2] = start + size;
+    }
+    turned(window, page.aspect, rng)
+}
+
+/// Widens a window in one direction until it has the canvas's proportions within 25 %.
+fn fit(mut window: [f64; 4], page: f64, canvas: f64, rng: &mut ChaCha8Rng) -> [f64; 4] {
+    let (w, h) = (window[2] - window[0], window[3] - window[1]);
+    let stretch = canvas / (page * w / h);
+    let (axis, grow) = if stretch > 1.25 {
+        (0, w * (stretch / 1.25 - 1.0))
+    } else if stretch < 0.8 {
+        (1, h * (0.8 / stretch - 1.0))
+    } else {
+        return window;
+    };
+    let before: f64 = rng.random();
+    window[axis] -= grow * before;
+    window[axis + 2] += grow * (1.0 - before);
+    window
+}
+
+fn turned(window: [f64; 4], page: f64, rng: &mut ChaCha8Rng) -> View {
+    let (mut angle, mut shear) = (0.0, 0.0);
+    if rng.random_bool(0.6) {
+        angle = rng.random_range(-0.03..0.03);
+        shear = rng.random_range(-0.02..0.02);
+    }
+    let aspect = page * (window[2] - window[0]) / (window[3] - window[1]);
+    View::new(window, angle, shear, aspect)
+}
+
+/// Questions whose evidence is on the view, in percent of the canvas.
+fn ask(
+    config: &SftConfig,
+    source: &Source,
+    page: &Page,
+    view: &View,
+    rng: &mut ChaCha8Rng,
+) -> Vec<(String, Vec<[f32; 4]>)> {
+    let mut own: Vec<&Question> = page.questions.iter().collect();
+    shuffle(&mut own, rng);
+    let mut own = own.into_iter();
+    let mut asked = Vec::new();
+    for _ in 0..config.questions * 3 {
+        if asked.len() == config.questions {
+            break;
+        }
+        let question = if rng.random_bool(source.derive) {
+            derived(&page.lines, rng)
+        } else {
+            own.next().cloned()
+        };
+        let Some(question) = question else { continue };
+        let boxes: Vec<[f32; 4]> = question
+            .boxes
+            .iter()
+            .filter_map(|b| view.bbox(*b, INSIDE))
+            .collect();
+        if !boxes.is_empty() {
+            asked.push((question.text, boxes));
+        }
+    }
+    asked
+}
+
+/// A question about the neighbour of a line whose text stands once on the page.
+fn derived(lines: &[Printed], rng: &mut ChaCha8Rng) -> Option<Question> {
+    if lines.len() < 2 {
+        return None;
+    }
+    let key = &lines[rng.random_range(0..lines.len())];
+    let same = |l: &&Printed| l.text.eq_ignore_ascii_case(&key.text);
+    if lines.iter().filter(same).count() != 1 || !key.text.chars().any(char::is_alphabetic) {
+        return None;
+    }
+    let right = rng.random_bool(0.6);
+    let [kx1, ky1, kx2, ky2] = key.bbox;
+    let overlap = |a: (f32, f32), b: (f32, f32)| {
+        (a.1.min(b.1) - a.0.max(b.0)) / (a.1 - a.0).min(b.1 - b.0).max(1e-6)
+    };
+    let found = lines
+        .iter()
+        .filter(|l| {
+            let [x1, y1, x2, y2] = l.bbox;
+            if right {
+                x1 >= kx2 - 0.01 && overlap((y1, y2), (ky1, ky2)) > 0.5
+            } else {
+                let gap = y1 - ky2;
+                let near = gap > -0.3 * (ky2 - ky1) && gap < 1.5 * (ky2 - ky1);
+                near && y1 > ky1 && overlap((x1, x2), (kx1, kx2)) > 0.3
+            }
+        })
+        .min_by(|a, b| {
+            let at = |l: &Printed| if right { l.bbox[0] } else { l.bbox[1] };
+            at(a).total_cmp(&at(b))
+        })?;
+    let forms: &[&str] = if right {
+        &[
+            "What is written to the right of \"{}\"?",
+            "What is written to the right of \"{}\"?",
+            "What is the value of \"{}\"?",
+            "What is the \"{}\"?",
+            "What is next to \"{}\"?",
+            "What value is shown for \"{}\"?",
+        ]
+    } else {
+        &[
+            "What is written on the line directly below \"{}\"?",
+            "What is written on the line directly below \"{}\"?",
+            "What stands below \"{}\"?",
+            "Which line follows \"{}\"?",
+        ]
+    };
+    let form = forms[rng.random_range(0..forms.len())];
+    Some(Question {
+        text: form.replace("{}", &key.text),
+        boxes: vec![found.bbox],
+    })
+}
+
+/// A line, or now and then some of its words with the part of the box that they take.
+fn part_of(line: &Printed, rng: &mut ChaCha8Rng) -> (String, [f32; 4]) {
+    let words: Vec<&str> = line.text.split_whitespace().collect();
+    if words.len() < 2 || rng.random_bool(0.7) {
+        return (line.text.clone(), line.bbox);
+    }
+    let count = rng.random_range(1..words.len());
+    let first = rng.random_range(0..=words.len() - count);
+    let text = words[first..first + count].join(" ");
+    let length = |words: &[&str]| words.iter().map(|w| w.chars().count() + 1).sum::<usize>() as f32;
+    let total = length(&words);
+    let (from, to) = (
+        length(&words[..first]) / total,
+        length(&words[..first + count]) / total,
+    );
+    let [x1, y1, x2, y2] = line.bbox;
+    (text, [x1 + (x2 - x1) * from, y1, x1 + (x2 - x1) * to, y2])
+}
+
+fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
+    for i in (1..items.len()).rev() {
+        items.swap(i, rng.random_range(0..=i));
+    }
+}

@@ -1,0 +1,118 @@
+//! Checkpoints that a kill at any moment leaves whole.
+//!
+//! A checkpoint is written to a folder of its own and then renamed into place, so there is always
+//! one complete checkpoint, the old or the new.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use policy::MapPolicy;
+use policy::map::weights;
+use serde::{Deserialize, Serialize};
+
+use super::optimizer::AdamW;
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    step: u64,
+    optimizer_steps: u64,
+}
+
+/// Where a run keeps its checkpoint.
+pub struct Checkpoint {
+    folder: PathBuf,
+}
+
+impl Checkpoint {
+    /// The checkpoint of a run's folder.
+    pub fn new(run: &Path) -> Self {
+        Self {
+            folder: run.join("checkpoint"),
+        }
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        self.folder.with_extension(ending)
+    }
+
+    /// Writes weights, optimizer and step.
+    ///
+    /// # Errors
+    /// A disk that is full or cannot be written; the old checkpoint stays.
+    pub fn save(&self, step: u64, policy: &MapPolicy, optimizer: &AdamW) -> Result<()> {
+        let new = self.beside("new");
+        let old = self.beside("old");
+        let write = || -> Result<()> {
+            if new.exists() {
+                std::fs::remove_dir_all(&new)?;
+            }
+            std::fs::create_dir_all(&new)?;
+            let file = |name: &str, bytes: Vec<u8>| -> Result<()> {
+                let path = new.join(name);
+                let mut file = std::fs::File::create(&path)?;
+                std::io::Write::write_all(&mut file, &bytes)?;
+                Ok(file.sync_all()?)
+            };
+            file(
+                "weights.safetensors",
+                weights::write(weights::collect(&policy.net)?, false)?,
+            )?;
+            file(
+                "optimizer.safetensors",
+                weights::write(optimizer.tensors()?, false)?,
+            )?;
+            let state = State {
+                step,
+                optimizer_steps: optimizer.steps,
+            };
+            file("state.json", serde_json::to_vec_pretty(&state)?)?;
+            if old.exists() {
+                std::fs::remove_dir_all(&old)?;
+            }
+            if self.folder.exists() {
+                std::fs::rename(&self.folder, &old)?;
+            }
+            std::fs::rename(&new, &self.folder)?;
+            if old.exists() {
+                std::fs::remove_dir_all(&old)?;
+            }
+            Ok(())
+        };
+        write().with_context(|| {
+            format!(
+                "{}: the checkpoint of step {step} cannot be written (is the disk full?); the one before it is kept",
+                self.folder.display()
+            )
+        })
+    }
+
+    /// Reads the checkpoint, if there is one, and returns the step to go on with.
+    ///
+    /// # Errors
+    /// A checkpoint of another network, or a damaged one.
+    pub fn load(&self, policy: &mut MapPolicy, optimizer: &mut AdamW) -> Result<Option<u64>> {
+        // Between two renames only the old one is there.
+        let old = self.beside("old");
+        if !self.folder.exists() && old.exists() {
+            std::fs::rename(&old, &self.folder)?;
+        }
+        if !self.folder.exists() {
+            return Ok(None);
+        }
+        let context = || format!("checkpoint {}", self.folder.display());
+        let read = |name: &str| {
+            std::fs::read(self.folder.join(name))
+                .with_context(|| format!("{}: cannot be read", self.folder.join(name).display()))
+        };
+        let state: State = serde_json::from_slice(&read("state.json")?).with_context(context)?;
+        policy.net = weights::load(policy.net.clone(), &read("weights.safetensors")?)
+            .with_context(context)?;
+        let tensors = weights::read(&read("optimizer.safetensors")?).with_context(context)?;
+        optimizer.restore(
+            state.optimizer_steps,
+            tensors,
+            &policy.device.clone().inner(),
+        );
+        Ok(Some(state.step))
+    }
+}

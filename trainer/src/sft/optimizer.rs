@@ -1,0 +1,229 @@
+//! AdamW with a global gradient norm and averaged weights.
+//!
+//! burn's own AdamW clips each tensor by itself and keys its state by ids that change from run to
+//! run; here state goes by the parameter's name, so that a checkpoint is a plain safetensors file.
+//! The arithmetic is PyTorch's (decoupled decay, bias correction, epsilon outside the root).
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Result;
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Tensor, TensorData};
+use policy::map::weights::{self, Values};
+
+use super::config::OptimizerConfig;
+
+/// First and second moment and the average of one parameter, flat.
+struct State {
+    shape: Vec<usize>,
+    first: Tensor<1>,
+    second: Tensor<1>,
+    average: Tensor<1>,
+}
+
+/// The optimizer and its state by parameter name.
+pub struct AdamW {
+    config: OptimizerConfig,
+    /// Steps taken.
+    pub steps: u64,
+    states: BTreeMap<String, State>,
+}
+
+/// Sum of squares of all gradients.
+struct Norm<'a> {
+    gradients: &'a GradientsParams,
+    sum: Option<Tensor<1>>,
+}
+
+impl ModuleVisitor for Norm<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            let square = (gradient.clone() * gradient).sum();
+            self.sum = Some(match self.sum.take() {
+                Some(sum) => sum + square,
+                None => square,
+            });
+        }
+    }
+}
+
+struct Update<'a> {
+    path: Vec<String>,
+    optimizer: &'a mut AdamW,
+    gradients: GradientsParams,
+    shrink: f64,
+    rate: f64,
+}
+
+impl ModuleMapper for Update<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(gradient) = self.gradients.remove::<D>(param.id) else {
+            return param;
+        };
+        let name = self.path.join(".");
+        let optimizer = &mut *self.optimizer;
+        let config = &optimizer.config;
+        let (id, tensor, mapper) = param.consume();
+        let tracked = tensor.is_require_grad();
+        let value = tensor.inner();
+        let shape = value.dims();
+        let flat = value.reshape([-1]);
+        let gradient = gradient.reshape([-1]).mul_scalar(self.shrink);
+        let [b1, b2] = config.betas;
+        let state = optimizer.states.remove(&name);
+        let (first, second, average) = match state {
+            Some(s) => (s.first, s.second, s.average),
+            None => (flat.zeros_like(), flat.zeros_like(), flat.clone()),
+        };
+        let first = first.mul_scalar(b1) + gradient.clone().mul_scalar(1.0 - b1);
+        let second = second.mul_scalar(b2) + (gradient.clone() * gradient).mul_scalar(1.0 - b2);
+        let t = optimizer.steps as i32;
+        let correct1 = 1.0 - b1.powi(t);
+        let correct2 = 1.0 - b2.powi(t);
+        let root = second
+            .clone()
+            .div_scalar(correct2)
+            .sqrt()
+            .add_scalar(config.epsilon);
+        let delta = first.clone().div_scalar(correct1) / root;
+        let decay = if D > 1 {
+            self.rate * config.weight_decay
+        } else {
+            0.0
+        };
+        let flat = flat.mul_scalar(1.0 - decay) - delta.mul_scalar(self.rate);
+        // The average follows faster at first, so that it is not the random start for long.
+        let keep = config.average.min((1.0 + t as f64) / (10.0 + t as f64));
+        let average = average.mul_scalar(keep) + flat.clone().mul_scalar(1.0 - keep);
+        optimizer.states.insert(
+            name,
+            State {
+                shape: shape.to_vec(),
+                first,
+                second,
+                average,
+            },
+        );
+        let mut tensor = Tensor::from_inner(flat.reshape(shape));
+        if tracked {
+            tensor = tensor.require_grad();
+        }
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+impl AdamW {
+    /// An optimizer that has not seen a gradient yet.
+    pub fn new(config: &OptimizerConfig) -> Self {
+        Self {
+            config: config.clone(),
+            steps: 0,
+            states: BTreeMap::new(),
+        }
+    }
+
+    /// One update at a learning rate; returns the gradient norm before clipping.
+    pub fn step<M: Module>(
+        &mut self,
+        module: M,
+        gradients: GradientsParams,
+        rate: f64,
+    ) -> (M, f64) {
+        let mut norm = Norm {
+            gradients: &gradients,
+            sum: None,
+        };
+        module.visit(&mut norm);
+        let norm = norm
+            .sum
+            .map_or(0.0, |s| f64::from(s.into_scalar::<f32>()).sqrt());
+        let shrink = (self.config.grad_clip / (norm + 1e-6)).min(1.0);
+        self.steps += 1;
+        let mut update = Update {
+            path: Vec::new(),
+            optimizer: self,
+            gradients,
+            shrink,
+            rate,
+        };
+        (module.map(&mut update), norm)
+    }
+
+    /// The module with averaged weights, where there are any.
+    ///
+    /// # Errors
+    /// A device that does not deliver.
+    pub fn averaged<M: Module>(&self, module: M) -> Result<M> {
+        let mut tensors: HashMap<String, Values> = weights::collect(&module)?.into_iter().collect();
+        for (name, state) in &self.states {
+            tensors.insert(name.clone(), (state.shape.clone(), values(&state.average)?));
+        }
+        Ok(weights::apply(module, tensors)?)
+    }
+
+    /// The state as named tensors.
+    ///
+    /// # Errors
+    /// A device that does not deliver.
+    pub fn tensors(&self) -> Result<Vec<(String, Values)>> {
+        let mut tensors = Vec::new();
+        for (name, s) in &self.states {
+            for (part, tensor) in [
+                ("first", &s.first),
+                ("second", &s.second),
+                ("average", &s.average),
+            ] {
+                tensors.push((format!("{name}.{part}"), (s.shape.clone(), values(tensor)?)));
+            }
+        }
+        Ok(tensors)
+    }
+
+    /// Takes the state back.
+    pub fn restore(
+        &mut self,
+        steps: u64,
+        tensors: HashMap<String, Values>,
+        device: &burn::tensor::Device,
+    ) {
+        self.steps = steps;
+        self.states.clear();
+        let flat = |name: &str, part: &str| {
+            tensors.get(&format!("{name}.{part}")).map(|(_, values)| {
+                Tensor::<1>::from_data(TensorData::new(values.clone(), [values.len()]), device)
+            })
+        };
+        for (key, (shape, _)) in &tensors {
+            if let Some(name) = key.strip_suffix(".first")
+                && let (Some(first), Some(second), Some(average)) = (
+                    flat(name, "first"),
+                    flat(name, "second"),
+                    flat(name, "average"),
+                )
+            {
+                let state = State {
+                    shape: shape.clone(),
+                    first,
+                    second,
+                    average,
+                };
+                self.states.insert(name.to_string(), state);
+            }
+        }
+    }
+}
+
+fn values(tensor: &Tensor<1>) -> Result<Vec<f32>> {
+    tensor
+        .to_data()
+        .convert::<f32>()
+        .try_to_vec::<f32>()
+        .map_err(|e| anyhow::anyhow!("the device does not deliver: {e:?}"))
+}

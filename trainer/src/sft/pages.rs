@@ -1,0 +1,141 @@
+//! Pages with their questions and printed lines; pictures are decoded once, when first needed.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context, Result};
+use picture::{Filter, GrayImage};
+use policy::map::input::luma;
+
+use super::config::DataConfig;
+use crate::data::{self, PageLines};
+
+/// A question about a page; boxes as shares of the page's sides.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// What is asked.
+    pub text: String,
+    /// Every place that answers it, 0 to 1.
+    pub boxes: Vec<[f32; 4]>,
+}
+
+/// A printed line; box as shares of the page's sides.
+#[derive(Debug, Clone)]
+pub struct Printed {
+    /// What it says.
+    pub text: String,
+    /// Where, 0 to 1.
+    pub bbox: [f32; 4],
+}
+
+/// One page.
+pub struct Page {
+    path: PathBuf,
+    /// Width divided by height.
+    pub aspect: f64,
+    /// What is asked about it.
+    pub questions: Vec<Question>,
+    /// What is printed on it.
+    pub lines: Vec<Printed>,
+    gray: OnceLock<Arc<GrayImage>>,
+}
+
+/// Pages of one source.
+pub struct Source {
+    /// The pages.
+    pub pages: Vec<Page>,
+    /// How often it is drawn, relative to the others.
+    pub weight: f64,
+    /// Share of questions made from printed lines.
+    pub derive: f64,
+}
+
+impl Page {
+    /// The page in grey, its longest edge at most `edge` pixels.
+    ///
+    /// # Errors
+    /// A picture that cannot be read, named.
+    pub fn gray(&self, edge: u32) -> Result<Arc<GrayImage>> {
+        if let Some(gray) = self.gray.get() {
+            return Ok(gray.clone());
+        }
+        let rgb = data::picture(&self.path)?;
+        let (w, h) = rgb.dimensions();
+        let scale = (f64::from(edge) / f64::from(w.max(h))).min(1.0);
+        let side = |s: u32| ((f64::from(s) * scale).round() as u32).max(1);
+        let gray = GrayImage::from_fn(w, h, |x, y| image::Luma([luma(rgb.get_pixel(x, y).0)]));
+        let gray = picture::resize_gray(&gray, side(w), side(h), Filter::Bilinear);
+        Ok(self.gray.get_or_init(|| Arc::new(gray)).clone())
+    }
+}
+
+fn share([x1, y1, x2, y2]: [f32; 4], width: u32, height: u32) -> [f32; 4] {
+    let (w, h) = (width.max(1) as f32, height.max(1) as f32);
+    [x1 / w, y1 / h, x2 / w, y2 / h]
+}
+
+/// Reads a source: questions, and printed lines where it has them.
+///
+/// # Errors
+/// Files that cannot be read or do not parse; pictures that are nowhere.
+pub fn open(config: &DataConfig) -> Result<Source> {
+    let mut pages: Vec<Page> = Vec::new();
+    let mut index: HashMap<String, usize> = HashMap::new();
+    let mut page = |pages: &mut Vec<Page>, file: &std::path::Path, image: &str, w: u32, h: u32| {
+        if let Some(i) = index.get(image) {
+            return Ok::<usize, anyhow::Error>(*i);
+        }
+        pages.push(Page {
+            path: data::find_image(file, None, image)?,
+            aspect: f64::from(w.max(1)) / f64::from(h.max(1)),
+            questions: Vec::new(),
+            lines: Vec::new(),
+            gray: OnceLock::new(),
+        });
+        index.insert(image.to_string(), pages.len() - 1);
+        Ok(pages.len() - 1)
+    };
+    for sample in data::samples(&config.samples)? {
+        let i = page(
+            &mut pages,
+            &config.samples,
+            &sample.image,
+            sample.width,
+            sample.height,
+        )?;
+        let boxes: Vec<[f32; 4]> = sample
+            .evidence()
+            .iter()
+            .map(|b| b.to_array().map(|v| v / 100.0))
+            .collect();
+        if !boxes.is_empty() {
+            pages[i].questions.push(Question {
+                text: sample.question,
+                boxes,
+            });
+        }
+    }
+    if let Some(file) = &config.lines {
+        for read in data::json_lines::<PageLines>(file).context("printed lines")? {
+            let i = page(&mut pages, file, &read.image, read.width, read.height)?;
+            pages[i].lines = read
+                .lines
+                .into_iter()
+                .filter(|l| {
+                    !l.text.trim().is_empty() && l.bbox[2] > l.bbox[0] && l.bbox[3] > l.bbox[1]
+                })
+                .map(|l| Printed {
+                    bbox: share(l.bbox, read.width, read.height),
+                    text: l.text,
+                })
+                .collect();
+        }
+    }
+    pages.retain(|page| !page.questions.is_empty() || !page.lines.is_empty());
+    Ok(Source {
+        pages,
+        weight: config.weight,
+        derive: config.derive,
+    })
+}
