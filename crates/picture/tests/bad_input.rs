@@ -1,6 +1,8 @@
 //! Files that are cut off, damaged, too large or no pictures at all: an error of one sentence, never a panic and
 //! never half a picture.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::sync::LazyLock;

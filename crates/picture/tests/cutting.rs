@@ -1,5 +1,7 @@
 //! Crops are the original's pixels, and what is written can be read.
 
+#![allow(clippy::unwrap_used)]
+
 use grounding::PixelBox;
 use picture::{PictureError, RgbImage, crop, decode, encode_jpeg, encode_png};
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! Decoding against Pillow: every awkward kind of file, and the header read alone.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{pictures, read};

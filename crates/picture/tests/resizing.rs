@@ -1,5 +1,7 @@
 //! Resizing against Pillow, bit for bit, and properties that hold at any size.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use picture::{Filter, GrayImage, RgbImage, resize, resize_gray};
