@@ -89,8 +89,12 @@ impl Idefics3 {
         match &self.lm_head {
             Some(head) => head.forward(states),
             None => {
+                // The table as the left factor: the CPU multiplies by its turned view far slower.
+                let [b, t, hidden] = states.dims();
                 let table = self.text_model.embed_tokens.weight.val(); // [V, hidden]
-                states.matmul(table.transpose().unsqueeze())
+                let logits = table.matmul(states.reshape([b * t, hidden]).transpose()); // [V, B*T]
+                let [v, _] = logits.dims();
+                logits.transpose().reshape([b, t, v])
             }
         }
     }

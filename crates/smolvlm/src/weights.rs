@@ -4,8 +4,8 @@
 //! loading, saving and random initialisation all follow it, so they cannot disagree. The
 //! `safetensors` crate is used directly instead of burn-store, because a broken folder has to be
 //! explained by name, shape and file, and because the bytes come from memory (the browser has no
-//! path). burn keeps a linear weight as [in, out], the checkpoint as [out, in]: the tensor is
-//! loaded as it lies and transposed as a view, which costs no copy.
+//! path). burn keeps a linear weight as [in, out], the checkpoint as [out, in]; it is turned in
+//! memory, because the CPU multiplies one row by a turned view 15 times slower (measured).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -56,28 +56,21 @@ impl Slot<'_> {
 
     /// Puts values in, in the checkpoint's layout.
     fn set(self, values: Vec<f32>) {
-        fn put<const D: usize>(
-            param: &mut Param<Tensor<D>>,
-            values: Vec<f32>,
-            shape: [usize; D],
-            turn: impl FnOnce(Tensor<D>) -> Tensor<D>,
-        ) {
-            let device = param.lazy_device();
+        fn put<const D: usize>(param: &mut Param<Tensor<D>>, values: Vec<f32>) {
+            let shape: [usize; D] = param.lazy_shape().dims();
             let data = TensorData::new(values, shape);
-            let tensor = Tensor::<D>::from_data(data, (&device, DType::F32));
+            let tensor = Tensor::<D>::from_data(data, (&param.lazy_device(), DType::F32));
             let id = param.id;
-            *param = param.clone().transform_for_load(turn(tensor), id);
+            *param = param.clone().transform_for_load(tensor, id);
         }
         match self {
             Slot::Linear(param) => {
                 let [from, to] = param.lazy_shape().dims();
-                put(param, values, [to, from], Tensor::transpose);
+                put(param, turned(&values, to, from));
             }
-            Slot::Table(param) => put(param, values, param.lazy_shape().dims(), |t| t),
-            Slot::Scale(param) | Slot::Bias(param) => {
-                put(param, values, param.lazy_shape().dims(), |t| t);
-            }
-            Slot::Kernel(param) => put(param, values, param.lazy_shape().dims(), |t| t),
+            Slot::Table(param) => put(param, values),
+            Slot::Scale(param) | Slot::Bias(param) => put(param, values),
+            Slot::Kernel(param) => put(param, values),
         }
     }
 
@@ -93,6 +86,22 @@ impl Slot<'_> {
         };
         flat.into_data_async()
     }
+}
+
+/// A matrix of `rows` x `columns` turned over its diagonal, in blocks that stay in the cache.
+fn turned(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    const BLOCK: usize = 32;
+    let mut out = vec![0.0; values.len()];
+    for row in (0..rows).step_by(BLOCK) {
+        for column in (0..columns).step_by(BLOCK) {
+            for r in row..(row + BLOCK).min(rows) {
+                for c in column..(column + BLOCK).min(columns) {
+                    out[c * rows + r] = values[r * columns + c];
+                }
+            }
+        }
+    }
+    out
 }
 
 /// Visits every parameter under its name in the checkpoint.
@@ -350,22 +359,22 @@ fn refuse_extra(
 /// A tensor's values as f32.
 fn values(file: &str, name: &str, tensor: &TensorView) -> Result<Vec<f32>> {
     let bytes = tensor.data();
-    let two = |turn: fn([u8; 2]) -> f32| bytes.as_chunks().0.iter().map(|&b| turn(b)).collect();
     match tensor.dtype() {
-        Dtype::F32 => Ok(bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| f32::from_le_bytes(b))
-            .collect()),
-        Dtype::F16 => Ok(two(|b| f16::from_le_bytes(b).to_f32())),
-        Dtype::BF16 => Ok(two(|b| bf16::from_le_bytes(b).to_f32())),
+        Dtype::F32 => Ok(each(bytes, f32::from_le_bytes)),
+        Dtype::F16 => Ok(each(bytes, |b| f16::from_le_bytes(b).to_f32())),
+        Dtype::BF16 => Ok(each(bytes, |b| bf16::from_le_bytes(b).to_f32())),
         other => Err(SmolVlmError::TensorType {
             file: file.to_string(),
             name: name.to_string(),
             actual: format!("{other:?}"),
         }),
     }
+}
+
+/// Little-endian numbers of `N` bytes, turned into f32.
+fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    let (numbers, _) = bytes.as_chunks();
+    numbers.iter().map(|&bytes| number(bytes)).collect()
 }
 
 /// Number type of saved weights.
