@@ -138,7 +138,10 @@ pub fn running(running: &Running) -> String {
             )
         }
         Why::WebGpuFailed(reason) => {
-            format!("Runs on {here} ({time} a proposal): WebGPU failed here ({reason}).")
+            format!(
+                "Runs on {here} ({time} a proposal): WebGPU failed here ({}).",
+                short(reason)
+            )
         }
     }
 }
@@ -217,6 +220,20 @@ pub fn milliseconds(ms: f64) -> String {
         format!("{ms:.0} ms")
     } else {
         format!("{:.1} s", ms / 1_000.0)
+    }
+}
+
+/// The first line of what a library says, at most 140 characters of it.
+fn short(reason: &str) -> String {
+    let line = reason
+        .trim()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.');
+    match line.char_indices().nth(140) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
     }
 }
 

@@ -34,9 +34,10 @@ struct Worker {
 fn main() {
     // A panic ends this module: the page is told why and starts another worker.
     std::panic::set_hook(Box::new(|panic| {
+        let why = panic.payload_as_str().unwrap_or("unknown");
         post::message(&FromWorker::Broken {
-            why: panic.to_string(),
-        })
+            why: why.to_owned(),
+        });
     }));
     let worker = Rc::new(Worker {
         engine: Engine::default(),

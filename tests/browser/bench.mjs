@@ -1,0 +1,76 @@
+// Speed and size in Chromium's CPU path, printed as one line of JSON for `cargo xtask bench`.
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { brotliCompressSync, constants } from 'node:zlib';
+import { file, picture } from './lib/files.mjs';
+import { box, browser, choose, image, open, proposeButton, question, site, state } from './lib/page.mjs';
+
+const dist = process.env.DIST ?? new URL('../../dist', import.meta.url).pathname;
+const QUESTIONS = ['What is the total?', 'What is the date?', 'What is the subtotal?', 'What is the address?'];
+const photo = picture('receipt.jpg');
+const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
+
+const chrome = await browser();
+const server = await site();
+
+/** Milliseconds from the click to `done`, by the page's own clock. */
+async function timed(page, text) {
+  await question(page).fill(text);
+  const already = await page.evaluate(() => window.states.length);
+  await proposeButton(page).click();
+  await page.waitForFunction((already) => ['done', 'error'].includes(window.states.slice(already).at(-1)?.[0]), already, { polling: 10 });
+  const [[first, start], [last, end]] = (await page.evaluate(() => window.states)).slice(-2);
+  if (first !== 'working' || last !== 'done') throw new Error(`${first} -> ${last}`);
+  return end - start;
+}
+
+/** One visit: everything from an empty page on. */
+async function visit() {
+  const context = await chrome.newContext();
+  const page = await open(context, server.url, { ready: false });
+  await image(page).setInputFiles(file('receipt.jpg', photo));
+  await page.waitForFunction(() => document.querySelector('#picture').naturalWidth > 0, null, { polling: 10 });
+  await question(page).fill(QUESTIONS[0]);
+  const usable = await page.evaluate(() => performance.now());
+  await state(page, 'ready');
+  const ready = (await page.evaluate(() => window.states)).find(([name]) => name === 'ready')[1];
+  const first = await timed(page, QUESTIONS[0]);
+  const same = [];
+  for (const text of QUESTIONS) same.push(await timed(page, text));
+  const fresh = [];
+  for (let round = 0; round < 4; round++) {
+    // Clicked right after the picture was chosen: decoding and encoding it are part of the time.
+    await question(page).fill(QUESTIONS[round]);
+    await image(page).setInputFiles(file(`${round}.jpg`, photo));
+    fresh.push(await timed(page, QUESTIONS[round]));
+  }
+  if (!(await box(page).isVisible())) throw new Error('no box');
+  const longest = await page.evaluate(() => window.longest);
+  await context.close();
+  return { usable, ready, first, same: median(same), fresh: median(fresh), longest };
+}
+
+await visit(); // the browser's own first start is no figure of the page
+const visits = [];
+for (let round = 0; round < 3; round++) visits.push(await visit());
+const of = (name) => median(visits.map((visit) => visit[name]));
+await chrome.close();
+await server.close();
+
+const wasm = readdirSync(dist).filter((name) => name.endsWith('.wasm')).map((name) => readFileSync(join(dist, name)));
+const brotli = (bytes) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 } }).length;
+const model = join(dist, 'models/default');
+const sum = (list) => list.reduce((total, value) => total + value, 0);
+console.log(JSON.stringify({
+  usable_ms: of('usable'),
+  ready_ms: of('ready'),
+  first_ms: of('first'),
+  same_picture_ms: of('same'),
+  new_picture_ms: of('fresh'),
+  longest_task_ms: Math.max(...visits.map((visit) => visit.longest)),
+  wasm_bytes: sum(wasm.map((bytes) => bytes.length)),
+  wasm_brotli: sum(wasm.map(brotli)),
+  model_bytes: sum(readdirSync(model).map((name) => statSync(join(model, name)).size)),
+  machine: `${cpus().length} cores, ${cpus()[0].model.trim()}; Chromium without WebGPU`,
+}));

@@ -1,0 +1,98 @@
+// The page with WebGPU, on SwiftShader: a software adapter, so slow that a tiny model stands in for the shipped one.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { decode, file, picture } from './lib/files.mjs';
+import { askButton, box, browser, choose, cropBytes, complaint, edges, kept, open, propose, site } from './lib/page.mjs';
+import { KEY, provider } from './lib/provider.mjs';
+
+const RECEIPT = file('receipt.png', picture('receipt.png'));
+const tiny = (name) => readFileSync(new URL(`models/tiny/${name}`, import.meta.url));
+
+describe('the page with WebGPU', () => {
+  let chrome, server, context;
+  before(async () => {
+    [chrome, server] = await Promise.all([browser({ webgpu: true }), site()]);
+    context = await chrome.newContext({ acceptDownloads: true });
+    for (const name of ['config.json', 'model.safetensors']) server.replace.set(`models/tiny/${name}`, tiny(name));
+    // Keeps the worker's devices at hand, so that a test can take one away as a driver would.
+    const loader = readFileSync(new URL('worker_loader.js', `file://${process.env.DIST ?? new URL('../../dist', import.meta.url).pathname}/`), 'utf8');
+    server.replace.set('worker_loader.js', Buffer.from(`
+      self.devices = [];
+      const original = self.GPUAdapter?.prototype.requestDevice;
+      if (original) self.GPUAdapter.prototype.requestDevice = async function (...given) {
+        const device = await original.apply(this, given);
+        self.devices.push(device);
+        return device;
+      };
+      ${loader.replace(/^import init from '(.*?)';/, "const { default: init } = await import('$1');")}`));
+  });
+  after(async () => {
+    await chrome?.close();
+    await server?.close();
+  });
+  const on = (name, query, body) => test(name, async () => {
+    const page = await open(context, `${server.url}?model=models/tiny/${query}`);
+    await kept(page, name, () => body(page));
+    await page.close();
+  });
+  const device = (page) => page.locator('#device').getAttribute('data-device');
+  const boxOn = async (query) => {
+    const page = await open(context, `${server.url}?model=models/tiny/${query}`);
+    await choose(page, RECEIPT);
+    assert.equal(await propose(page, 'What is the total?'), 'done');
+    const found = await edges(page);
+    await page.close();
+    return found;
+  };
+
+  on('proposes on WebGPU, the same box as on the CPU, and asks with it', '&device=webgpu', async (page) => {
+    assert.equal(await device(page), 'WebGPU', await page.locator('#device').innerText());
+    await choose(page, RECEIPT);
+    assert.equal(await propose(page, 'What is the total?'), 'done');
+    assert.match(await page.locator('#crop-facts').innerText(), /on WebGPU/);
+    const here = await edges(page);
+    const there = await boxOn('&device=cpu');
+    here.forEach((edge, at) => assert.ok(Math.abs(edge - there[at]) <= 1, `${here} against ${there}`));
+    const crop = decode(await cropBytes(page));
+    assert.equal(crop.width, Math.round((here[2] * 620) / 100) - Math.round((here[0] * 620) / 100));
+
+    const endpoint = await provider();
+    for (const [label, value] of [['Base URL', endpoint.url], ['Model', 'strict'], ['Key', KEY]]) {
+      await page.getByLabel(label, { exact: true }).fill(value);
+    }
+    await askButton(page).click();
+    await page.locator('#answer').filter({ hasText: 'The total is 9.00 €.' }).waitFor();
+    assert.deepEqual([endpoint.complaints, endpoint.requests.length], [[], 1]);
+    await endpoint.close();
+  });
+
+  on('measures both and takes the faster one, saying so', '&device=auto', async (page) => {
+    await choose(page, RECEIPT);
+    assert.equal(await propose(page, 'What is the total?'), 'done');
+    await page.locator('#device').filter({ hasText: /against .* on/ }).waitFor({ timeout: 120_000 });
+    assert.match(await page.locator('#device').innerText(), /Runs on (the CPU|WebGPU): .* a proposal, against .* on (WebGPU|the CPU)\./);
+    assert.equal(await propose(page, 'What is the date?'), 'done');
+  });
+
+  on('a lost device falls back to the CPU', '&device=webgpu', async (page) => {
+    await choose(page, RECEIPT);
+    assert.equal(await propose(page, 'What is the total?'), 'done');
+    const before = await box(page).getAttribute('data-box');
+    await page.workers()[0].evaluate(() => self.devices.forEach((device) => device.destroy()));
+    assert.equal(await propose(page, 'What is the total?'), 'done');
+    assert.equal(await device(page), 'CPU');
+    assert.match(await page.locator('#device').innerText(), /WebGPU failed here/);
+    assert.equal(await complaint(page), '');
+    const after = (await box(page).getAttribute('data-box')).split(',').map(Number);
+    before.split(',').map(Number).forEach((edge, at) => assert.ok(Math.abs(edge - after[at]) <= 1));
+  });
+
+  test('without an adapter the same address runs on the CPU', async () => {
+    const plain = await browser();
+    const page = await open(await plain.newContext(), `${server.url}?model=models/tiny/&device=webgpu`);
+    assert.equal(await device(page), 'CPU');
+    assert.match(await page.locator('#device').innerText(), /offers no WebGPU/);
+    await plain.close();
+  });
+});
