@@ -168,6 +168,17 @@ impl Camera {
     }
 }
 
+impl Camera {
+    /// Prints the page over `picture` as ink does: the darker of both stays.
+    pub fn darken(&self, page: &Canvas, picture: &mut Canvas) {
+        let mut white = Canvas::new(picture.w, picture.h, [255, 255, 255]);
+        self.shoot(page, &mut white, (0.0, 0.0, 0.0));
+        for (p, ink) in picture.data.iter_mut().zip(&white.data) {
+            *p = (u16::from(*p) * u16::from(*ink) / 255) as u8;
+        }
+    }
+}
+
 /// The colour between four pixels.
 #[inline]
 fn sample(page: &Canvas, x: f32, y: f32) -> [f32; 3] {

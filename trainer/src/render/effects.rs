@@ -95,28 +95,31 @@ pub fn folds(dice: &mut Dice, canvas: &mut Canvas) {
     }
 }
 
-/// Uneven light: values are scaled by 1 - `depth` .. 1 and tinted.
-pub fn light(dice: &mut Dice, canvas: &mut Canvas, depth: f32, tint: [f32; 3], gain: f32) {
+/// Uneven light: values are scaled by 1 - `depth` .. 1 and tinted. `hard`: there may be a shadow with
+/// an edge, as of a hand or a phone.
+pub fn light(
+    dice: &mut Dice,
+    canvas: &mut Canvas,
+    depth: f32,
+    tint: [f32; 3],
+    gain: f32,
+    hard: bool,
+) {
     let (nx, ny) = (dice.int(2, 4) as usize, dice.int(2, 5) as usize);
     let field = Field::random(dice, nx, ny);
-    // A shadow with a harder edge, as of a hand or a phone.
-    let edge = dice.chance(0.3).then(|| {
-        (
-            dice.real(0.0, 6.28),
-            dice.real(0.2, 0.9),
-            dice.real(0.15, 0.5),
-            dice.real(8.0, 60.0),
-        )
+    let edge = (hard && dice.chance(0.2)).then(|| {
+        let (angle, place) = (dice.real(0.0, 6.28), dice.real(0.2, 0.9));
+        (angle, place, dice.real(0.1, 0.4), dice.real(8.0, 60.0))
     });
     let mut row = vec![0.0; canvas.w];
     let (w, h) = (canvas.w as f32, canvas.h as f32);
     for y in 0..canvas.h {
         field.row(y as f32 / h, &mut row);
-        if let Some((angle, place, dark, hard)) = edge {
+        if let Some((angle, place, dark, steep)) = edge {
             let (s, c) = angle.sin_cos();
             for (x, v) in row.iter_mut().enumerate() {
                 let side = (x as f32 / w - 0.5) * c + (y as f32 / h - 0.5) * s - (place - 0.5);
-                *v += (dark / depth.max(0.05)) * (side * hard).clamp(0.0, 1.0);
+                *v += (dark / depth.max(0.05)) * (side * steep).clamp(0.0, 1.0);
             }
         }
         let line = &mut canvas.data[y * canvas.w * 3..(y + 1) * canvas.w * 3];

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use super::dice::Dice;
 use super::page::{Page, Studio};
 use super::scene::Backgrounds;
-use super::{chart, form, receipt, sign, table};
+use super::{chart, form, invoice, receipt, sign, stamp, table};
 
 /// A kind of page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,6 +14,8 @@ pub enum Kind {
     Receipt,
     /// Filled-in office forms, faxes, memos.
     Form,
+    /// Business invoices on a whole sheet.
+    Invoice,
     /// Bars, columns, pies, lines with printed numbers.
     Chart,
     /// Tables and lists.
@@ -25,9 +27,10 @@ pub enum Kind {
 }
 
 /// Every kind with its usual weight.
-const ALL: [(Kind, f32); 6] = [
+const ALL: [(Kind, f32); 7] = [
     (Kind::Receipt, 50.0),
     (Kind::Form, 18.0),
+    (Kind::Invoice, 6.0),
     (Kind::Chart, 12.0),
     (Kind::Table, 8.0),
     (Kind::Sign, 7.0),
@@ -40,6 +43,7 @@ impl Kind {
         match self {
             Self::Receipt => "receipt",
             Self::Form => "form",
+            Self::Invoice => "invoice",
             Self::Chart => "chart",
             Self::Table => "table",
             Self::Sign => "sign",
@@ -52,17 +56,21 @@ impl Kind {
         let mut page = match self {
             Self::Receipt => receipt::make(studio)?,
             Self::Form => form::make(studio)?,
+            Self::Invoice => invoice::make(studio)?,
             Self::Chart => chart::make(studio)?,
             Self::Table => table::make(studio)?,
             Self::Sign => sign::sign(studio, backgrounds)?,
             Self::Plate => sign::plate(studio, backgrounds)?,
         };
         let neighbours = match self {
-            Self::Receipt | Self::Form => 6,
+            Self::Receipt | Self::Form | Self::Invoice => 6,
             Self::Table => 2,
             Self::Chart | Self::Sign | Self::Plate => 1,
         };
         page.ask_neighbours(studio.dice, neighbours);
+        if matches!(self, Self::Receipt | Self::Form | Self::Invoice) && studio.dice.chance(0.1) {
+            stamp::add(studio, &mut page)?;
+        }
         Ok(page)
     }
 }

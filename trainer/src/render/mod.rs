@@ -17,6 +17,7 @@ mod effects;
 mod fonts;
 mod form;
 mod geometry;
+mod invoice;
 mod kinds;
 mod marks;
 mod money;
@@ -25,6 +26,7 @@ mod page;
 mod receipt;
 mod scene;
 mod sign;
+mod stamp;
 mod table;
 mod text;
 mod words;
@@ -147,7 +149,9 @@ pub fn run(args: RenderArgs) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.unwrap_or(cores).max(1);
 
+    // Ctrl-C, for the whole process; an error stops this run only.
     static STOP: AtomicBool = AtomicBool::new(false);
+    let failed = AtomicBool::new(false);
     // Fails when a handler is set already, and then that one ends the program.
     let _ = ctrlc::set_handler(|| STOP.store(true, Ordering::SeqCst));
     let next = AtomicU64::new(0);
@@ -158,8 +162,9 @@ pub fn run(args: RenderArgs) -> Result<()> {
         for _ in 0..jobs {
             let send = send.clone();
             let (workshop, todo, next, images) = (&workshop, &todo, &next, &images);
+            let failed = &failed;
             scope.spawn(move || {
-                while !STOP.load(Ordering::SeqCst) {
+                while !STOP.load(Ordering::SeqCst) && !failed.load(Ordering::SeqCst) {
                     let Some(&index) = todo.get(next.fetch_add(1, Ordering::SeqCst) as usize)
                     else {
                         break;
@@ -183,7 +188,7 @@ pub fn run(args: RenderArgs) -> Result<()> {
             let (index, record) = match made {
                 Ok(made) => made,
                 Err(error) => {
-                    STOP.store(true, Ordering::SeqCst);
+                    failed.store(true, Ordering::SeqCst);
                     return Err(error);
                 }
             };

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::canvas::Canvas;
+use super::canvas::{Canvas, luma};
 use super::fonts::Fonts;
 use super::geometry::Rect;
 use super::kinds::Mix;
@@ -17,6 +17,9 @@ use super::scene::{Backgrounds, Picture};
 
 /// Goes up when the same seed would give other pages.
 const VERSION: u32 = 1;
+/// Print that differs less than this from its ground cannot be read: it is neither asked about nor
+/// listed.
+const VISIBLE: f32 = 14.0;
 const SOURCE: &str = "cropvlm render";
 const LICENCE: &str =
     "MIT OR Apache-2.0 (drawn by this project; a photo background keeps its own licence)";
@@ -109,6 +112,30 @@ pub fn pixels(r: Rect, w: usize, h: usize) -> Option<[i64; 4]> {
     (b[2] - b[0] >= 2.0 && b[3] - b[1] >= 2.0).then(|| b.map(|v| v as i64))
 }
 
+/// Difference of print and ground inside `b`, 0..=255, little moved by grain: of the means of 2 x 2
+/// pixels, the darkest and the middle ones, or the brightest.
+fn contrast(canvas: &Canvas, b: [i64; 4]) -> f32 {
+    let mut means = Vec::new();
+    let [x1, y1, x2, y2] = b.map(|v| v as usize);
+    for y in (y1..y2 - 1).step_by(2) {
+        for x in (x1..x2 - 1).step_by(2) {
+            let at = |x: usize, y: usize| {
+                let i = (y * canvas.w + x) * 3;
+                luma([canvas.data[i], canvas.data[i + 1], canvas.data[i + 2]])
+            };
+            means.push((at(x, y) + at(x + 1, y) + at(x, y + 1) + at(x + 1, y + 1)) * 0.25);
+        }
+    }
+    means.sort_by(f32::total_cmp);
+    let share = |k: f32| {
+        means
+            .get((means.len() as f32 * k) as usize)
+            .copied()
+            .unwrap_or(0.0)
+    };
+    (share(0.6) - share(0.04)).max(share(0.96) - share(0.4))
+}
+
 /// Encodes a picture and writes its lines of the two files.
 pub fn finish(
     mut picture: Picture,
@@ -118,20 +145,26 @@ pub fn finish(
 ) -> Result<(Vec<u8>, Record)> {
     let (w, h) = (picture.page.canvas.w, picture.page.canvas.h);
     let image = format!("images/{}", image_name(index));
+    let seen =
+        |r: Rect, canvas: &Canvas| pixels(r, w, h).filter(|b| contrast(canvas, *b) >= VISIBLE);
     let lines: Vec<TextLine> = picture
         .page
         .lines
         .iter()
         .filter_map(|l| {
             Some(TextLine {
-                bbox: pixels(l.rect, w, h)?,
+                bbox: seen(l.rect, &picture.page.canvas)?,
                 text: l.text.trim().to_string(),
             })
         })
         .collect();
     let mut samples = String::new();
     for (i, ask) in picture.page.asks.iter().enumerate() {
-        let boxes: Vec<[i64; 4]> = ask.rects.iter().filter_map(|r| pixels(*r, w, h)).collect();
+        let boxes: Vec<[i64; 4]> = ask
+            .rects
+            .iter()
+            .filter_map(|r| seen(*r, &picture.page.canvas))
+            .collect();
         if boxes.len() != ask.rects.len() {
             continue;
         }

@@ -306,10 +306,10 @@ fn finish(dice: &mut Dice, page: &mut Page, look: Look) -> bool {
             dice.real(0.75, 1.05),
         ];
         let (depth, gain) = (dice.real(0.05, 0.55), dice.real(0.75, 1.1));
-        effects::light(dice, canvas, depth, tint, gain);
+        effects::light(dice, canvas, depth, tint, gain, true);
     } else if look == Look::Scan && dice.chance(0.4) {
         let (depth, gain) = (dice.real(0.02, 0.2), dice.real(0.9, 1.1));
-        effects::light(dice, canvas, depth, [1.0, 1.0, 1.0], gain);
+        effects::light(dice, canvas, depth, [1.0, 1.0, 1.0], gain, false);
     }
     if look != Look::Clean && dice.chance(0.45) {
         let a = dice.real(0.05, 0.3);

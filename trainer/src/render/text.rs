@@ -36,6 +36,8 @@ pub struct Pen {
     pub wear: f32,
     /// 0: straight; each letter is moved up or down by up to this many pixels (typewriter, hand).
     pub wobble: f32,
+    /// Every stroke a pixel wider: thin handwriting at small sizes.
+    pub thick: bool,
     glyphs: HashMap<(GlyphId, u8), Option<Glyph>>,
 }
 
@@ -56,6 +58,16 @@ impl Printed {
         self.text
             .find(part)
             .map_or(self.rect, |at| self.bytes(at, at + part.len()))
+    }
+
+    /// The letters of `from..to` (bytes) as a print of their own.
+    pub fn slice(&self, from: usize, to: usize) -> Self {
+        let letters = self.letters.iter().filter(|l| l.0 >= from && l.0 < to);
+        Self {
+            rect: self.bytes(from, to),
+            text: self.text[from..to].to_string(),
+            letters: letters.map(|l| (l.0 - from, l.1, l.2)).collect(),
+        }
     }
 
     /// Box of the letters of `from..to` (bytes).
@@ -93,6 +105,7 @@ impl Pen {
             tracking: 0.0,
             wear: 0.0,
             wobble: 0.0,
+            thick: false,
             glyphs: HashMap::new(),
         })
     }
@@ -249,12 +262,12 @@ impl Pen {
     }
 
     fn glyph(&mut self, id: GlyphId, half: u8) -> Option<&Glyph> {
-        let (font, scale, wear) = (&self.font, self.scale, self.wear);
+        let (font, scale, wear, thick) = (&self.font, self.scale, self.wear, self.thick);
         let draw = || {
             let at = ab_glyph::point(f32::from(half) * 0.5, 0.0);
             let outline = font.outline_glyph(id.with_scale_and_position(scale, at))?;
             let b = outline.px_bounds();
-            let (w, h) = (b.width() as usize, b.height() as usize);
+            let (w, h) = (b.width() as usize + usize::from(thick), b.height() as usize);
             if w == 0 || h == 0 || w * h > 4_000_000 {
                 return None;
             }
@@ -268,6 +281,13 @@ impl Pen {
                     cover[at] = (c.min(1.0) * 255.0) as u8;
                 }
             });
+            if thick {
+                for row in cover.chunks_exact_mut(w) {
+                    for x in (1..w).rev() {
+                        row[x] = row[x].max(row[x - 1]);
+                    }
+                }
+            }
             Some(Glyph {
                 left: b.min.x as i32,
                 top: b.min.y as i32,

@@ -54,6 +54,7 @@ pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
     } else {
         0.0
     };
+    value.thick = hand && value.size < 34.0;
     let head = Pen::new(fonts, heavy, size * dice.real(1.2, 1.9), stretch)?;
     let small = Pen::new(
         fonts,
@@ -104,13 +105,11 @@ pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
         parts += 1;
         let room = ((bottom - sheet.y) / (sheet.row * 1.5)) as i64;
         let rows = sheet.dice.int(2, 7).min(room.max(1)) as usize;
-        match sheet.dice.weighted(&[4.0, 2.5, 1.8, 1.5, 1.2]) {
+        match sheet.dice.weighted(&[4.0, 2.5, 1.5, 1.5, 1.2, 1.5, 1.2]) {
             0 => {
-                let columns = if width / size > 55.0 {
-                    1 + sheet.dice.weighted(&[5.0, 4.0, 0.6])
-                } else {
-                    1 + sheet.dice.weighted(&[7.0, 2.0])
-                };
+                let wide = width / size > 55.0;
+                let weights: &[f32] = if wide { &[5.0, 4.0, 0.6] } else { &[7.0, 2.0] };
+                let columns = 1 + sheet.dice.weighted(weights);
                 sheet.lines(rows, columns);
             }
             1 => sheet.boxes(rows.min(4)),
@@ -119,9 +118,20 @@ pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
                 let n = sheet.dice.int(1, 4) as usize;
                 sheet.prose(n);
             }
-            _ => sheet.checks(),
+            4 => sheet.checks(),
+            5 => {
+                let columns = sheet.dice.int(1, 3) as usize;
+                sheet.stacks(rows.min(3), columns);
+            }
+            _ => {
+                let (n, columns) = (
+                    1 + sheet.dice.weighted(&[3.0, 1.0, 1.0, 1.0]),
+                    sheet.dice.int(2, 5),
+                );
+                sheet.grid(n.min(rows), columns as usize);
+            }
         }
-        if sheet.dice.chance(0.05) {
+        if sheet.dice.chance(0.03) {
             break;
         }
     }

@@ -158,6 +158,108 @@ impl Sheet<'_> {
         }
     }
 
+    /// Labels in a row, the values on the line below them.
+    pub fn stacks(&mut self, rows: usize, columns: usize) {
+        let width = (self.right - self.left) / columns as f32;
+        let underline = self.dice.chance(0.4);
+        // Labels above what was filled in, or below it as under a signature.
+        let above = self.dice.chance(0.75);
+        for _ in 0..rows {
+            self.y += self.row * 1.1;
+            let low = self.y + self.value.size * self.dice.real(1.15, 1.5);
+            for c in 0..columns {
+                let x1 = self.left + c as f32 * width;
+                let room = width - self.label.size;
+                let field = self.field();
+                let (label_y, value_y) = if above { (self.y, low) } else { (low, self.y) };
+                let pen = if above {
+                    &mut self.label
+                } else {
+                    &mut self.small
+                };
+                if pen.width(&field.label) > room {
+                    continue;
+                }
+                self.page
+                    .print(self.dice, pen, (x1, label_y), &field.label, self.ink);
+                if underline || !above {
+                    self.rule(x1, x1 + room, value_y + self.label.size * 0.18);
+                }
+                if let Some(value) = self.fill(x1, value_y, room, &field.value) {
+                    self.ask(&field.label, &value);
+                }
+            }
+            self.y = low;
+        }
+        self.y += self.row * 0.3;
+    }
+
+    /// A ruled table: heads above, one or several rows filled in below.
+    pub fn grid(&mut self, rows: usize, columns: usize) {
+        let t = (self.label.size * 0.06).max(1.0);
+        self.y += self.row * 0.5;
+        let (top, width) = (self.y, (self.right - self.left) / columns as f32);
+        let height = self.row * 1.05;
+        let fields: Vec<Field> = (0..columns).map(|_| self.field()).collect();
+        let inset = self.label.size * 0.35;
+        let base = |y: f32, size: f32| y + height * 0.5 + size * 0.35;
+        for (c, field) in fields.iter().enumerate() {
+            let x1 = self.left + c as f32 * width;
+            if self.small.width(&field.label) < width - 2.0 * inset {
+                let at = (x1 + inset, base(self.y, self.small.size));
+                self.page
+                    .print(self.dice, &mut self.small, at, &field.label, self.ink);
+            }
+        }
+        for r in 0..rows {
+            self.y += height;
+            for (c, field) in fields.iter().enumerate() {
+                let x1 = self.left + c as f32 * width + inset;
+                let text = if r == 0 {
+                    field.value.clone()
+                } else {
+                    self.another(&field.label)
+                };
+                let y = base(self.y, self.value.size);
+                let value = self.fill(x1, y, width - 2.0 * inset, &text);
+                // With several rows nobody could say which value is meant.
+                if let Some(value) = value.filter(|_| rows == 1) {
+                    self.ask(&field.label, &value);
+                }
+            }
+        }
+        self.y += height;
+        for r in 0..rows + 2 {
+            let y = top + r as f32 * height;
+            self.page
+                .canvas
+                .rule(self.left, self.right, y, t, 0.0, self.ink);
+        }
+        for c in 0..=columns {
+            let x = self.left + c as f32 * width;
+            self.page
+                .canvas
+                .fill(Rect::new(x, top, x + t, self.y), self.ink, 1.0);
+        }
+        self.y += self.row * 0.4;
+    }
+
+    /// Another value for the same label.
+    fn another(&mut self, label: &str) -> String {
+        let fields = words::options("f.field");
+        let same = |f: &&&str| {
+            f.split('=')
+                .next()
+                .is_some_and(|l| l.trim().eq_ignore_ascii_case(label))
+        };
+        let pattern = fields
+            .iter()
+            .find(same)
+            .and_then(|f| f.split_once('='))
+            .map_or("{Pseudo}", |f| f.1);
+        words::expand(self.dice, &self.country, pattern)
+    }
+
     /// A grid of boxes; the label is small in the upper left corner, the value below it.
     pub fn boxes(&mut self, rows: usize) {
         let t = (self.label.size * 0.07).max(1.0);

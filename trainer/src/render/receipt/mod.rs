@@ -55,6 +55,9 @@ pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
     } else {
         0.0
     };
+    let hand_face = fonts.pick(dice, Style::Hand, false);
+    let mut hand = Pen::new(fonts, hand_face, size * dice.real(1.3, 1.9), 1.0)?;
+    hand.thick = true;
     (normal.wear, bold.wear, big.wear) = (wear, wear, wear * 0.7);
     let paper = [
         [255, 255, 255],
@@ -76,6 +79,8 @@ pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
         flush: dice.chance(0.2),
         colon: dice.chance(0.3),
         signed: dice.chance(0.6),
+        inline: dice.chance(0.06),
+        apart: dice.chance(0.2),
     };
     let mut page = Page::new(width as usize, 3600, paper);
     page.paper = paper;
@@ -89,6 +94,7 @@ pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
         normal,
         bold,
         big,
+        hand,
         y: size * 0.5,
         left: margin,
         right: width - margin,
@@ -107,7 +113,18 @@ pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
     till.rule(rule);
     let total = goods::goods(&mut till, rule);
     till.rule(rule);
-    payment::sums(&mut till, total, rule);
+    let slip = till
+        .dice
+        .chance(if matches!(till.money.country.as_str(), "us" | "ca") {
+            0.3
+        } else {
+            0.05
+        });
+    if slip {
+        payment::slip(&mut till, total);
+    } else {
+        payment::sums(&mut till, total, rule);
+    }
     if till.dice.chance(0.35) {
         till.rule(rule);
         header::details(&mut till, false);
@@ -116,6 +133,7 @@ pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
     till.y += till.dice.real(1.0, 5.0) * size;
     let mut page = till.page;
     let bottom = (till.y as usize).min(page.canvas.h);
-    page.canvas.keep_rows(0, bottom);
+    // Lines of a very long receipt that are below the canvas go with it.
+    page.keep_rows(0, bottom);
     Ok(page)
 }

@@ -162,6 +162,93 @@ pub fn sums(till: &mut Till<'_>, goods: i64, rule: usize) {
     }
 }
 
+/// A card slip: tip and total are filled in by hand.
+pub fn slip(till: &mut Till<'_>, goods: i64) {
+    let (left, right) = (till.left, till.right);
+    let card = till.say("l.card");
+    let pattern =
+        ["XXXXXXXXXXXX{^}{^}##", "**** **** **** {^}###", "...{^}###"][till.dice.index(3)];
+    let number = words::expand(till.dice, "", pattern);
+    till.feed(Font::Normal);
+    till.put(
+        Font::Normal,
+        (left, right, 0.0),
+        &format!("{card} {number}"),
+    );
+    till.gap(0.6);
+    let label = ["Amount", "AMOUNT:", "Subtotal", "Sub-Total:", "Purchase"][till.dice.index(5)];
+    if let Some((label, amount)) = till.sum(Font::Normal, label, goods) {
+        let name = label.text.trim_end_matches([':', ' ']).to_string();
+        let sub = name.to_lowercase().starts_with("sub");
+        let (kind, list) = if sub {
+            ("subtotal", "q.subtotal")
+        } else {
+            ("label", "q.label")
+        };
+        till.page.ask(
+            till.dice,
+            kind,
+            list,
+            &name,
+            &amount.text,
+            vec![amount.rect],
+        );
+    }
+    let tip = goods * till.dice.int(8, 25) / 100 / 25 * 25;
+    let start = left + (right - left) * till.dice.real(0.3, 0.5);
+    let tip_label = ["Tip:", "TIP", "Gratuity:", "+ Tip:", "Tip Amount"][till.dice.index(5)];
+    let total_label = ["Total:", "TOTAL", "= Total:", "Total Amount"][till.dice.index(4)];
+    for (label, cents, kind, list) in [
+        (tip_label, tip, "tip", "q.tip"),
+        (total_label, goods + tip, "total", "q.total"),
+    ] {
+        till.gap(0.8);
+        till.feed(Font::Normal);
+        till.put(Font::Normal, (left, start, 0.0), label);
+        let y = till.y + till.normal.size * 0.15;
+        till.page.canvas.rule(start, right, y, 1.0, 0.0, till.ink);
+        let text = if till.dice.chance(0.6) {
+            till.money.bare(cents)
+        } else {
+            till.money.signed(cents)
+        };
+        let x = start + till.normal.size * till.dice.real(0.3, 3.0);
+        let x = x.min(right - till.hand.width(&text)).max(start);
+        let base = till.y - till.normal.size * till.dice.real(0.0, 0.25);
+        let pen_ink = [[25, 35, 130], [20, 20, 28]][till.dice.index(2)];
+        if let Some(p) = till
+            .page
+            .print(till.dice, &mut till.hand, (x, base), &text, pen_ink)
+        {
+            for _ in 0..2 {
+                till.page
+                    .ask(till.dice, kind, list, "", &p.text, vec![p.rect]);
+            }
+        }
+    }
+    if till.dice.chance(0.7) {
+        till.gap(1.8);
+        till.feed(Font::Normal);
+        let (y, size) = (till.y, till.normal.size);
+        till.page.canvas.rule(left, right, y, 1.0, 0.0, till.ink);
+        let (a, b) = (
+            (left + size, y - size * 0.7),
+            (left + (right - left) * 0.6, y - size * 0.5),
+        );
+        marks::scribble(
+            till.dice,
+            &mut till.page.canvas,
+            a,
+            b,
+            size * 0.8,
+            2.0,
+            [25, 30, 90],
+        );
+        till.feed(Font::Normal);
+        till.put(Font::Normal, (left, right, 0.5), "Signature");
+    }
+}
+
 pub fn tax_table(till: &mut Till<'_>, net: i64) {
     till.gap(0.8);
     let (left, right) = (till.left, till.right);

@@ -21,6 +21,8 @@ pub struct Till<'a> {
     pub normal: Pen,
     pub bold: Pen,
     pub big: Pen,
+    /// A person's handwriting.
+    pub hand: Pen,
     pub y: f32,
     pub left: f32,
     pub right: f32,
@@ -40,6 +42,10 @@ pub struct Sums {
     pub flush: bool,
     pub colon: bool,
     pub signed: bool,
+    /// Label and amount as one run of text.
+    pub inline: bool,
+    /// The sign of the currency in a column of its own.
+    pub apart: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -136,6 +142,12 @@ impl Till<'_> {
         } else {
             label.to_string()
         };
+        if sums.inline && font != Font::Big {
+            let text = format!("{label} {amount}");
+            let line = self.put(font, (left, right, 0.0), &text)?;
+            let at = line.text.rfind(&amount)?;
+            return Some((line.slice(0, at.max(1)), line.slice(at, line.text.len())));
+        }
         let start = left + (right - left) * sums.start;
         let cut = left + (right - left) * 0.68;
         let span = if sums.flush {
@@ -154,6 +166,14 @@ impl Till<'_> {
             span
         };
         let label = self.put(font, span, &label)?;
+        let sign = self.money.before.trim().to_string();
+        if sums.apart && font != Font::Big && !sign.is_empty() && amount.starts_with(&sign) {
+            let number = amount[sign.len()..].trim().to_string();
+            let middle = left + (right - left) * 0.72;
+            self.put(font, (middle, right, 0.0), &sign);
+            let amount = self.put(font, (middle, right, 1.0), &number)?;
+            return Some((label, amount));
+        }
         let amount = self.put(font, (label.rect.x2 + 4.0, right, 1.0), &amount)?;
         Some((label, amount))
     }

@@ -81,6 +81,10 @@ pub fn put(dice: &mut Dice, photo: &mut Page, mut board: Board, room: Rect, tilt
     let span = corners.iter().fold((0.0f32, 0.0f32), |m, c| {
         (m.0.max(c.0.abs()), m.1.max(c.1.abs()))
     });
+    let (pw, ph) = (photo.canvas.w as f32, photo.canvas.h as f32);
+    if 2.0 * span.0 + 4.0 > pw || 2.0 * span.1 + 4.0 > ph {
+        return;
+    }
     let place = |dice: &mut Dice, a: f32, b: f32, half: f32| {
         let (low, high) = (a + half, b - half);
         if low < high {
@@ -89,10 +93,8 @@ pub fn put(dice: &mut Dice, photo: &mut Page, mut board: Board, room: Rect, tilt
             (a + b) * 0.5
         }
     };
-    let cx = place(dice, room.x1, room.x2, span.0)
-        .clamp(span.0 + 1.0, photo.canvas.w as f32 - span.0 - 1.0);
-    let cy = place(dice, room.y1, room.y2, span.1)
-        .clamp(span.1 + 1.0, photo.canvas.h as f32 - span.1 - 1.0);
+    let cx = place(dice, room.x1, room.x2, span.0).clamp(span.0 + 1.0, pw - span.0 - 1.0);
+    let cy = place(dice, room.y1, room.y2, span.1).clamp(span.1 + 1.0, ph - span.1 - 1.0);
     let camera = Camera::new(
         board.canvas.w,
         board.canvas.h,
@@ -100,7 +102,14 @@ pub fn put(dice: &mut Dice, photo: &mut Page, mut board: Board, room: Rect, tilt
     );
     if dice.chance(0.4) {
         let (dark, bright) = (dice.real(0.0, 0.35), dice.real(0.85, 1.1));
-        super::effects::light(dice, &mut board.canvas, dark, [1.0, 1.0, 1.0], bright);
+        super::effects::light(
+            dice,
+            &mut board.canvas,
+            dark,
+            [1.0, 1.0, 1.0],
+            bright,
+            false,
+        );
     }
     let strength = dice.real(0.0, 0.7);
     camera.shoot(&board.canvas, &mut photo.canvas, (2.0, 3.0, strength));
