@@ -3,11 +3,16 @@
 //! One file or folder a command; each has an `Args` struct and a `run`. What they share: [`data`]
 //! reads data sets, [`device`] picks the device.
 
+mod answer;
 mod data;
+mod debug;
 mod device;
 mod eval;
 mod export;
+mod propose;
+mod reader;
 mod render;
+mod score;
 mod sft;
 
 use clap::{Parser, Subcommand};
@@ -34,7 +39,11 @@ enum Command {
     Render(render::RenderArgs),
     Sft(sft::Args),
     Eval(eval::Args),
+    Propose(propose::Args),
+    Score(score::Args),
+    Answer(answer::Args),
     Export(export::Args),
+    Debug(debug::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -42,7 +51,11 @@ fn main() -> std::process::ExitCode {
         Command::Render(args) => render::run(args),
         Command::Sft(args) => sft::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Propose(args) => propose::run(args),
+        Command::Score(args) => score::run(args),
+        Command::Answer(args) => answer::run(args),
         Command::Export(args) => export::run(args),
+        Command::Debug(args) => debug::run(args),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

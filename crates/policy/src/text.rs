@@ -1,35 +1,287 @@
-//! The text policy: Idefics3 writing the box.
-use crate::{ModelFiles, PolicyError, Proposal, ProposeOptions, Result, Rollout};
+//! The text policy: Idefics3 (SmolVLM) writing the box, as in the CropVLM paper.
+//!
+//! Departure from the paper: by default the model chooses only among tokens that can still lead to
+//! a valid box (`smolvlm`'s grammar). The policy is then a distribution over valid boxes, the one
+//! that [`TextPolicy::sample`] draws from, [`TextPolicy::log_probs`] measures and a proposal's
+//! `logprob` reports: probabilities of the allowed tokens renormalised at every choice, forced
+//! tokens counted 1. Unconstrained proposals are for measuring what the model has learned of the
+//! form; their `logprob` is that of all their tokens, closing token included, under the free model.
+
 use burn::tensor::{Device, Tensor};
-use grounding::NormBox;
+use grounding::prompt::policy_prompt;
+use grounding::{Case, NormBox, parse_completion};
 use picture::RgbImage;
-use rand::Rng;
-#[allow(missing_docs)]
-pub struct TextPolicy {}
-#[allow(missing_docs)]
-pub struct TextSeen {}
-#[allow(missing_docs, clippy::unused_async)]
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use smolvlm::{BoxGrammar, Precision, Prompt, Sampling, Scene, SmolVlm, settle};
+use web_time::Instant;
+
+use crate::{ModelFiles, Proposal, ProposeOptions, Result, Rollout, Timings};
+
+/// Tokens of a completion at most, as in the paper (a box has 17 to 20).
+pub const MAX_TOKENS: usize = 32;
+
+/// A cropping policy that writes.
+pub struct TextPolicy {
+    model: SmolVlm,
+    grammar: BoxGrammar,
+    case: Case,
+}
+
+/// A picture that the decoder has read, good for any number of questions.
+pub struct TextSeen {
+    scene: Scene,
+    timings: Timings,
+}
+
 impl TextPolicy {
-    pub fn load(_: &ModelFiles, _: &Device) -> Result<Self> {
-        Err(PolicyError::UnknownModel("idefics3".into()))
+    /// Reads a Hugging Face folder of an Idefics3 model.
+    ///
+    /// # Errors
+    /// A missing or broken file, tensors that do not fit, a tokenizer that does not write digits
+    /// one by one, by name.
+    pub fn load(files: &ModelFiles, device: &Device) -> Result<Self> {
+        Self::new(SmolVlm::load(files, device)?)
     }
-    pub async fn look(&self, _: &RgbImage, _: Option<u32>) -> Result<TextSeen> {
-        Ok(TextSeen {})
+
+    /// Takes a model that is there already.
+    ///
+    /// # Errors
+    /// A tokenizer that does not write digits one by one.
+    pub fn new(model: SmolVlm) -> Result<Self> {
+        Ok(Self {
+            grammar: model.grammar()?,
+            model,
+            case: Case::default(),
+        })
     }
-    pub async fn propose(&self, _: &TextSeen, _: &str, _: &ProposeOptions) -> Result<Proposal> {
-        Err(PolicyError::WrongPicture)
+
+    /// The files of a model folder, as transformers loads them.
+    ///
+    /// # Errors
+    /// A device that does not deliver its tensors.
+    pub async fn files(&self, precision: Precision) -> Result<ModelFiles> {
+        Ok(self.model.save(precision).await?)
     }
+
+    /// The model that writes.
+    pub fn model(&self) -> &SmolVlm {
+        &self.model
+    }
+
+    /// The model that writes, to train it.
+    pub fn model_mut(&mut self) -> &mut SmolVlm {
+        &mut self.model
+    }
+
+    /// Whether questions are capitalised as the reference does (the default) or kept.
+    pub fn set_case(&mut self, case: Case) {
+        self.case = case;
+    }
+
+    /// Encodes a picture and lets the decoder read it. `longest_edge` in pixels; `None` makes one
+    /// tile of it.
+    ///
+    /// # Errors
+    /// A longest edge of 0 or of more than 6 tiles; a failed device.
+    pub async fn look(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<TextSeen> {
+        let start = Instant::now();
+        let longest_edge = longest_edge.map(|edge| edge as usize);
+        let pictures = self.model.pictures(&[picture], longest_edge)?;
+        let image = ms(start);
+
+        let start = Instant::now();
+        let tokens = self.model.encode(&pictures); // [image tokens, hidden]
+        settle(&tokens).await?;
+        let vision = ms(start);
+
+        let start = Instant::now();
+        let scene = self.model.read_pictures(&pictures, &tokens)?;
+        scene.settle().await?;
+        let timings = Timings {
+            image,
+            vision,
+            prefill: ms(start),
+            ..Timings::default()
+        };
+        Ok(TextSeen { scene, timings })
+    }
+
+    fn ask(&self, seen: &TextSeen, question: &str) -> Result<Prompt> {
+        let text = policy_prompt(question, self.case);
+        Ok(self.model.ask(&seen.scene, &text)?)
+    }
+
+    /// Proposes the box that the model writes when it takes the likeliest token each time.
+    ///
+    /// # Errors
+    /// A question too long for the model; a failed device.
+    pub async fn propose(
+        &self,
+        seen: &TextSeen,
+        question: &str,
+        options: &ProposeOptions,
+    ) -> Result<Proposal> {
+        let start = Instant::now();
+        let prompt = self.ask(seen, question)?;
+        prompt.settle().await?;
+        let prefill = seen.timings.prefill + ms(start);
+
+        let start = Instant::now();
+        // Never drawn from: the choice is greedy.
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let (bbox, completion, logprob) = if options.unconstrained {
+            let model = &self.model;
+            let written = model.generate(&prompt, 1, MAX_TOKENS, Sampling::Greedy, &mut rng);
+            let written = written.await?.remove(0);
+            let text = written.text.trim().to_string();
+            (parse_completion(&text).ok(), text, written.logprob)
+        } else {
+            let rollout = self.boxes(&prompt, 1, Sampling::Greedy, &mut rng).await?[0];
+            let bbox = rollout.bbox;
+            (Some(bbox), bbox.completion(), rollout.logprob)
+        };
+        Ok(Proposal {
+            valid: bbox.is_some(),
+            bbox,
+            completion,
+            logprob: f64::from(logprob),
+            timings: Timings {
+                prefill,
+                decode: ms(start),
+                ..seen.timings
+            },
+            evidence: None,
+        })
+    }
+
+    /// Draws boxes of one group; picture and question are read once.
+    ///
+    /// # Errors
+    /// `n` = 0 or a temperature that is not above 0; a question too long for the model; a failed
+    /// device.
     pub async fn sample(
         &self,
-        _: &TextSeen,
-        _: &str,
-        _: usize,
-        _: f64,
-        _: &mut impl Rng,
+        seen: &TextSeen,
+        question: &str,
+        n: usize,
+        temperature: f64,
+        rng: &mut impl Rng,
     ) -> Result<Vec<Rollout>> {
-        Err(PolicyError::WrongPicture)
+        let prompt = self.ask(seen, question)?;
+        let sampling = Sampling::Temperature(temperature as f32);
+        let boxes = self.boxes(&prompt, n, sampling, rng).await?;
+        Ok(boxes
+            .into_iter()
+            .map(|row| Rollout {
+                bbox: Some(row.bbox),
+                completion: row.bbox.completion(),
+                logprob: f64::from(row.logprob),
+            })
+            .collect())
     }
-    pub async fn log_probs(&self, _: &TextSeen, _: &str, _: &[NormBox]) -> Result<Tensor<1>> {
-        Err(PolicyError::WrongPicture)
+
+    async fn boxes(
+        &self,
+        prompt: &Prompt,
+        n: usize,
+        sampling: Sampling,
+        rng: &mut impl Rng,
+    ) -> Result<Vec<smolvlm::BoxCompletion>> {
+        let boxes = self
+            .model
+            .generate_boxes(&self.grammar, prompt, n, sampling, rng);
+        Ok(boxes.await?)
+    }
+
+    /// Differentiable log-probabilities of boxes (whole percents), `[N]`.
+    ///
+    /// # Errors
+    /// No box; a question too long for the model.
+    pub async fn log_probs(
+        &self,
+        seen: &TextSeen,
+        question: &str,
+        boxes: &[NormBox],
+    ) -> Result<Tensor<1>> {
+        let prompt = self.ask(seen, question)?;
+        Ok(self.model.box_log_probs(&self.grammar, &prompt, boxes)?)
+    }
+}
+
+/// Milliseconds since a start.
+fn ms(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use pollster::block_on;
+    use smolvlm::tiny;
+
+    use super::*;
+    use crate::{Policy, PolicyError};
+
+    const QUESTION: &str = "What is the total?";
+
+    fn policy() -> Policy {
+        let model = SmolVlm::random(&tiny::files(), 5, &Device::flex()).expect("model");
+        Policy::Text(TextPolicy::new(model).expect("policy"))
+    }
+
+    #[test]
+    fn constrained_proposals_are_valid_and_carry_their_chance() {
+        let policy = policy();
+        let picture = RgbImage::new(50, 70);
+        let seen = block_on(policy.look(&picture, None)).expect("seen");
+        let options = ProposeOptions::default();
+        let found = block_on(policy.propose(&seen, QUESTION, &options)).expect("proposal");
+        let bbox = found.bbox.expect("a box");
+        assert!(found.valid && parse_completion(&found.completion) == Ok(bbox));
+        let log_probs = block_on(policy.log_probs(&seen, QUESTION, &[bbox])).expect("log_probs");
+        let data = block_on(log_probs.into_data_async()).expect("data");
+        let expected: Vec<f32> = data.try_into_vec().expect("f32");
+        assert!((found.logprob - f64::from(expected[0])).abs() < 1e-3);
+        assert!(found.timings.vision > 0.0 && found.timings.prefill > 0.0);
+    }
+
+    #[test]
+    fn unconstrained_proposals_of_random_weights_are_no_boxes() {
+        let policy = policy();
+        let seen = block_on(policy.look(&RgbImage::new(9, 9), Some(48))).expect("seen");
+        let options = ProposeOptions {
+            unconstrained: true,
+        };
+        let found = block_on(policy.propose(&seen, QUESTION, &options)).expect("proposal");
+        assert!(!found.valid && found.bbox.is_none() && found.logprob < 0.0);
+    }
+
+    #[test]
+    fn a_group_is_drawn_and_repeats_with_its_seed() {
+        let policy = policy();
+        let seen = block_on(policy.look(&RgbImage::new(9, 9), None)).expect("seen");
+        let draw = |seed| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let group = block_on(policy.sample(&seen, QUESTION, 6, 0.8, &mut rng));
+            let group = group.expect("group");
+            group
+                .into_iter()
+                .map(|row| row.completion)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+    }
+
+    #[test]
+    fn a_folder_loads_by_its_model_type() {
+        let model = SmolVlm::random(&tiny::files(), 5, &Device::flex()).expect("model");
+        let text = TextPolicy::new(model).expect("policy");
+        let files = block_on(text.files(Precision::F32)).expect("files");
+        let policy = Policy::load(&files, &Device::flex()).expect("policy");
+        assert!(matches!(policy, Policy::Text(_)));
+        let seen = block_on(policy.look(&RgbImage::new(9, 9), None)).expect("seen");
+        let empty = block_on(policy.propose(&seen, "  ", &ProposeOptions::default()));
+        assert!(matches!(empty, Err(PolicyError::EmptyQuestion)));
     }
 }

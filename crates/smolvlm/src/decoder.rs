@@ -59,6 +59,16 @@ impl KvCache {
         self.length == 0
     }
 
+    /// The keys that were written last, those of the last layer.
+    pub(crate) fn newest(&self) -> Option<&Tensor<4>> {
+        let layer = self.layers.last()?;
+        layer
+            .own
+            .as_ref()
+            .or(layer.shared.as_ref())
+            .map(|(keys, _)| keys)
+    }
+
     /// The same past for a batch of any size: what one row has read becomes shared by all rows
     /// that are decoded from here on.
     ///

@@ -36,6 +36,15 @@ impl ModelFiles {
     /// # Errors
     /// [`SmolVlmError::Io`] naming the folder or the file.
     pub fn from_dir(dir: &Path) -> Result<Self> {
+        Self::from_dir_where(dir, |_| true)
+    }
+
+    /// As [`ModelFiles::from_dir`], but only files whose name is wanted: settings without gigabytes
+    /// of weights.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Io`] naming the folder or the file.
+    pub fn from_dir_where(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<Self> {
         let io = |path: &Path| {
             let path = path.display().to_string();
             move |source| SmolVlmError::Io { path, source }
@@ -46,7 +55,8 @@ impl ModelFiles {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                 continue;
             };
-            if path.is_file() && Self::ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+            let model_file = Self::ENDINGS.iter().any(|ending| name.ends_with(ending));
+            if model_file && wanted(name) && path.is_file() {
                 files.insert(name.to_string(), std::fs::read(&path).map_err(io(&path))?);
             }
         }

@@ -272,8 +272,11 @@ fn choose<R: Rng + ?Sized>(
     (index, f64::from(logits[index] - highest) - total.ln())
 }
 
-/// Values of a tensor, row by row.
-pub(crate) async fn read<const D: usize>(tensor: Tensor<D>, item: &str) -> Result<Vec<f32>> {
+/// Values of a tensor, row by row, once the device has them. `item` names them in an error.
+///
+/// # Errors
+/// [`SmolVlmError::Readback`].
+pub async fn read<const D: usize>(tensor: Tensor<D>, item: &str) -> Result<Vec<f32>> {
     let failed = |message: String| SmolVlmError::Readback {
         item: item.to_string(),
         message,

@@ -40,6 +40,38 @@ pub struct Scene {
     pub(crate) cache: KvCache,
 }
 
+impl Scene {
+    /// Tokens of the pictures.
+    pub fn tokens(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Waits until the device has read the pictures, for taking times.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Readback`].
+    pub async fn settle(&self) -> Result<()> {
+        match self.cache.newest() {
+            Some(keys) => settle(keys).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Waits until the device has computed a tensor: GPUs return from a call before they have done
+/// the work, so without this the time of one step would be counted to the next.
+///
+/// # Errors
+/// [`SmolVlmError::Readback`].
+pub async fn settle<const D: usize>(tensor: &Tensor<D>) -> Result<()> {
+    let one = tensor
+        .clone()
+        .slice(std::array::from_fn::<_, D, _>(|_| 0..1));
+    crate::generate::read(one, "a finished step")
+        .await
+        .map(drop)
+}
+
 /// A whole prompt that the decoder has read.
 #[derive(Debug, Clone)]
 pub struct Prompt {
@@ -52,6 +84,14 @@ impl Prompt {
     /// Tokens of the prompt.
     pub fn tokens(&self) -> usize {
         self.cache.len()
+    }
+
+    /// Waits until the device has read the prompt, for taking times.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Readback`].
+    pub async fn settle(&self) -> Result<()> {
+        settle(&self.last).await
     }
 }
 

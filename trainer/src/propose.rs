@@ -1,0 +1,108 @@
+//! `cropvlm propose`: the box that helps to answer a question about one picture.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use policy::{ModelFiles, Policy, ProposeOptions};
+use pollster::block_on;
+
+use crate::data;
+use crate::device::DeviceKind;
+
+/// Propose the crop that helps to answer a question about a picture.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  cropvlm propose --model models/default --image receipt.jpg --question \"What is the total?\"
+  cropvlm propose --model SmolVLM-256M --image page.png --question \"Who signed?\" --longest-edge 1024 --json
+
+With --json one line: box (percent x1,y1,x2,y2; null if the completion holds none), pixels (x2, y2
+exclusive), completion, logprob, valid, timings_ms (image, vision, prefill, decode).
+
+logprob is the natural logarithm of the chance of the box under the distribution that proposed it.
+A text policy is constrained to valid boxes: at every choice the probabilities of the tokens that can
+still lead to a valid box are renormalised, forced tokens count 1, and the chances of all valid boxes
+sum to 1. With --unconstrained it is the sum over all tokens that were written, the closing one
+included, under the free model.")]
+pub struct Args {
+    /// Model folder: models/default, or any Hugging Face folder of an Idefics3 model
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Picture: JPEG, PNG, GIF, WebP or BMP
+    #[arg(long, value_name = "FILE")]
+    image: PathBuf,
+    /// What you want to know about the picture
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    question: String,
+    /// Let a text policy write freely, at most 32 tokens, so that an invalid box becomes possible
+    #[arg(long)]
+    unconstrained: bool,
+    /// Longest edge that the network gets to see, in pixels [default: the model's own; for a text
+    /// policy that of one tile]
+    #[arg(long, value_name = "N")]
+    longest_edge: Option<u32>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceKind,
+    /// Print one JSON line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A model folder or picture that cannot be read, an empty question, a failed device.
+pub fn run(args: Args) -> Result<()> {
+    let start = Instant::now();
+    let picture = data::picture(&args.image)?;
+    let decoding = start.elapsed().as_secs_f64() * 1e3;
+
+    let device = args.device.open()?;
+    let policy = Policy::load(&ModelFiles::from_dir(&args.model)?, &device)
+        .with_context(|| format!("model folder {}", args.model.display()))?;
+    let seen = block_on(policy.look(&picture, args.longest_edge))
+        .with_context(|| args.image.display().to_string())?;
+    let options = ProposeOptions {
+        unconstrained: args.unconstrained,
+    };
+    let proposal = block_on(policy.propose(&seen, &args.question, &options))?;
+
+    let (width, height) = picture.dimensions();
+    let pixels = proposal.bbox.map(|bbox| bbox.to_pixels(width, height));
+    // Reading the picture is part of what a person waits for.
+    let image = decoding + proposal.timings.image;
+    if args.json {
+        let line = serde_json::json!({
+            "box": proposal.bbox,
+            "pixels": pixels,
+            "completion": proposal.completion,
+            "logprob": proposal.logprob,
+            "valid": proposal.valid,
+            "timings_ms": {
+                "image": image,
+                "vision": proposal.timings.vision,
+                "prefill": proposal.timings.prefill,
+                "decode": proposal.timings.decode,
+            },
+        });
+        println!("{line}");
+        return Ok(());
+    }
+    match (proposal.bbox, pixels) {
+        (Some(bbox), Some(pixels)) => {
+            println!("box         {bbox} (percent of width and height)");
+            let [x1, y1, x2, y2]: [u32; 4] = pixels.into();
+            println!("pixels      {x1},{y1},{x2},{y2} of {width} x {height}");
+        }
+        _ => println!("box         none: the completion holds no valid box"),
+    }
+    println!("completion  {}", proposal.completion);
+    let chance = proposal.logprob.exp() * 100.0;
+    println!("log p       {:.3} (chance {chance:.3} %)", proposal.logprob);
+    println!(
+        "time        image {image:.0} ms, vision {:.0} ms, prefill {:.0} ms, decode {:.0} ms",
+        proposal.timings.vision, proposal.timings.prefill, proposal.timings.decode,
+    );
+    Ok(())
+}
