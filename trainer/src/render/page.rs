@@ -256,8 +256,8 @@ impl Page {
         (found.len() == 1).then(|| found[0])
     }
 
-    /// Chooses at most `most` questions: kinds by weight, a kind's second question half as likely
-    /// as its first, no wording twice; then some are put as people in a hurry put them.
+    /// Chooses at most `most` questions: kinds by weight, a kind's next question less likely
+    /// than its last, no wording twice; then some are put as people in a hurry put them.
     pub fn choose_asks(&mut self, dice: &mut Dice, most: usize) {
         let mut asks = std::mem::take(&mut self.asks);
         // What a question quotes must be printed once, or nobody knows which one is meant.
@@ -288,7 +288,8 @@ impl Page {
             let Some((weight, asks)) = by_kind.values_mut().nth(dice.weighted(&weights)) else {
                 break;
             };
-            *weight *= 0.6;
+            // What is wanted most may be asked several times.
+            *weight *= if *weight > 2.0 { 0.8 } else { 0.55 };
             if let Some(ask) = asks.pop()
                 && asked.insert(ask.question.to_lowercase())
             {

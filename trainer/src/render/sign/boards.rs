@@ -249,7 +249,18 @@ fn finish(
             page.ask(studio.dice, kind, list, "", &text, vec![rect]);
         }
         if kind != "sign" && printed.len() == 1 {
-            page.ask(studio.dice, kind, "q.sign", "", &text, vec![rect]);
+            page.ask(studio.dice, "sign", "q.sign", "", &text, vec![rect]);
+        }
+        let first = text.split(' ').next().unwrap_or(&text).to_string();
+        if first.len() > 2 && first != text {
+            page.ask(
+                studio.dice,
+                "sign_with",
+                "q.sign_with",
+                &first,
+                &text,
+                vec![rect],
+            );
         }
     }
     Ok(page)

@@ -4,6 +4,7 @@
 //! perspective of its own.
 
 mod boards;
+mod clutter;
 mod plate;
 
 use anyhow::Result;
@@ -35,6 +36,10 @@ pub fn sign(studio: &mut Studio<'_>, backgrounds: &Backgrounds) -> Result<Page> 
         let board = boards::any(studio, &photo)?;
         put(studio.dice, &mut photo, board, room, 0.07);
     }
+    if n > 1 {
+        // "The sign" is one of several.
+        photo.asks.retain(|a| a.kind != "sign");
+    }
     Ok(photo)
 }
 
@@ -47,7 +52,8 @@ pub fn street(dice: &mut Dice, backgrounds: &Backgrounds) -> Page {
     } else {
         (other, long)
     };
-    let canvas = scene::backdrop(dice, backgrounds, w as usize, h as usize);
+    let mut canvas = scene::backdrop(dice, backgrounds, w as usize, h as usize);
+    clutter::street(dice, &mut canvas);
     let mut page = Page::new(1, 1, [128, 128, 128]);
     page.canvas = canvas;
     page.view = View::Street;

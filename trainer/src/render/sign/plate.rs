@@ -2,9 +2,8 @@
 
 use anyhow::Result;
 
-use super::{Board, boards, put, street};
-use crate::render::canvas::{Canvas, Color, mix};
-use crate::render::dice::Dice;
+use super::{Board, boards, clutter, put, street};
+use crate::render::canvas::{Color, mix};
 use crate::render::fonts::Style;
 use crate::render::geometry::Rect;
 use crate::render::page::{Page, Studio};
@@ -24,7 +23,7 @@ pub fn plate(studio: &mut Studio<'_>, backgrounds: &Backgrounds) -> Result<Page>
     );
     let mut sky = cy - plate_w * 0.5;
     if studio.dice.chance(0.8) {
-        sky = car(studio.dice, &mut photo.canvas, (cx, cy), plate_w);
+        sky = clutter::car(studio.dice, &mut photo.canvas, (cx, cy), plate_w);
     }
     if studio.dice.chance(0.35) && sky > 60.0 {
         let other = boards::any(studio, &photo)?;
@@ -40,89 +39,6 @@ pub fn plate(studio: &mut Studio<'_>, backgrounds: &Backgrounds) -> Result<Page>
     let at = Rect::new(cx - bw * 0.5, cy - bh * 0.5, cx + bw * 0.5, cy + bh * 0.5);
     put(studio.dice, &mut photo, board, at, 0.03);
     Ok(photo)
-}
-
-/// The end of a car, roughly: body, window, lights, bumper around the plate's place. Returns where
-/// its roof is.
-fn car(dice: &mut Dice, canvas: &mut Canvas, (cx, cy): (f32, f32), plate: f32) -> f32 {
-    let color: Color = [
-        [30, 30, 34],
-        [180, 182, 186],
-        [240, 240, 240],
-        [140, 20, 24],
-        [24, 50, 110],
-        [70, 80, 74],
-        [190, 160, 110],
-    ][dice.index(7)];
-    let half = plate * dice.real(1.5, 2.3);
-    let (top, low) = (
-        cy - plate * dice.real(0.7, 1.2),
-        cy + plate * dice.real(0.3, 0.6),
-    );
-    let slope = half * 0.12;
-    canvas.polygon(
-        &[
-            (cx - half + slope, top),
-            (cx + half - slope, top),
-            (cx + half, low),
-            (cx - half, low),
-        ],
-        color,
-        1.0,
-    );
-    let roof = top - plate * dice.real(0.5, 1.0);
-    canvas.polygon(
-        &[
-            (cx - half * 0.7, roof),
-            (cx + half * 0.7, roof),
-            (cx + half * 0.9, top),
-            (cx - half * 0.9, top),
-        ],
-        mix(color, [0, 0, 0], 0.15),
-        1.0,
-    );
-    canvas.polygon(
-        &[
-            (cx - half * 0.62, roof + 4.0),
-            (cx + half * 0.62, roof + 4.0),
-            (cx + half * 0.78, top - 3.0),
-            (cx - half * 0.78, top - 3.0),
-        ],
-        [38, 44, 52],
-        0.9,
-    );
-    let lamp = if dice.chance(0.6) {
-        [170, 20, 24]
-    } else {
-        [225, 230, 235]
-    };
-    for side in [-1.0, 1.0] {
-        let x = cx + side * half * 0.78;
-        canvas.fill(
-            Rect::new(
-                x - half * 0.14,
-                top + plate * 0.1,
-                x + half * 0.14,
-                top + plate * 0.35,
-            ),
-            lamp,
-            0.95,
-        );
-    }
-    canvas.fill(
-        Rect::new(cx - half, low - plate * 0.15, cx + half, low),
-        mix(color, [20, 20, 20], 0.6),
-        1.0,
-    );
-    for side in [-1.0, 1.0] {
-        let x = cx + side * half * 0.72;
-        canvas.fill(
-            Rect::new(x - half * 0.13, low, x + half * 0.13, low + plate * 0.25),
-            [15, 15, 16],
-            1.0,
-        );
-    }
-    roof
 }
 
 fn plate_board(studio: &mut Studio<'_>, width: f32) -> Result<Board> {
