@@ -24,6 +24,7 @@
 mod error;
 pub mod map;
 mod text;
+mod train;
 
 use burn::tensor::{Device, Tensor};
 use grounding::NormBox;
@@ -35,6 +36,7 @@ pub use error::PolicyError;
 pub use map::{MapConfig, MapPolicy};
 pub use smolvlm::ModelFiles;
 pub use text::TextPolicy;
+pub use train::Canvas;
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, PolicyError>;

@@ -1,7 +1,7 @@
 //! The batch of a step: pages of about the same proportions, a view of each, questions and lines.
 
 use anyhow::{Result, bail};
-use policy::map::input::canvas_size;
+use policy::Canvas;
 use policy::map::loss::Targets;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,6 +13,8 @@ use super::pages::{self, Page, Printed, Question, Source};
 /// Every page of every source.
 pub struct Batches {
     sources: Vec<Source>,
+    /// The canvas that the policy sees pages on.
+    canvas: Canvas,
 }
 
 /// Share of a box that has to be on the canvas for its question to be asked.
@@ -23,12 +25,12 @@ impl Batches {
     ///
     /// # Errors
     /// Files that cannot be read; no page at all.
-    pub fn open(config: &SftConfig) -> Result<Self> {
+    pub fn open(config: &SftConfig, canvas: Canvas) -> Result<Self> {
         let sources: Vec<Source> = config.data.iter().map(pages::open).collect::<Result<_>>()?;
         if sources.iter().all(|s| s.pages.is_empty()) {
             bail!("the data holds no page with questions or lines");
         }
-        Ok(Self { sources })
+        Ok(Self { sources, canvas })
     }
 
     /// Number of pages.
@@ -87,8 +89,7 @@ impl Batches {
             chosen.push(next);
         }
         let aspect = lead * rng.random_range(-0.2f64..0.2).exp();
-        let pixels = config.model.canvas_pixels;
-        let [width, height] = canvas_size(pixels, (aspect * 1000.0) as u32, 1000);
+        let [width, height] = self.canvas.size(aspect);
         let mut targets = Targets {
             width,
             height,

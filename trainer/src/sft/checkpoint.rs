@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use policy::MapPolicy;
+use policy::Policy;
 use policy::map::weights;
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// A disk that is full or cannot be written; the old checkpoint stays.
-    pub fn save(&self, step: u64, policy: &MapPolicy, optimizer: &AdamW) -> Result<()> {
+    pub fn save(&self, step: u64, policy: &Policy, optimizer: &AdamW) -> Result<()> {
         let new = self.beside("new");
         let old = self.beside("old");
         let write = || -> Result<()> {
@@ -55,7 +55,7 @@ impl Checkpoint {
             };
             file(
                 "weights.safetensors",
-                weights::write(weights::collect(&policy.net)?, false)?,
+                weights::write(policy.weights()?, false)?,
             )?;
             file(
                 "optimizer.safetensors",
@@ -86,18 +86,18 @@ impl Checkpoint {
         })
     }
 
-    /// Reads the checkpoint, if there is one, and returns the step to go on with.
+    /// Puts the checkpoint, if there is one, into the policy and returns the step to go on with.
     ///
     /// # Errors
     /// A checkpoint of another network, or a damaged one.
-    pub fn load(&self, policy: &mut MapPolicy, optimizer: &mut AdamW) -> Result<Option<u64>> {
+    pub fn load(&self, policy: Policy, optimizer: &mut AdamW) -> Result<(Policy, u64)> {
         // Between two renames only the old one is there.
         let old = self.beside("old");
         if !self.folder.exists() && old.exists() {
             std::fs::rename(&old, &self.folder)?;
         }
         if !self.folder.exists() {
-            return Ok(None);
+            return Ok((policy, 0));
         }
         let context = || format!("checkpoint {}", self.folder.display());
         let read = |name: &str| {
@@ -105,14 +105,10 @@ impl Checkpoint {
                 .with_context(|| format!("{}: cannot be read", self.folder.join(name).display()))
         };
         let state: State = serde_json::from_slice(&read("state.json")?).with_context(context)?;
-        policy.net = weights::load(policy.net.clone(), &read("weights.safetensors")?)
-            .with_context(context)?;
+        let weights = weights::read(&read("weights.safetensors")?).with_context(context)?;
+        let policy = policy.with_weights(weights).with_context(context)?;
         let tensors = weights::read(&read("optimizer.safetensors")?).with_context(context)?;
-        optimizer.restore(
-            state.optimizer_steps,
-            tensors,
-            &policy.device.clone().inner(),
-        );
-        Ok(Some(state.step))
+        optimizer.restore(state.optimizer_steps, tensors, &policy.device().inner());
+        Ok((policy, state.step))
     }
 }

@@ -24,9 +24,8 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use burn::optim::GradientsParams;
-use policy::map::loss;
-use policy::{MapPolicy, ModelFiles, Policy};
+use burn::tensor::Device;
+use policy::{ModelFiles, Policy};
 
 use self::batch::Batches;
 use self::checkpoint::Checkpoint;
@@ -79,25 +78,22 @@ pub fn run(args: Args) -> Result<()> {
     ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
 
     let device = args.device.open()?.autodiff();
-    let mut policy = match &config.init {
-        Some(dir) => MapPolicy::load(&ModelFiles::from_dir(dir)?, &device)
+    let policy = match &config.init {
+        Some(dir) => Policy::start(&ModelFiles::from_dir(dir)?, config.seed, &device)
             .with_context(|| format!("init {}", dir.display()))?,
-        None => MapPolicy::random(&config.model, config.seed, &device)?,
+        None => Policy::random_map(&config.model, config.seed, &device)?,
     };
     let mut optimizer = AdamW::new(&config.optimizer);
     let place = Checkpoint::new(&args.out);
-    let mut step = place.load(&mut policy, &mut optimizer)?.unwrap_or(0);
-    let weights: usize = policy::map::weights::collect(&policy.net)?
-        .iter()
-        .map(|(_, (_, values))| values.len())
-        .sum();
+    let (mut policy, mut step) = place.load(policy, &mut optimizer)?;
+    let weights: usize = policy.weights()?.iter().map(|(_, (_, v))| v.len()).sum();
     eprintln!(
         "{:.2} M weights; step {step} of {}",
         weights as f64 / 1e6,
         config.steps
     );
 
-    let batches = Batches::open(&config)?;
+    let batches = Batches::open(&config, policy.canvas())?;
     eprintln!(
         "{} pages, {} questions, {} printed lines",
         batches.pages(),
@@ -133,7 +129,7 @@ pub fn run(args: Args) -> Result<()> {
         let mut progress = Progress::new(first, steps);
         while step < steps {
             let targets = receiver.recv().context("the data thread ended")??;
-            let loss = loss::sft(&policy.net, &policy.config, &targets, &device);
+            let loss = pollster::block_on(policy.sft_loss(&targets))?;
             let total: f64 = f64::from(loss.total.clone().into_scalar::<f32>());
             if !total.is_finite() {
                 anyhow::bail!(
@@ -147,10 +143,10 @@ pub fn run(args: Args) -> Result<()> {
                 .map(|(name, part)| (*name, f64::from(part.clone().into_scalar::<f32>())))
                 .collect();
             let mut gradients = loss.total.backward();
-            let gradients = GradientsParams::from_module(&mut gradients, &policy.net);
+            let gradients = policy.gradients(&mut gradients);
             let rate = config.optimizer.rate(step, steps);
             let norm;
-            (policy.net, norm) = optimizer.step(policy.net, gradients, rate);
+            (policy, norm) = optimizer.step(policy, gradients, rate);
             step += 1;
             progress.step(step, total, &parts, targets.questions.len());
             if step % config.log_every == 0 || step == steps {
@@ -186,10 +182,11 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// Writes the averaged weights as a model folder that every command loads.
-fn save_model(out: &Path, policy: &MapPolicy, optimizer: &AdamW) -> Result<()> {
-    let mut averaged = policy.clone();
-    averaged.net = optimizer.averaged(policy.net.clone())?;
-    averaged.files(false)?.save(&out.join("model"))?;
+fn save_model(out: &Path, policy: &Policy, optimizer: &AdamW) -> Result<()> {
+    let files = pollster::block_on(policy.files())?;
+    let averaged =
+        Policy::start(&files, 0, &Device::flex())?.with_weights(optimizer.averaged(policy)?)?;
+    pollster::block_on(averaged.files())?.save(&out.join("model"))?;
     Ok(())
 }
 
@@ -200,7 +197,7 @@ fn evaluate(
     step: u64,
 ) -> Result<serde_json::Value> {
     let files = ModelFiles::from_dir(&out.join("model"))?;
-    let policy = Policy::load(&files, &burn::tensor::Device::flex())?;
+    let policy = Policy::load(&files, &Device::flex())?;
     let samples = &samples[..samples.len().min(settings.limit)];
     let find = |image: &str| data::find_image(&settings.data, None, image);
     let boxes = crate::eval::boxes(&policy, samples, None, find, |_| ())?;

@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
-use policy::map::weights::{self, Values};
+use policy::Policy;
+use policy::map::weights::Values;
 
 use super::config::OptimizerConfig;
 
@@ -130,17 +131,12 @@ impl AdamW {
     }
 
     /// One update at a learning rate; returns the gradient norm before clipping.
-    pub fn step<M: Module>(
-        &mut self,
-        module: M,
-        gradients: GradientsParams,
-        rate: f64,
-    ) -> (M, f64) {
+    pub fn step(&mut self, policy: Policy, gradients: GradientsParams, rate: f64) -> (Policy, f64) {
         let mut norm = Norm {
             gradients: &gradients,
             sum: None,
         };
-        module.visit(&mut norm);
+        policy.visit(&mut norm);
         let norm = norm
             .sum
             .map_or(0.0, |s| f64::from(s.into_scalar::<f32>()).sqrt());
@@ -153,19 +149,19 @@ impl AdamW {
             shrink,
             rate,
         };
-        (module.map(&mut update), norm)
+        (policy.map(&mut update), norm)
     }
 
-    /// The module with averaged weights, where there are any.
+    /// The averaged weights, where there are any, else those of the policy.
     ///
     /// # Errors
     /// A device that does not deliver.
-    pub fn averaged<M: Module>(&self, module: M) -> Result<M> {
-        let mut tensors: HashMap<String, Values> = weights::collect(&module)?.into_iter().collect();
+    pub fn averaged(&self, policy: &Policy) -> Result<HashMap<String, Values>> {
+        let mut tensors: HashMap<String, Values> = policy.weights()?.into_iter().collect();
         for (name, state) in &self.states {
             tensors.insert(name.clone(), (state.shape.clone(), values(&state.average)?));
         }
-        Ok(weights::apply(module, tensors)?)
+        Ok(tensors)
     }
 
     /// The state as named tensors.
