@@ -94,7 +94,11 @@ impl Camera {
     pub fn bend(&mut self, dice: &mut Dice, w: usize, h: usize, size: f32) {
         let wave = |dice: &mut Dice, side: usize| {
             let step = std::f32::consts::TAU * dice.real(0.4, 1.3) / side as f32;
-            (size * dice.real(0.0, 1.0), step, dice.real(0.0, 6.28))
+            (
+                size * dice.real(0.0, 1.0),
+                step,
+                dice.real(0.0, std::f32::consts::TAU),
+            )
         };
         self.bend_y = wave(dice, w);
         self.bend_x = wave(dice, h);

@@ -54,7 +54,7 @@ pub fn fade(dice: &mut Dice, canvas: &mut Canvas, paper: [u8; 3], most: f32) {
         for (px, f) in line.chunks_exact_mut(3).zip(&row) {
             let t = (most * f * 256.0) as i32;
             for (p, c) in px.iter_mut().zip(paper) {
-                *p = (i32::from(*p) + ((i32::from(c) - i32::from(*p)) * t >> 8)) as u8;
+                *p = (i32::from(*p) + (((i32::from(c) - i32::from(*p)) * t) >> 8)) as u8;
             }
         }
     }
@@ -108,7 +108,7 @@ pub fn light(
     let (nx, ny) = (dice.int(2, 4) as usize, dice.int(2, 5) as usize);
     let field = Field::random(dice, nx, ny);
     let edge = (hard && dice.chance(0.2)).then(|| {
-        let (angle, place) = (dice.real(0.0, 6.28), dice.real(0.2, 0.9));
+        let (angle, place) = (dice.real(0.0, std::f32::consts::TAU), dice.real(0.2, 0.9));
         (angle, place, dice.real(0.1, 0.4), dice.real(8.0, 60.0))
     });
     let mut row = vec![0.0; canvas.w];
@@ -171,14 +171,13 @@ pub fn blur(canvas: &mut Canvas, a: f32, times: usize, along_x: bool, along_y: b
             for line in canvas.data.chunks_exact_mut(stride.max(1)) {
                 let mut before = [line[0], line[1], line[2]];
                 for x in 0..canvas.w.saturating_sub(1) {
-                    for c in 0..3 {
+                    for (c, last) in before.iter_mut().enumerate() {
                         let i = x * 3 + c;
                         let here = line[i];
-                        let sum = u32::from(before[c]) * k
-                            + u32::from(here) * m
-                            + u32::from(line[i + 3]) * k;
+                        let sum =
+                            u32::from(*last) * k + u32::from(here) * m + u32::from(line[i + 3]) * k;
                         line[i] = (sum >> 8) as u8;
-                        before[c] = here;
+                        *last = here;
                     }
                 }
             }

@@ -127,7 +127,13 @@ pub fn run(args: RenderArgs) -> Result<()> {
     };
     let fonts = Fonts::load(args.fonts.as_deref(), args.no_system_fonts)?;
     eprintln!("fonts: {}", fonts.census());
-    let settings = output::Settings::new(args.seed, &mix, &fonts, backgrounds.0.len());
+    let settings = output::Settings::new(
+        args.seed,
+        &mix,
+        &fonts,
+        backgrounds.0.len(),
+        args.debug_boxes,
+    );
     let (mut writer, done) = Writer::open(&args.out, &settings)?;
     let missing: Vec<u64> = (0..done.min(args.count))
         .filter(|&i| !writer.has_image(i))

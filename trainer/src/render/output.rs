@@ -33,11 +33,13 @@ pub struct Settings {
     fonts: usize,
     fonts_hash: String,
     backgrounds: usize,
+    #[serde(default)]
+    debug_boxes: bool,
 }
 
 impl Settings {
     /// The settings of this run.
-    pub fn new(seed: u64, mix: &Mix, fonts: &Fonts, backgrounds: usize) -> Self {
+    pub fn new(seed: u64, mix: &Mix, fonts: &Fonts, backgrounds: usize, debug_boxes: bool) -> Self {
         // FNV-1a: stable from one version of the compiler to the next.
         let hash = fonts
             .names
@@ -53,6 +55,7 @@ impl Settings {
             fonts: fonts.names.len(),
             fonts_hash: format!("{hash:016x}"),
             backgrounds,
+            debug_boxes,
         }
     }
 }
@@ -411,7 +414,7 @@ pub fn progress(done: u64, of: u64, start: Instant) {
     let seconds = start.elapsed().as_secs_f64().max(1e-3);
     let speed = done as f64 / seconds;
     let left = ((of - done) as f64 / speed) as u64;
-    if done == of || done % 5 == 0 {
+    if done == of || done.is_multiple_of(5) {
         eprint!(
             "\r{done}/{of} pages, {speed:.1} a second, {}:{:02}:{:02} left ",
             left / 3600,

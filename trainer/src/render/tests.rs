@@ -1,4 +1,5 @@
 //! What must hold for every page, on pages drawn with the program's own fonts.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 

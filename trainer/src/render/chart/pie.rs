@@ -11,7 +11,7 @@ impl Chart<'_> {
         let r = (self.area.width().min(self.area.height()) * 0.3).max(30.0);
         let (cx, cy) = self.area.center();
         let hole = if self.dice.chance(0.4) { r * 0.55 } else { 0.0 };
-        let mut a = self.dice.real(0.0, 6.28);
+        let mut a = self.dice.real(0.0, std::f32::consts::TAU);
         let joined = self.dice.chance(0.4);
         let mut taken: Vec<Rect> = Vec::new();
         for l in 0..self.labels.len() {

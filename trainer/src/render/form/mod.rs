@@ -1,5 +1,6 @@
 //! Filled-in office forms, faxes and memos: labels with values beside or below them.
 
+mod blocks;
 mod sheet;
 
 use anyhow::Result;

@@ -6,97 +6,144 @@ use crate::render::marks;
 use crate::render::text::Printed;
 use crate::render::words;
 
+/// The sums of one receipt while they are printed.
+struct Bill {
+    /// What is to be paid so far, in hundredths.
+    total: i64,
+    /// Kind, list of wordings, printed amount.
+    asks: Vec<(&'static str, &'static str, Printed)>,
+    /// Every place of the total, and whether its label says so.
+    places: Vec<(Printed, bool)>,
+}
+
+/// One row of a label out of `list` and an amount.
+fn row(till: &mut Till<'_>, list: &str, cents: i64, font: Font) -> Option<(Printed, Printed)> {
+    let label = till.say(list);
+    till.sum(font, &label, cents)
+}
+
 /// Subtotal to change.
 pub fn sums(till: &mut Till<'_>, goods: i64, rule: usize) {
-    let mut total = goods;
-    let mut places: Vec<(Printed, bool)> = Vec::new();
-    let mut asks: Vec<(&'static str, &str, Printed)> = Vec::new();
-    let add = |till: &mut Till<'_>, label: &str, cents: i64, font: Font| {
-        let label = till.say(label);
-        till.sum(font, &label, cents)
+    let mut bill = Bill {
+        total: goods,
+        asks: Vec::new(),
+        places: Vec::new(),
     };
     if till.dice.chance(0.15) {
-        let label = till.say("l.count");
-        till.feed(Font::Normal);
-        let count = till.dice.int(1, 30).to_string();
-        let (left, right) = (till.left, till.right);
-        let printed = till.put(
-            Font::Normal,
-            (left, right, 0.0),
-            &format!("{label}: {count}"),
-        );
-        if let Some(p) = printed {
-            let rect = p.bytes(p.text.len() - count.len(), p.text.len());
-            till.page
-                .ask(till.dice, "count", "q.count", "", &count, vec![rect]);
-        }
+        count(till);
     }
     let taxed = till.dice.chance(0.7);
-    let discount = till.dice.chance(0.18);
-    let service = till.dice.chance(0.15);
-    if taxed || discount || till.dice.chance(0.3) {
-        if let Some((_, amount)) = add(till, "l.subtotal", total, Font::Normal) {
-            asks.push(("subtotal", "q.subtotal", amount));
-        }
-    }
-    if discount {
-        let cents = (total * till.dice.int(3, 30) / 100).max(1);
-        total -= cents;
-        if let Some((_, amount)) = add(till, "l.discount", -cents, Font::Normal) {
-            asks.push(("discount", "q.discount", amount));
-        }
-    }
-    if service {
-        let cents = (total / 10).max(1);
-        total += cents;
-        if let Some((_, amount)) = add(till, "l.service", cents, Font::Normal) {
-            asks.push(("service", "q.service", amount));
-        }
-    }
-    if taxed {
-        let cents = (total * till.dice.int(5, 21) / 100).max(1);
-        total += cents;
-        if let Some((label, amount)) = add(till, "l.tax", cents, Font::Normal) {
-            let name = label.text.to_uppercase();
-            let list = if name.contains("GST") {
-                "q.gst"
-            } else if name.contains("VAT") {
-                "q.vat"
-            } else {
-                "q.tax"
-            };
-            asks.push(("tax", list, amount));
-        }
-    }
-    if till.dice.chance(0.15) {
-        let cents = till.dice.int(-4, 4);
-        total = (total + cents).max(1);
-        if let Some((_, amount)) = add(till, "l.rounding", cents, Font::Normal) {
-            asks.push(("rounding", "q.rounding", amount));
-        }
-    }
-    if till.dice.chance(0.12) {
-        let cents = total * till.dice.int(10, 20) / 100;
-        if let Some((_, amount)) = add(till, "l.tip", cents, Font::Normal) {
-            asks.push(("tip", "q.tip", amount));
-        }
-        total += cents;
-    }
+    before_total(till, &mut bill, taxed);
     if till.dice.chance(0.4) {
         till.rule(rule);
     }
     let font = [Font::Normal, Font::Bold, Font::Big][till.dice.weighted(&[3.0, 2.5, 2.5])];
-    if let Some((_, amount)) = add(till, "l.total", total, font) {
-        places.push((amount, true));
-    }
-    if till.dice.chance(0.12) {
-        if let Some((_, amount)) = add(till, "l.total", total, Font::Normal) {
-            places.push((amount, true));
-        }
+    let twice = till.dice.chance(0.12);
+    for font in [font, Font::Normal].iter().take(1 + usize::from(twice)) {
+        let printed = row(till, "l.total", bill.total, *font);
+        bill.places
+            .extend(printed.map(|(_, amount)| (amount, true)));
     }
     if till.dice.chance(0.3) {
         till.rule(rule);
     }
+    payment(till, &mut bill);
+    let labelled: Vec<Rect> = bill
+        .places
+        .iter()
+        .filter(|p| p.1)
+        .map(|p| p.0.rect)
+        .collect();
+    let all: Vec<Rect> = bill.places.iter().map(|p| p.0.rect).collect();
+    if let Some((first, _)) = bill.places.first() {
+        // The most wanted question: two wordings of it on a page.
+        for _ in 0..2 {
+            let rects = labelled.clone();
+            till.page
+                .ask(till.dice, "total", "q.total", "", &first.text, rects);
+        }
+        if all.len() > labelled.len() {
+            till.page
+                .ask(till.dice, "total_any", "q.total", "", &first.text, all);
+        }
+    }
+    for (kind, list, amount) in bill.asks {
+        let rect = amount.rect;
+        till.page
+            .ask(till.dice, kind, list, "", &amount.text, vec![rect]);
+    }
+    if taxed && till.dice.chance(0.25) {
+        tax_table(till, goods);
+    }
+}
+
+/// How many things were bought.
+fn count(till: &mut Till<'_>) {
+    let label = till.say("l.count");
+    till.feed(Font::Normal);
+    let count = till.dice.int(1, 30).to_string();
+    let span = (till.left, till.right, 0.0);
+    if let Some(p) = till.put(Font::Normal, span, &format!("{label}: {count}")) {
+        let rect = p.bytes(p.text.len() - count.len(), p.text.len());
+        till.page
+            .ask(till.dice, "count", "q.count", "", &count, vec![rect]);
+    }
+}
+
+/// Subtotal, discount, service, tax, rounding, tip: each on some receipts.
+fn before_total(till: &mut Till<'_>, bill: &mut Bill, taxed: bool) {
+    let discount = till.dice.chance(0.18);
+    let service = till.dice.chance(0.15);
+    let goods = bill.total;
+    if taxed || discount || till.dice.chance(0.3) {
+        let printed = row(till, "l.subtotal", goods, Font::Normal);
+        bill.asks
+            .extend(printed.map(|p| ("subtotal", "q.subtotal", p.1)));
+    }
+    let mut add = |till: &mut Till<'_>, kind: &'static str, cents: i64| {
+        let lists = match kind {
+            "discount" => ("l.discount", "q.discount"),
+            "service" => ("l.service", "q.service"),
+            "tax" => ("l.tax", "q.tax"),
+            "rounding" => ("l.rounding", "q.rounding"),
+            _ => ("l.tip", "q.tip"),
+        };
+        bill.total = (bill.total + cents).max(1);
+        if let Some((label, amount)) = row(till, lists.0, cents, Font::Normal) {
+            let name = label.text.to_uppercase();
+            let list = match kind {
+                "tax" if name.contains("GST") => "q.gst",
+                "tax" if name.contains("VAT") => "q.vat",
+                _ => lists.1,
+            };
+            bill.asks.push((kind, list, amount));
+        }
+        bill.total
+    };
+    let mut total = goods;
+    if discount {
+        let cents = (total * till.dice.int(3, 30) / 100).max(1);
+        total = add(till, "discount", -cents);
+    }
+    if service {
+        total = add(till, "service", (total / 10).max(1));
+    }
+    if taxed {
+        let cents = (total * till.dice.int(5, 21) / 100).max(1);
+        total = add(till, "tax", cents);
+    }
+    if till.dice.chance(0.15) {
+        let cents = till.dice.int(-4, 4);
+        total = add(till, "rounding", cents);
+    }
+    if till.dice.chance(0.12) {
+        let cents = total * till.dice.int(10, 20) / 100;
+        add(till, "tip", cents);
+    }
+}
+
+/// Cash and change, a card, or nothing.
+fn payment(till: &mut Till<'_>, bill: &mut Bill) {
     if till.dice.chance(0.12) {
         till.feed(Font::Normal);
         let (label, value) = (till.say("l.paymode"), till.say("v.paymode"));
@@ -108,57 +155,26 @@ pub fn sums(till: &mut Till<'_>, goods: i64, rule: usize) {
         );
         till.put(Font::Normal, (right * 0.6, right, 1.0), &value);
     }
+    let total = bill.total;
     match till.dice.weighted(&[5.0, 3.0, 2.0]) {
         0 => {
-            let given = if till.dice.chance(0.3) {
-                total
-            } else {
-                (total / 1000 + 1) * 1000 + [0, 0, 1000, 4000][till.dice.index(4)]
-            };
-            if let Some((_, amount)) = add(till, "l.cash", given, Font::Normal) {
-                if given == total {
-                    places.push((amount, false));
-                } else {
-                    asks.push(("cash", "q.cash", amount));
-                }
+            let exact = till.dice.chance(0.3);
+            let note = (total / 1000 + 1) * 1000 + [0, 0, 1000, 4000][till.dice.index(4)];
+            let given = if exact { total } else { note };
+            match row(till, "l.cash", given, Font::Normal) {
+                Some((_, amount)) if exact => bill.places.push((amount, false)),
+                Some((_, amount)) => bill.asks.push(("cash", "q.cash", amount)),
+                None => {}
             }
-            if let Some((_, amount)) = add(till, "l.change", given - total, Font::Normal) {
-                asks.push(("change", "q.change", amount));
-            }
+            let printed = row(till, "l.change", given - total, Font::Normal);
+            bill.asks
+                .extend(printed.map(|p| ("change", "q.change", p.1)));
         }
         1 => {
-            if let Some((_, amount)) = add(till, "l.card", total, Font::Normal) {
-                places.push((amount, false));
-            }
+            let printed = row(till, "l.card", total, Font::Normal);
+            bill.places.extend(printed.map(|p| (p.1, false)));
         }
         _ => {}
-    }
-    let labelled: Vec<Rect> = places.iter().filter(|p| p.1).map(|p| p.0.rect).collect();
-    let all: Vec<Rect> = places.iter().map(|p| p.0.rect).collect();
-    if let Some((first, _)) = places.first().cloned() {
-        // The most wanted question: two wordings of it on a page.
-        for _ in 0..2 {
-            till.page.ask(
-                till.dice,
-                "total",
-                "q.total",
-                "",
-                &first.text,
-                labelled.clone(),
-            );
-        }
-        if all.len() > labelled.len() {
-            till.page
-                .ask(till.dice, "total_any", "q.total", "", &first.text, all);
-        }
-    }
-    for (kind, list, amount) in asks {
-        let rect = amount.rect;
-        till.page
-            .ask(till.dice, kind, list, "", &amount.text, vec![rect]);
-    }
-    if taxed && till.dice.chance(0.25) {
-        tax_table(till, goods);
     }
 }
 
@@ -249,7 +265,8 @@ pub fn slip(till: &mut Till<'_>, goods: i64) {
     }
 }
 
-pub fn tax_table(till: &mut Till<'_>, net: i64) {
+/// Net and tax by rate.
+fn tax_table(till: &mut Till<'_>, net: i64) {
     till.gap(0.8);
     let (left, right) = (till.left, till.right);
     let room = right - left;

@@ -69,8 +69,7 @@ fn plate_board(studio: &mut Studio<'_>, width: f32) -> Result<Board> {
         (height * 0.03).max(1.0),
         mix(ink, paper, 0.3),
     );
-    let band =
-        !tall && matches!(country, "de" | "fr" | "it" | "es" | "nl") || !tall && dice.chance(0.15);
+    let band = !tall && (matches!(country, "de" | "fr" | "it" | "es" | "nl") || dice.chance(0.15));
     let left = if band { width * 0.09 } else { width * 0.03 };
     if band {
         board
