@@ -244,7 +244,7 @@ pub fn sft(net: &MapNet, config: &MapConfig, targets: &Targets, device: &Device)
     let reading = reading(net, config, &seen, targets, device);
     let total = place.clone()
         + cells_loss.clone().mul_scalar(10.0)
-        + edges_loss.clone().mul_scalar(0.5)
+        + edges_loss.clone().mul_scalar(0.2)
         + reading.clone().mul_scalar(0.5);
     Loss {
         total,

@@ -1,0 +1,144 @@
+//! `sft` as a person runs it: killed and resumed it ends where an uninterrupted run ends, bit for
+//! bit, for both kinds of policy; and it learns.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use smolvlm::tiny;
+
+fn cropvlm() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_cropvlm"))
+}
+
+/// Pages to train on and a configuration for a network of a few thousand weights.
+fn place(folder: &Path, steps: u64, extra: &str) -> PathBuf {
+    let pages = folder.join("pages");
+    let out = cropvlm()
+        .args(["render", "--count", "6", "--seed", "3", "--no-system-fonts"])
+        .args(["--kinds", "receipt", "--out"])
+        .arg(&pages)
+        .output()
+        .expect("render runs");
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    let config = folder.join("config.toml");
+    let text = format!(
+        "seed = 4\nsteps = {steps}\npages = 2\nquestions = 2\nlines = 4\ncheckpoint_every = 1\n\
+         log_every = 1\n{extra}\n\
+         [[data]]\nsamples = {:?}\nlines = {:?}\nweight = 1.0\nderive = 0.2\n",
+        pages.join("samples.jsonl"),
+        pages.join("lines.jsonl"),
+    );
+    std::fs::write(&config, text).expect("config");
+    config
+}
+
+const TINY_MAP: &str = "[model]\nmodel_type = \"cropvlm_map\"\ncanvas_pixels = 9216\n\
+    channels = [8, 8, 16, 16]\ndecoder_channels = [8, 8, 8]\nblocks = [1, 1, 1]\n\
+    question_dim = 16\ntext_dim = 8\nmax_question_bytes = 96\nmax_key_bytes = 40\ncoverage = 0.9";
+
+fn sft(config: &Path, out: &Path) -> Command {
+    let mut command = cropvlm();
+    command
+        .arg("sft")
+        .arg("--config")
+        .arg(config)
+        .arg("--out")
+        .arg(out);
+    command.stderr(Stdio::piped());
+    command
+}
+
+fn finish(config: &Path, out: &Path) {
+    let done = sft(config, out).output().expect("sft runs");
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+}
+
+fn weights(out: &Path) -> Vec<u8> {
+    std::fs::read(out.join("checkpoint/weights.safetensors")).expect("weights")
+}
+
+/// Runs once without a stop and once killed after its first checkpoint.
+fn resumes_exactly(config: &Path, folder: &Path) {
+    let (whole, killed) = (folder.join("whole"), folder.join("killed"));
+    finish(config, &whole);
+    let mut child = sft(config, &killed).spawn().expect("sft runs");
+    let start = Instant::now();
+    while !killed.join("checkpoint/state.json").exists() {
+        assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+    finish(config, &killed);
+    assert_eq!(weights(&whole), weights(&killed));
+    let optimizer = |out: &Path| std::fs::read(out.join("checkpoint/optimizer.safetensors"));
+    assert_eq!(optimizer(&whole).unwrap(), optimizer(&killed).unwrap());
+}
+
+#[test]
+fn a_killed_map_run_goes_on_bit_for_bit() {
+    let folder = tempfile::tempdir().expect("folder");
+    let config = place(folder.path(), 8, TINY_MAP);
+    resumes_exactly(&config, folder.path());
+}
+
+#[test]
+fn a_killed_text_run_goes_on_bit_for_bit() {
+    let folder = tempfile::tempdir().expect("folder");
+    let model = folder.path().join("tiny");
+    tiny::files().save(&model).expect("tiny model");
+    let config = place(folder.path(), 4, &format!("init = {model:?}"));
+    resumes_exactly(&config, folder.path());
+}
+
+#[test]
+fn a_few_hundred_steps_lower_the_loss() {
+    let folder = tempfile::tempdir().expect("folder");
+    let config = place(folder.path(), 150, TINY_MAP);
+    let text = std::fs::read_to_string(&config).expect("config");
+    let text = text.replace("checkpoint_every = 1\n", "checkpoint_every = 150\n");
+    std::fs::write(&config, text).expect("config");
+    let out = folder.path().join("run");
+    finish(&config, &out);
+    let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
+    let losses: Vec<f64> = metrics
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).expect("json")["loss"]
+                .as_f64()
+                .unwrap()
+        })
+        .collect();
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (first, last) = (mean(&losses[..20]), mean(&losses[130..]));
+    assert!(last < 0.8 * first, "{first} -> {last}");
+    assert!(out.join("model/model.safetensors").exists());
+}
+
+#[test]
+fn a_wrong_configuration_is_named() {
+    let folder = tempfile::tempdir().expect("folder");
+    let config = folder.path().join("config.toml");
+    std::fs::write(
+        &config,
+        "steps = 1\npages = 1\nquestions = 1\nlines = 1\nnonsense = 3\n",
+    )
+    .unwrap();
+    let out = sft(&config, folder.path()).output().expect("sft runs");
+    let error = String::from_utf8_lossy(&out.stderr);
+    assert!(!out.status.success());
+    assert!(
+        error.contains("config.toml") && error.contains("nonsense"),
+        "{error}"
+    );
+}
