@@ -69,7 +69,8 @@ pub struct RenderArgs {
     /// Same seed, same pages
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
-    /// Kinds of pages, with weights if wished: receipt=60,form=15 [default: every kind]
+    /// Of receipt, form, invoice, chart, table, sign, plate; with weights if wished: receipt=60,form=15
+    /// [default: all]
     #[arg(long, value_name = "KINDS")]
     pub kinds: Option<String>,
     /// Folder of photos without text that sheets lie on [default: made-up table tops]

@@ -215,7 +215,9 @@ pub fn details(till: &mut Till<'_>, first: bool) {
                 };
                 till.put(font, span, &value)
             }
-            2 if till.normal.width(&text) < (middle - left) * 0.95 => {
+            2 if till.normal.width(&till.cased(&text))
+                < (right - middle).min(middle - left) * 0.95 =>
+            {
                 if column == 0 {
                     till.feed(font);
                 }

@@ -149,7 +149,17 @@ impl Till<'_> {
             return Some((line.slice(0, at.max(1)), line.slice(at, line.text.len())));
         }
         let start = left + (right - left) * sums.start;
-        let cut = left + (right - left) * 0.68;
+        let amount_width = match font {
+            Font::Normal => self.normal.width(&amount),
+            Font::Bold => self.bold.width(&amount),
+            Font::Big => self.big.width(&amount),
+        };
+        let end = right - amount_width - self.normal.size * 0.6;
+        let cut = if sums.flush {
+            end.min(left + (right - left) * 0.68)
+        } else {
+            end
+        };
         let span = if sums.flush {
             (start, cut, 1.0)
         } else {
