@@ -155,7 +155,7 @@ impl Till<'_> {
             Font::Big => self.big.width(&amount),
         };
         let end = right - amount_width - self.normal.size * 0.6;
-        let cut = if sums.flush {
+        let cut = if sums.flush || sums.apart {
             end.min(left + (right - left) * 0.68)
         } else {
             end
