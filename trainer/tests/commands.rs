@@ -1,0 +1,334 @@
+//! `propose`, `score`, `answer` and `debug inputs` as a person types them, on the tiny text model
+//! whose numbers transformers computed (`crates/smolvlm/goldens`), and on folders and pictures that
+//! cannot work.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use burn::tensor::Device;
+use policy::{MapConfig, MapPolicy};
+use safetensors::SafeTensors;
+use serde_json::Value;
+use smolvlm::tiny;
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    /// A text model, a map model and a picture.
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().expect("folder"));
+        let mut files = tiny::files();
+        let weights = include_bytes!("../../crates/smolvlm/goldens/model.safetensors");
+        files.insert("model.safetensors", weights.to_vec());
+        files.save(&place.path("text")).expect("text model");
+        let map = MapPolicy::random(&MapConfig::tiny(), 1, &Device::flex()).expect("map model");
+        map.files(false)
+            .and_then(|files| Ok(files.save(&place.path("map"))?))
+            .expect("map model");
+        let picture = picture();
+        std::fs::write(
+            place.path("picture.png"),
+            picture::encode_png(&picture).expect("png"),
+        )
+        .expect("picture");
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cropvlm"));
+        command
+            .current_dir(self.0.path())
+            .args(arguments)
+            .output()
+            .expect("cropvlm runs")
+    }
+
+    /// The JSON line of a command that works.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        let text = String::from_utf8(output.stdout).expect("utf-8");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        serde_json::from_str(&text).expect("json")
+    }
+
+    /// What a command says that does not work.
+    fn refusal(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "{arguments:?} worked");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!text.contains("panicked"), "{text}");
+        text
+    }
+}
+
+/// The second picture of the golden case `pair` as the crop, in the corner of a larger picture.
+fn picture() -> picture::RgbImage {
+    let goldens = goldens();
+    let view = goldens.tensor("pair.picture.0").expect("picture");
+    let (height, width) = (view.shape()[0] as u32, view.shape()[1] as u32);
+    picture::RgbImage::from_raw(width, height, view.data().to_vec()).expect("picture")
+}
+
+fn goldens() -> SafeTensors<'static> {
+    let bytes = include_bytes!("../../crates/smolvlm/goldens/tiny.safetensors");
+    SafeTensors::deserialize(bytes).expect("goldens")
+}
+
+const TEXT: [&str; 4] = ["--model", "text", "--image", "picture.png"];
+const QUESTION: [&str; 2] = ["--question", "What is the DATE?"];
+
+fn with<'a>(command: &[&'a str], parts: &[&[&'a str]]) -> Vec<&'a str> {
+    command
+        .iter()
+        .chain(parts.iter().flat_map(|part| part.iter()))
+        .copied()
+        .collect()
+}
+
+#[test]
+fn propose_prints_the_contract() {
+    let place = Place::new();
+    for model in ["text", "map"] {
+        let arguments = [
+            "propose",
+            "--model",
+            model,
+            "--image",
+            "picture.png",
+            "--json",
+        ];
+        let line = place.json(&with(&arguments, &[&QUESTION]));
+        let bbox: Vec<f64> = serde_json::from_value(line["box"].clone()).expect("box");
+        let [x1, y1, x2, y2] = bbox[..] else {
+            panic!("{bbox:?}")
+        };
+        assert!(0.0 <= x1 && x1 < x2 && x2 <= 100.0 && 0.0 <= y1 && y1 < y2 && y2 <= 100.0);
+        let pixels: Vec<u32> = serde_json::from_value(line["pixels"].clone()).expect("pixels");
+        assert!(
+            pixels[0] < pixels[2] && pixels[2] <= 33 && pixels[3] <= 70,
+            "{pixels:?}"
+        );
+        assert_eq!(
+            line["completion"],
+            format!("[{x1}, {y1}, {x2}, {y2}]."),
+            "{line}"
+        );
+        assert!(line["valid"] == true && line["logprob"].as_f64().expect("number") < 0.0);
+        for part in ["image", "vision", "prefill", "decode"] {
+            assert!(
+                line["timings_ms"][part].as_f64().expect("number") >= 0.0,
+                "{part}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_unconstrained_text_policy_may_write_no_box() {
+    let place = Place::new();
+    let line = place.json(&with(
+        &["propose", "--unconstrained", "--json"],
+        &[&TEXT, &QUESTION],
+    ));
+    assert!(
+        line["box"].is_null() && line["pixels"].is_null() && line["valid"] == false,
+        "{line}"
+    );
+    assert!(!line["completion"].as_str().expect("text").is_empty());
+    let output = place.run(&with(&["propose", "--unconstrained"], &[&TEXT, &QUESTION]));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("no valid box"));
+}
+
+#[test]
+fn score_sums_the_tokens_of_the_target() {
+    let place = Place::new();
+    let answer = ["--box", "0,0,50.5,30", "--answer", "12/03/2019", "--json"];
+    let line = place.json(&with(&["score"], &[&TEXT, &QUESTION, &answer]));
+    assert_eq!(line["target"], "12/03/2019.");
+    let each: Vec<f64> = serde_json::from_value(line["token_logprobs"].clone()).expect("numbers");
+    let golden = goldens();
+    let ids: Vec<u32> = serde_json::from_value(line["token_ids"].clone()).expect("ids");
+    let expected = golden.tensor("pair.completion").expect("completion");
+    let chunks = expected.data().as_chunks().0.iter();
+    let expected: Vec<u32> = chunks.map(|&b| i64::from_le_bytes(b) as u32).collect();
+    assert_eq!(ids, expected, "a space, the target, the closing token");
+    assert_eq!(line["tokens"], each.len());
+    let sum: f64 = each.iter().sum();
+    assert!((line["logprob"].as_f64().expect("number") - sum).abs() < 1e-6);
+    // Another crop gives another chance: it is looked at.
+    let other = [
+        "--box",
+        "60,60,100,100",
+        "--answer",
+        "12/03/2019.",
+        "--json",
+    ];
+    let other = place.json(&with(&["score"], &[&TEXT, &QUESTION, &other]));
+    assert_eq!(other["target"], "12/03/2019.");
+    assert_ne!(other["logprob"], line["logprob"]);
+}
+
+#[test]
+fn answer_answers_with_and_without_a_crop() {
+    let place = Place::new();
+    let alone = place.json(&with(&["answer", "--json"], &[&TEXT, &QUESTION]));
+    let crop = ["--box", "10,10,30,30"];
+    let cropped = place.json(&with(&["answer", "--json"], &[&TEXT, &QUESTION, &crop]));
+    assert!(!alone["answer"].as_str().expect("text").is_empty());
+    assert_ne!(alone["answer"], cropped["answer"]);
+}
+
+#[test]
+fn debug_inputs_are_those_of_transformers() {
+    let place = Place::new();
+    // The golden case `tile`, its picture written as PNG.
+    let golden = goldens();
+    let view = golden.tensor("grid.picture.0").expect("picture");
+    let (height, width) = (view.shape()[0] as u32, view.shape()[1] as u32);
+    let picture = picture::RgbImage::from_raw(width, height, view.data().to_vec());
+    let png = picture::encode_png(&picture.expect("picture")).expect("png");
+    std::fs::write(place.path("grid.png"), png).expect("written");
+    let arguments = [
+        "debug",
+        "inputs",
+        "--model",
+        "text",
+        "--image",
+        "grid.png",
+        "--keep-case",
+        "--question",
+        "Où est l'été? 42 €",
+        "--longest-edge",
+        "72",
+        "--out",
+        "inputs.safetensors",
+    ];
+    let output = place.run(&arguments);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let bytes = std::fs::read(place.path("inputs.safetensors")).expect("file");
+    let found = SafeTensors::deserialize(&bytes).expect("safetensors");
+    for name in ["pixel_values", "input_ids"] {
+        let expected = golden.tensor(&format!("grid.{name}")).expect("golden");
+        let found = found.tensor(name).expect(name);
+        assert_eq!(found.shape()[0], 1);
+        assert_eq!(found.shape()[1..], *expected.shape(), "{name}");
+        assert!(
+            found.data() == expected.data() && found.dtype() == expected.dtype(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_work_is_said_clearly() {
+    let place = Place::new();
+    std::fs::write(place.path("note.txt"), "no picture").expect("written");
+    let picture = std::fs::read(place.path("picture.png")).expect("picture");
+    std::fs::write(place.path("half.png"), &picture[..picture.len() / 2]).expect("written");
+    std::fs::create_dir(place.path("empty")).expect("folder");
+    let answer = ["--box", "0,0,50,50", "--answer", "12"];
+    let map = ["--model", "map", "--image", "picture.png"];
+    let image = |image| ["--model", "text", "--image", image];
+    let model = |model| ["--model", model, "--image", "picture.png"];
+    let score = ["score"];
+    let ask = |command: &'static str| [command];
+    for (arguments, expected) in [
+        (with(&score, &[&map, &QUESTION, &answer]), "map policy"),
+        (
+            with(&ask("answer"), &[&map, &QUESTION]),
+            "`answer` needs a text model",
+        ),
+        (
+            with(&ask("debug"), &[&["inputs", "--out", "x"], &map, &QUESTION]),
+            "map policy",
+        ),
+        (
+            with(&ask("propose"), &[&image("note.txt"), &QUESTION]),
+            "note.txt",
+        ),
+        (
+            with(&ask("propose"), &[&image("half.png"), &QUESTION]),
+            "half.png",
+        ),
+        (
+            with(&ask("answer"), &[&image("absent.png"), &QUESTION]),
+            "absent.png",
+        ),
+        (
+            with(&ask("propose"), &[&model("absent"), &QUESTION]),
+            "absent",
+        ),
+        (
+            with(&ask("propose"), &[&model("empty"), &QUESTION]),
+            "no config.json",
+        ),
+        (
+            with(&ask("propose"), &[&TEXT, &["--question", " "]]),
+            "the question is empty",
+        ),
+        (
+            with(&ask("answer"), &[&TEXT, &["--question", ""]]),
+            "the question is empty",
+        ),
+        (
+            with(
+                &score,
+                &[&TEXT, &QUESTION, &["--box", "0,0,50,50", "--answer", " "]],
+            ),
+            "answer is empty",
+        ),
+        (
+            with(
+                &score,
+                &[&TEXT, &QUESTION, &["--box", "50,0,50,50", "--answer", "1"]],
+            ),
+            "50",
+        ),
+        (
+            with(
+                &ask("propose"),
+                &[&TEXT, &QUESTION, &["--longest-edge", "0"]],
+            ),
+            "1 to 144 pixels",
+        ),
+        (
+            with(&ask("propose"), &[&TEXT, &QUESTION, &["--device", "cuda"]]),
+            "--device cpu",
+        ),
+    ] {
+        let said = place.refusal(&arguments);
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_long_question_is_refused_or_read_but_never_a_crash() {
+    let place = Place::new();
+    let long = "why ".repeat(2_500);
+    let said = place.refusal(&with(&["propose"], &[&TEXT, &["--question", &long]]));
+    assert!(said.contains("the model takes at most 960"), "{said}");
+    let map = ["--model", "map", "--image", "picture.png", "--json"];
+    place.json(&with(&["propose"], &[&map, &["--question", &long]]));
+}
+
+#[test]
+fn the_help_names_every_command() {
+    let place = Place::new();
+    let output = place.run(&["--help"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for command in ["propose", "score", "answer", "debug"] {
+        assert!(text.contains(command), "{text}");
+        assert!(place.run(&[command, "--help"]).status.success());
+    }
+    assert!(Path::new(env!("CARGO_BIN_EXE_cropvlm")).is_file());
+}
