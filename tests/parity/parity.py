@@ -64,8 +64,17 @@ for edge in args.longest_edge:
         Image.open(args.picture).convert("RGB").save(picture)
         command = ["cargo", "run", "--release", "--quiet", "-p", "smolvlm", "--example", "compute", "--",
                    args.model, str(picture), args.question, str(edge), str(out)]
+        saved = Path(folder) / "saved"
+        if edge == args.longest_edge[-1]:
+            command.append(str(saved))
         subprocess.run(command, cwd=ROOT, check=True)
         ours = load_file(out)
+        if saved.exists():
+            again = Idefics3ForConditionalGeneration.from_pretrained(saved, dtype=torch.float32).state_dict()
+            same = all(torch.equal(v.bfloat16(), again[k].bfloat16()) for k, v in model.state_dict().items())
+            print(f"saved here, loaded by transformers: {'all weights equal' if same else 'NOT EQUAL'} in bf16")
+            fine &= same
+            del again
 
     pixels = (ours["pixel_values"] - inputs["pixel_values"][0]).abs().max().item() \
         if ours["pixel_values"].shape == inputs["pixel_values"][0].shape else float("inf")

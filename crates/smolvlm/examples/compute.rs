@@ -1,7 +1,9 @@
 //! Computes what `tests/parity/parity.py` compares with transformers, and says how long each part
 //! takes: tiles, ids, logits of the last 64 positions, greedy tokens, the greedy box.
 //!
-//! `cargo run --release -p smolvlm --example compute -- MODEL_DIR PICTURE QUESTION LONGEST_EDGE OUT.safetensors`
+//! `cargo run --release -p smolvlm --example compute -- MODEL_DIR PICTURE QUESTION LONGEST_EDGE OUT.safetensors [SAVE_DIR]`
+//!
+//! With SAVE_DIR the loaded model is saved there again, in bf16.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,7 +15,7 @@ use pollster::block_on;
 use rand::SeedableRng;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use smolvlm::{ModelFiles, Sampling, SmolVlm};
+use smolvlm::{ModelFiles, Precision, Sampling, SmolVlm};
 
 /// Positions whose logits are written.
 const LAST: usize = 64;
@@ -22,8 +24,10 @@ const GREEDY: usize = 24;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, picture, question, edge, out] = arguments.as_slice() else {
-        return Err("give MODEL_DIR PICTURE QUESTION LONGEST_EDGE OUT.safetensors".into());
+    let [folder, picture, question, edge, out, save @ ..] = arguments.as_slice() else {
+        return Err(
+            "give MODEL_DIR PICTURE QUESTION LONGEST_EDGE OUT.safetensors [SAVE_DIR]".into(),
+        );
     };
     let mut start = Instant::now();
     let mut lap = |what: &str| {
@@ -108,5 +112,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         out,
         safetensors::serialize(views, None::<HashMap<String, String>>)?,
     )?;
+    if let [folder] = save {
+        block_on(model.save(Precision::BF16))?.save(Path::new(folder))?;
+        lap("saving");
+    }
     Ok(())
 }

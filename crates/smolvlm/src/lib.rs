@@ -31,6 +31,7 @@ mod grammar;
 mod image;
 mod likelihood;
 mod model;
+mod params;
 mod prompt;
 mod smolvlm;
 pub mod tiny;

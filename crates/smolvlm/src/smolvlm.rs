@@ -16,6 +16,7 @@ use crate::files::ModelFiles;
 use crate::grammar::BoxGrammar;
 use crate::image::{ImageProcessor, Pictures};
 use crate::model::{Idefics3, id_tensor};
+use crate::params;
 use crate::prompt::Prompts;
 use crate::weights::{self, Precision};
 
@@ -115,7 +116,7 @@ impl SmolVlm {
     /// As [`SmolVlm::load`], weights aside.
     pub fn random(files: &ModelFiles, seed: u64, device: &Device) -> Result<Self> {
         let mut model = Self::blank(files, device)?;
-        weights::randomize(&mut model.net, seed, RANDOM_STD);
+        params::randomize(&mut model.net, seed, RANDOM_STD);
         Ok(model)
     }
 
@@ -166,7 +167,7 @@ impl SmolVlm {
 
     /// Name and shape of every tensor of a checkpoint of this model.
     pub fn manifest(&self) -> Vec<(String, Vec<usize>)> {
-        weights::manifest(&self.net)
+        params::manifest(&self.net)
     }
 
     /// The grammar of boxes in this model's tokens.
