@@ -95,7 +95,7 @@ describe('asking an endpoint', () => {
 
   on('too many requests', async () => {
     endpoint.mode = '429';
-    assert.match(await askAndSee(), /\(429\).*Try again in/);
+    assert.match(await askAndSee(), /\(429\).*Try again in 7 seconds/);
     await stillWorks();
   });
 

@@ -33,7 +33,7 @@ use clap::{Parser, Subcommand};
   cargo xtask test                    every test, those in a real browser included
   cargo xtask test --only browser     the browser tests alone
   cargo xtask bench                   the table of speed and size, as Markdown
-  cargo xtask page --profile web-dev  a quick build of the page into dist/
+  cargo xtask page                    build the page into dist/, nothing else
 
 Tools are kept in ~/.cache/cropvlm/tools (CROPVLM_TOOLS chooses another folder)."
 )]
@@ -67,7 +67,7 @@ enum Command {
     #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --no-build")]
     Bench(bench::Options),
     /// Build the page into dist/
-    #[command(after_help = "Examples:\n  cargo xtask page\n  cargo xtask page --profile web-dev")]
+    #[command(after_help = "Examples:\n  cargo xtask page\n  cargo xtask page --toolchain debian")]
     Page(page::Options),
     /// Serve dist/ as it is, without building
     #[command(after_help = "Examples:\n  cargo xtask serve --port 9000")]

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::step::{command, note, run, step};
+use crate::step::{command, note, run, run_quiet, step};
 use crate::{root, tools, wasm};
+
+/// The cargo profile of everything the browser downloads, see `Cargo.toml` of the workspace.
+const PROFILE: &str = "web";
 
 /// How the page is built.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
-    /// cargo profile: `web` is what is shipped, `web-dev` builds much faster
-    #[arg(long, default_value = "web")]
-    pub profile: String,
     /// Where the compiler for wasm32 comes from
     #[arg(long, value_enum, default_value_t)]
     pub toolchain: wasm::Source,
@@ -40,22 +40,24 @@ pub fn build(options: &Options) -> Result<()> {
         "there is no model in models/default. What to do: `git checkout models/default`, or train and export one with `cropvlm`"
     );
     let setup = setup(options.toolchain)?;
+    step("the crates it needs (cargo fetch)", || {
+        // trunk builds with `--offline`, so that it never downloads tools by itself.
+        run_quiet(&mut command("cargo", &["fetch", "--locked"]))
+            .context("What to do: check that crates.io can be reached")
+    })?;
     step(
-        &format!(
-            "the page (profile {}; some minutes when nothing is built yet)",
-            options.profile
-        ),
-        || trunk(&setup, &options.profile),
+        "the page (ten minutes or more when nothing is built yet)",
+        || trunk(&setup),
     )?;
     report(&root().join("dist"))
 }
 
-fn trunk(setup: &Setup, profile: &str) -> Result<()> {
+fn trunk(setup: &Setup) -> Result<()> {
     let mut path: Vec<PathBuf> = setup.path.clone();
     path.extend(std::env::split_paths(
         &std::env::var_os("PATH").unwrap_or_default(),
     ));
-    let mut command = command("trunk", &["build", "--release", "--cargo-profile", profile]);
+    let mut command = command("trunk", &["build", "--release", "--cargo-profile", PROFILE]);
     command.env("PATH", std::env::join_paths(path)?);
     // RUSTFLAGS of the caller would replace those of .cargo/config.toml, SIMD among them.
     command.env_remove("RUSTFLAGS").env_remove("NO_COLOR");

@@ -49,7 +49,13 @@ pub fn find_or_install() -> Result<Vec<PathBuf>> {
     })?;
     step(&format!("trunk {TRUNK}"), || {
         // Without TLS and the update check: it runs with `offline = true`.
-        cargo_tool("trunk", "trunk", TRUNK, &["--no-default-features", "--locked"], &folder)
+        cargo_tool(
+            "trunk",
+            "trunk",
+            TRUNK,
+            &["--no-default-features", "--locked"],
+            &folder,
+        )
     })?;
     step(&format!("wasm-opt (binaryen {BINARYEN})"), || {
         binaryen(&folder, &npm_bin)

@@ -21,6 +21,7 @@ async function serve(state, request, response) {
     'Access-Control-Allow-Origin': request.headers.origin ?? '*',
     'Access-Control-Allow-Headers': 'authorization, content-type',
     'Access-Control-Allow-Methods': 'POST',
+    'Access-Control-Expose-Headers': 'retry-after',
   };
   for (const [name, value] of Object.entries(cors)) response.setHeader(name, value);
   if (request.method === 'OPTIONS') return response.writeHead(204).end();
