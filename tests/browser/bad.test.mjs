@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { decode, editSafetensors, file, greyPng, picture } from './lib/files.mjs';
 import {
-  box, browser, choose, complaint, cropBytes, image, kept, modelFile, open, propose, proposeButton, question, site, state,
+  box, browser, calm, choose, complaint, cropBytes, image, kept, modelFile, open, propose, proposeButton, question, site, state,
 } from './lib/page.mjs';
 
 const QUESTION = 'What is the total?';
@@ -77,10 +77,13 @@ describe('bad input', () => {
   }
 
   on('12,000 x 9,000 gives a box, and the page stays responsive', async (page) => {
-    await choose(page, file('huge.png', greyPng(12_000, 9_000, (y, row) => row.fill((y >> 3) & 255))));
-    assert.equal(await propose(page, QUESTION), 'done');
-    const longest = await page.evaluate(() => window.longest);
-    assert.ok(longest <= 100, `a task of ${longest} ms`);
+    const huge = file('huge.png', greyPng(12_000, 9_000, (y, row) => row.fill((y >> 3) & 255)));
+    await calm(async () => {
+      await page.evaluate(() => (window.longest = 0));
+      await choose(page, huge);
+      assert.equal(await propose(page, QUESTION), 'done');
+      return page.evaluate(() => window.longest);
+    });
     await choose(page, RECEIPT);
     assert.equal(await propose(page), 'done');
   });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { decode, file, greyPng, picture, withOrientation } from './lib/files.mjs';
 import {
-  askButton, box, browser, choose, cropBytes, complaint, edges, image, kept, modelFile, open, propose, proposeButton, question, site, state,
+  askButton, box, browser, calm, choose, cropBytes, complaint, edges, image, kept, modelFile, open, propose, proposeButton, question, site, state,
 } from './lib/page.mjs';
 
 const RECEIPT = file('receipt.png', picture('receipt.png'));
@@ -131,11 +131,16 @@ describe('the page without WebGPU', () => {
   } });
   let release;
 
-  on('no task on the main thread takes long', async (page) => {
-    await choose(page, file('receipt.jpg', picture('receipt.jpg')));
-    for (const text of ['What is the total?', 'What is the date?']) await propose(page, text);
-    const longest = await page.evaluate(() => window.longest);
-    assert.ok(longest <= 100, `${longest} ms`);
+  test('no task on the main thread takes long', async () => {
+    await calm(async () => {
+      const context = await chrome.newContext();
+      const page = await open(context, server.url);
+      await choose(page, file('receipt.jpg', picture('receipt.jpg')));
+      for (const text of ['What is the total?', 'What is the date?']) await propose(page, text);
+      const longest = await page.evaluate(() => window.longest);
+      await context.close();
+      return longest;
+    });
   });
 
   on('controls have names, and the keyboard is enough', async (page) => {

@@ -64,7 +64,7 @@ pub fn run(options: &Options) -> Result<()> {
         "1,500 ms",
     );
     row(
-        "longest task on the main thread",
+        "longest task on the main thread (median of visits)",
         ms("longest_task_ms")?,
         "100 ms",
     );
