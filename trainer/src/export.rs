@@ -24,6 +24,9 @@ pub struct Args {
     /// Set the probability with which each proposed edge covers the evidence (map policy)
     #[arg(long, value_name = "P")]
     coverage: Option<f64>,
+    /// Set the probability that the whole picture's area has to be worth (map policy)
+    #[arg(long, value_name = "PRICE")]
+    area_price: Option<f64>,
 }
 
 /// Runs the command.
@@ -36,8 +39,11 @@ pub fn run(args: Args) -> Result<()> {
         .with_context(|| format!("model folder {}", args.model.display()))?;
     if let Some(coverage) = args.coverage {
         policy.config.coverage = coverage;
-        policy.config.check()?;
     }
+    if let Some(price) = args.area_price {
+        policy.config.area_price = price;
+    }
+    policy.config.check()?;
     let out = policy.files(!args.full)?;
     out.save(&args.out)?;
     let bytes = out.get("model.safetensors")?.len();

@@ -186,79 +186,75 @@ impl BoxDistribution {
         from_whole(edges)
     }
 
-    /// The box around the likeliest place, each of whose edges lies far enough out to cover the
-    /// evidence's edge with probability `coverage`.
+    /// The box whose chance to hold the evidence is worth its area.
     ///
-    /// The likeliest place is the cell whose neighbourhood of 3 x 3 has most weight; cells that
-    /// mean the same box (IoU of their expected boxes above 0.4) vote on the edges.
-    pub fn propose(&self, coverage: f64) -> NormBox {
+    /// Each cell means one box: its edges far enough out to cover the evidence's edge with
+    /// probability `coverage`. Of all boxes, the one is wanted that maximises the weight of the
+    /// cells whose boxes lie inside it, minus `price` times its area (share of the picture). So
+    /// where the policy is sure, the box is tight; where two places side by side are likely, it
+    /// holds both; and no box grows by a tenth of the picture for less than `price` tenths of
+    /// probability. Found greedily from the best single cell's box.
+    pub fn propose(&self, coverage: f64, price: f64) -> NormBox {
         let weights = self.weights(1.0);
-        let peak = (0..weights.len())
-            .map(|c| (self.neighbourhood(&weights, c), c))
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map_or(0, |(_, c)| c);
-        let around = self.expected(peak);
-        let voters: Vec<usize> = (0..weights.len())
-            .filter(|c| *c == peak || overlap(self.expected(*c), around) > 0.4)
+        let mut order: Vec<usize> = (0..weights.len()).collect();
+        order.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]).then(a.cmp(b)));
+        order.truncate(CANDIDATES);
+        let boxes: Vec<(f64, [u32; 4])> = order
+            .iter()
+            .map(|c| (weights[*c], self.covering(*c, coverage)))
             .collect();
-        let (x, y) = self.percent(peak);
-        let edges = std::array::from_fn(|e| {
-            let outward = if e < 2 { 1.0 - coverage } else { coverage };
-            let range = ranges(x, y)[e];
-            self.mixture_quantile(&voters, &weights, e, outward, range)
-        });
-        from_whole(edges)
-    }
-
-    /// Summed weight of a cell and its eight neighbours.
-    fn neighbourhood(&self, weights: &[f64], cell: usize) -> f64 {
-        let (x, y) = (cell % self.width, cell / self.width);
-        let mut sum = 0.0;
-        for j in y.saturating_sub(1)..=(y + 1).min(self.height - 1) {
-            for i in x.saturating_sub(1)..=(x + 1).min(self.width - 1) {
-                sum += weights[j * self.width + i];
+        let worth = |b: &[u32; 4]| {
+            let held = boxes.iter().filter(|(_, other)| holds(b, other));
+            let side = |i: usize| f64::from(b[i + 2] - b[i]) / LAST;
+            held.map(|(weight, _)| weight).sum::<f64>() - price * side(0) * side(1)
+        };
+        let better = |best: Option<(f64, [u32; 4])>, candidate: [u32; 4]| {
+            let value = worth(&candidate);
+            match best {
+                Some((known, _)) if known >= value => best,
+                _ => Some((value, candidate)),
+            }
+        };
+        let mut best = boxes.iter().map(|(_, b)| *b).fold(None, better);
+        while let Some((value, current)) = best {
+            let grown = boxes.iter().map(|(_, other)| hull(&current, other));
+            best = grown.fold(best, better);
+            if best.is_none_or(|(grown, _)| grown <= value) {
+                break;
             }
         }
-        sum
+        // There is always a cell; an empty grid would be a programming error.
+        from_whole(best.map_or([0, 0, 100, 100], |(_, b)| b))
     }
 
-    /// Expected edges of a cell in percent: x1, y1, x2, y2.
-    fn expected(&self, cell: usize) -> [f64; 4] {
-        std::array::from_fn(|e| self.edges[cell][e].0.clamp(0.0, LAST))
-    }
-
-    /// Percent below which an edge lies with probability `u`, over the voters' mixture.
-    fn mixture_quantile(
-        &self,
-        voters: &[usize],
-        weights: &[f64],
-        edge: usize,
-        u: f64,
-        range: (u32, u32),
-    ) -> u32 {
-        let total: f64 = voters.iter().map(|c| weights[*c]).sum();
-        let below = |k: u32| {
-            let at = f64::from(k) + 0.5;
-            let mass = voters.iter().map(|c| {
-                let (position, scale) = self.edges[*c][edge];
-                weights[*c] * sigmoid((at - position) / scale)
-            });
-            mass.sum::<f64>() / total.max(f64::MIN_POSITIVE)
-        };
-        (range.0..range.1)
-            .find(|k| below(*k) >= u)
-            .unwrap_or(range.1)
+    /// A cell's box, each edge far enough out to cover with probability `coverage`.
+    fn covering(&self, cell: usize, coverage: f64) -> [u32; 4] {
+        let (x, y) = self.percent(cell);
+        let ranges = ranges(x, y);
+        std::array::from_fn(|e| {
+            let outward = if e < 2 { 1.0 - coverage } else { coverage };
+            edge_quantile(self.edges[cell][e], outward, ranges[e])
+        })
     }
 }
 
 /// Percent of the canvas that a raw edge value of softplus 1 reaches from the cell's centre.
 pub const REACH: f64 = 10.0;
 
-fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
-    let side = |i: usize| (a[i + 2].min(b[i + 2]) - a[i].max(b[i])).max(0.0);
-    let area = |c: [f64; 4]| (c[2] - c[0]).max(0.0) * (c[3] - c[1]).max(0.0);
-    let both = side(0) * side(1);
-    both / (area(a) + area(b) - both).max(f64::MIN_POSITIVE)
+/// Cells that a proposal considers: the likeliest ones.
+const CANDIDATES: usize = 256;
+
+fn holds(outer: &[u32; 4], inner: &[u32; 4]) -> bool {
+    outer[0] <= inner[0] && outer[1] <= inner[1] && outer[2] >= inner[2] && outer[3] >= inner[3]
+}
+
+fn hull(a: &[u32; 4], b: &[u32; 4]) -> [u32; 4] {
+    [
+        a[0].min(b[0]),
+        a[1].min(b[1]),
+        a[2].max(b[2]),
+        a[3].max(b[3]),
+    ]
 }
 
 /// Whole percents of a box: x1, y1, x2, y2.
@@ -343,7 +339,7 @@ mod tests {
             for bbox in [
                 distribution.sample(0.8, &mut rng),
                 distribution.sample(3.0, &mut rng),
-                distribution.propose(0.9),
+                distribution.propose(0.9, 2.0),
             ] {
                 assert!(NormBox::new(bbox.x1, bbox.y1, bbox.x2, bbox.y2).is_ok());
                 assert!(distribution.log_prob(bbox).is_finite());
@@ -354,7 +350,22 @@ mod tests {
     #[test]
     fn more_coverage_means_larger_boxes() {
         let distribution = maps(11, 9, 9);
-        let area = |coverage| distribution.propose(coverage).area();
-        assert!(area(0.5) <= area(0.8) && area(0.8) <= area(0.98));
+        let area = |coverage| distribution.propose(coverage, 100.0).area();
+        assert!(area(0.5) < area(0.98));
+    }
+
+    #[test]
+    fn a_box_grows_only_for_what_it_is_worth() {
+        // Two likely places in a row of eight cells, the first a little likelier.
+        let mut values = vec![0f32; 9 * 8];
+        values[..8].copy_from_slice(&[-9.0, 3.0, -9.0, -9.0, 2.6, -9.0, -9.0, -9.0]);
+        for c in 8..72 {
+            values[c] = -3.0;
+        }
+        let distribution = BoxDistribution::new(&values, 8, 1);
+        let cheap = distribution.propose(0.8, 0.1);
+        let dear = distribution.propose(0.8, 20.0);
+        assert!(cheap.x1 < 19.0 && cheap.x2 > 56.0, "{cheap:?}");
+        assert!(dear.x1 < 19.0 && dear.x2 < 30.0, "{dear:?}");
     }
 }

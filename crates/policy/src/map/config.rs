@@ -31,6 +31,14 @@ pub struct MapConfig {
     pub max_key_bytes: usize,
     /// A proposal's edges are quantiles: each covers the evidence with this probability.
     pub coverage: f64,
+    /// Probability that the whole picture's area has to be worth in a proposal: 2 lets a box grow
+    /// by a tenth of the picture where that makes it a fifth likelier to hold the evidence.
+    #[serde(default = "area_price")]
+    pub area_price: f64,
+}
+
+fn area_price() -> f64 {
+    2.0
 }
 
 impl Default for MapConfig {
@@ -46,6 +54,7 @@ impl Default for MapConfig {
             max_question_bytes: 96,
             max_key_bytes: 40,
             coverage: 0.9,
+            area_price: area_price(),
         }
     }
 }
@@ -90,6 +99,9 @@ impl MapConfig {
         }
         if !(0.5..1.0).contains(&self.coverage) {
             return bad("coverage has to be at least 0.5 and below 1");
+        }
+        if !(self.area_price > 0.0 && self.area_price.is_finite()) {
+            return bad("area_price has to be above 0");
         }
         Ok(())
     }

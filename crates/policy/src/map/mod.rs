@@ -132,13 +132,13 @@ impl MapPolicy {
         self.net.decode(seen, &[0], texts)
     }
 
-    /// Proposes the box whose edges cover the evidence with the configured probability.
+    /// Proposes the box whose chance to hold the evidence is worth its area.
     pub async fn propose(&self, seen: &Features, question: &str) -> Result<Proposal> {
         let start = Clock::start();
         let distribution = self.distribution(seen, question).await?;
         let prefill = start.ms();
         let start = Clock::start();
-        let bbox = distribution.propose(self.config.coverage);
+        let bbox = distribution.propose(self.config.coverage, self.config.area_price);
         let logprob = distribution.log_prob(bbox);
         let evidence = EvidenceMap {
             width: distribution.width,
