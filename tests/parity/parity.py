@@ -26,6 +26,7 @@ parser.add_argument("model")
 parser.add_argument("picture")
 parser.add_argument("--question", default="What is the TOTAL amount?")
 parser.add_argument("--longest-edge", type=int, nargs="+", default=[512])
+parser.add_argument("--compute", nargs="+", help="the built example, instead of `cargo run` of it")
 args = parser.parse_args()
 
 tokenizer = AutoTokenizer.from_pretrained(args.model)
@@ -62,8 +63,8 @@ for edge in args.longest_edge:
         # Both sides get the same pixels: JPEG decoders may differ by a level or two.
         picture = Path(folder) / "picture.png"
         Image.open(args.picture).convert("RGB").save(picture)
-        command = ["cargo", "run", "--release", "--quiet", "-p", "smolvlm", "--example", "compute", "--",
-                   args.model, str(picture), args.question, str(edge), str(out)]
+        cargo = ["cargo", "run", "--release", "--quiet", "-p", "smolvlm", "--example", "compute", "--"]
+        command = (args.compute or cargo) + [args.model, str(picture), args.question, str(edge), str(out)]
         saved = Path(folder) / "saved"
         if edge == args.longest_edge[-1]:
             command.append(str(saved))
