@@ -1,14 +1,13 @@
 //! What happens on the page: pictures come and go, clicks become proposals, proposals become boxes and crops.
 //!
-//! All state is in [`State`]; [`crate::view`] draws it. Two rules hold everywhere: whatever goes wrong, picture
-//! and question stay; and every click on "Propose crop" goes through `working` and ends in `done` or `error`.
+//! All state is in [`State`]; [`crate::view`] draws it; [`crate::recover`] starts the worker anew when it breaks. Two
+//! rules hold everywhere: whatever goes wrong, picture and question stay; and every click on "Propose crop" goes
+//! through `working` and ends in `done` or `error`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use cropvlm_web::protocol::{
-    DeviceChoice, FromWorker, MAX_QUESTION, Proposed, Running, Stage, ToWorker,
-};
+use cropvlm_web::protocol::{DeviceChoice, FromWorker, MAX_QUESTION, Proposed, Stage, ToWorker};
 use cropvlm_web::text;
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
@@ -17,75 +16,20 @@ use web_sys::{Blob, File, HtmlImageElement, Url, UrlSearchParams};
 
 use crate::ask::Asking;
 use crate::link::{Arrived, Link};
+use crate::state::{Click, Picture, Proposal, Shown, State, revoke, state_is};
 use crate::ui::{Ui, say};
 use crate::{input, view};
-
-/// How often a broken worker is started anew before the page gives up until the next click.
-const MAX_RESTARTS: u32 = 2;
 
 /// The page.
 pub struct App {
     pub ui: Ui,
     pub state: RefCell<State>,
-    link: RefCell<Option<Link>>,
+    pub link: RefCell<Option<Link>>,
     pub asking: RefCell<Option<Asking>>,
     numbers: Cell<u32>,
     /// Where the model is and what the person asked for.
-    model: String,
-    device: DeviceChoice,
-}
-
-/// What the page knows.
-#[derive(Default)]
-pub struct State {
-    /// The picture on the stage with its crop.
-    pub shown: Option<Shown>,
-    /// What was on the stage before a picture that the worker has not accepted yet.
-    before: Option<Shown>,
-    /// A picture that was chosen and is not on the stage yet.
-    candidate: Option<Picture>,
-    /// The click that is being worked on.
-    click: Option<Click>,
-    /// The model, once it is ready.
-    running: Option<Running>,
-    restarts: u32,
-}
-
-/// A chosen picture.
-#[derive(Clone)]
-pub struct Picture {
-    pub number: u32,
-    file: File,
-    /// `blob:` address for the `<img>`.
-    pub url: String,
-    /// Pixels, once the worker has decoded it.
-    pub size: Option<(u32, u32)>,
-}
-
-/// A picture on the stage.
-#[derive(Clone)]
-pub struct Shown {
-    pub picture: Picture,
-    pub proposal: Option<Proposal>,
-}
-
-/// A proposal with its crop.
-#[derive(Clone)]
-pub struct Proposal {
-    pub proposed: Proposed,
-    /// The crop as PNG.
-    pub crop: Blob,
-    /// `blob:` address of it.
-    pub url: String,
-}
-
-/// A click on "Propose crop".
-#[derive(Clone)]
-struct Click {
-    job: u32,
-    picture: u32,
-    question: String,
-    retried: bool,
+    pub model: String,
+    pub device: DeviceChoice,
 }
 
 impl App {
@@ -140,28 +84,9 @@ impl App {
         self.note("");
     }
 
-    fn note(&self, sentence: &str) {
+    /// A quiet sentence under the question.
+    pub fn note(&self, sentence: &str) {
         self.ui.note.set_text_content(Some(sentence));
-    }
-
-    /// Starts a worker and the model in it.
-    fn connect(self: &Rc<Self>, device: DeviceChoice, after: Option<String>) {
-        let app = Rc::clone(self);
-        // A worker's messages arrive in tasks of their own, never while `self` is borrowed.
-        match Link::start(move |arrived| app.arrived(arrived)) {
-            Ok(mut link) => {
-                link.post(
-                    &ToWorker::Start {
-                        model: self.model.clone(),
-                        device,
-                        after,
-                    },
-                    None,
-                );
-                self.link.replace(Some(link));
-            }
-            Err(_) => self.no_worker(),
-        }
     }
 
     /// Posts to the worker, if there is one.
@@ -284,7 +209,8 @@ impl App {
             .or(shown)
     }
 
-    fn post_click(&self) {
+    /// Sends the click to the worker.
+    pub fn post_click(&self) {
         let click = self.state.borrow().click.clone();
         if let Some(Click {
             job,
@@ -305,7 +231,7 @@ impl App {
     }
 
     /// Ends a click in `error`.
-    fn fail(&self, job: u32, why: &str) {
+    pub fn fail(&self, job: u32, why: &str) {
         {
             let mut state = self.state.borrow_mut();
             if state.click.as_ref().is_none_or(|click| click.job != job) {
@@ -317,7 +243,8 @@ impl App {
         self.complain(why);
     }
 
-    fn arrived(self: &Rc<Self>, arrived: Arrived) {
+    /// Something came from the worker.
+    pub fn arrived(self: &Rc<Self>, arrived: Arrived) {
         match arrived {
             Arrived::Dead(why) => self.broken(why),
             Arrived::Message(message, payload) => match *message {
@@ -467,96 +394,9 @@ impl App {
         self.set_state("done");
     }
 
-    /// The worker is of no more use: another one takes over, on the CPU, and tries once again.
-    fn broken(self: &Rc<Self>, why: String) {
-        web_sys::console::warn_1(&format!("the worker stopped: {why}").into());
-        let started = self.link.borrow().as_ref().is_some_and(Link::has_started);
-        let restarts = self.state.borrow().restarts;
-        if !started || restarts >= MAX_RESTARTS {
-            // Dropped later: this runs inside a callback that the link owns.
-            let link = self.link.replace(None);
-            spawn_local(async move { drop(link) });
-            return if started {
-                self.give_up()
-            } else {
-                self.no_worker()
-            };
-        }
-        self.state.borrow_mut().restarts += 1;
-        let click = self.state.borrow().click.clone();
-        match click {
-            Some(click) if click.retried => {
-                self.reconnect(Some(why));
-                self.fail(click.job, text::BROKEN);
-            }
-            Some(click) => {
-                self.state.borrow_mut().click = Some(Click {
-                    retried: true,
-                    ..click
-                });
-                self.note(text::FELL_BACK);
-                self.reconnect(Some(why));
-                self.post_click();
-            }
-            None => self.reconnect(Some(why)),
-        }
-    }
-
-    /// A new worker, which gets the pictures of the old one.
-    fn reconnect(self: &Rc<Self>, why: Option<String>) {
-        let old = self.link.replace(None);
-        spawn_local(async move { drop(old) });
-        self.state.borrow_mut().running = None;
-        let device = if why.is_some() {
-            DeviceChoice::Cpu
-        } else {
-            self.device
-        };
-        self.connect(device, why);
-        let state = self.state.borrow();
-        let shown = state.shown.as_ref().map(|shown| &shown.picture);
-        for picture in shown.into_iter().chain(&state.candidate) {
-            self.post(
-                &ToWorker::Picture {
-                    picture: picture.number,
-                },
-                Some(&picture.file),
-            );
-        }
-    }
-
-    fn give_up(&self) {
-        let click = self.state.borrow_mut().click.take();
-        if click.is_some() || self.state.borrow().running.is_none() {
-            self.set_state("error");
-        }
-        self.complain(text::BROKEN);
-    }
-
-    fn no_worker(&self) {
-        self.state.borrow_mut().click = None;
-        view::draw_stage(&self.ui, &Stage::Failed { why: String::new() });
-        self.set_state("error");
-        self.complain(text::NO_WORKER);
-    }
-
     /// The switch over the evidence map.
     pub fn show_evidence(&self) {
         view::draw(self);
-    }
-}
-
-fn state_is(shown: &Option<Shown>, number: u32) -> bool {
-    shown
-        .as_ref()
-        .is_some_and(|shown| shown.picture.number == number)
-}
-
-/// Gives the memory behind `blob:` addresses back.
-fn revoke(shown: &Shown) {
-    Url::revoke_object_url(&shown.picture.url).ok();
-    if let Some(proposal) = &shown.proposal {
-        Url::revoke_object_url(&proposal.url).ok();
     }
 }
 

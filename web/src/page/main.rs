@@ -1,13 +1,16 @@
 //! The page module: finds the elements, starts the worker, and wires controls to [`app::App`].
 //!
 //! It holds no tensors and decodes nothing, so that no task on the main thread takes long. The order of
-//! reading: [`ui`] (the elements), [`app`] (what happens), [`view`] (what is shown), [`input`] (where
+//! reading: [`ui`] (the elements), [`state`] (what is known), [`app`] (what happens),
+//! [`recover`] (when the worker breaks), [`view`] (what is shown), [`input`] (where
 //! pictures come from), [`link`] (the worker), [`ask`] (the endpoint).
 
 mod app;
 mod ask;
 mod input;
 mod link;
+mod recover;
+mod state;
 mod ui;
 mod view;
 

@@ -1,13 +1,14 @@
 //! What is shown: the picture, the box over it, the evidence, the crop beside it, the model's state.
 //!
-//! Everything is drawn from [`crate::app::State`], so that going back to an earlier picture is drawing again.
+//! Everything is drawn from [`crate::state::State`], so that going back to an earlier picture is drawing again.
 
 use cropvlm_web::protocol::{Evidence, Stage};
 use cropvlm_web::text;
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, ImageData};
 
-use crate::app::{App, Proposal};
+use crate::app::App;
+use crate::state::Proposal;
 use crate::ui::{Ui, say, show};
 
 /// Draws picture, box and crop.

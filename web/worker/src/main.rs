@@ -1,7 +1,8 @@
 //! The worker module: it owns pictures and model, so that nothing is computed on the page's main thread.
 //!
 //! The order of reading: here messages arrive ([`cropvlm_web::protocol`]); [`pictures`] decodes, cuts and encodes;
-//! [`fetch`] brings the model's files; [`engine`] chooses a device, loads, warms up, proposes; [`gpu`] is what the
+//! [`fetch`] brings the model's files; [`engine`] chooses a device and proposes; [`runner`] is
+//! the model on one of them; [`gpu`] is what the
 //! browser says about WebGPU; [`post`] is the way back.
 //!
 //! Each message is handled by a task of its own: a picture is decoded while the model is still being fetched, and
@@ -12,6 +13,7 @@ mod fetch;
 mod gpu;
 mod pictures;
 mod post;
+mod runner;
 
 use std::rc::Rc;
 
