@@ -17,7 +17,7 @@ pub const LABELS: &[(&str, &str)] = &[
     ("drop-note", "It stays in this browser until you press Ask."),
     ("question", "Question"),
     ("propose", "Propose crop"),
-    ("evidence", "Show what the model looked at"),
+    ("evidence", "Show where the model sees evidence"),
     ("crop-title", "The crop"),
     (
         "crop-empty",
@@ -174,7 +174,9 @@ pub fn crop_facts(
         "{width} × {height} pixels, {} of the picture",
         percent(share)
     );
-    if let Some(chance) = chance {
+    // A map policy shares its certainty among very many boxes that differ by a percent: a tiny chance of this very
+    // one says nothing to a person.
+    if let Some(chance) = chance.filter(|&chance| chance >= 0.01) {
         text.push_str(&format!(" · chance of this box {}", percent(chance)));
     }
     text.push_str(&format!(" · {} on {}", milliseconds(ms), device(kind)));
