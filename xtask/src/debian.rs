@@ -14,7 +14,8 @@ use crate::wasm::{TARGET, Toolchain, has_std};
 
 const RUSTC: &str = "/usr/bin/rustc";
 const CARGO: &str = "/usr/bin/cargo";
-const PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+/// `rust-web-llvm` is only recommended by `rustc-web`, but brings the link to the linker.
+const PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm"];
 /// The name under which rustup knows Debian's sysroot.
 const NAME: &str = "web";
 

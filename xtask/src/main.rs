@@ -117,8 +117,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// The root of the checkout: the folder above this crate's own.
+/// The root of the checkout: the folder above this crate's own. Asked of cargo at run time first: checkouts that
+/// share one target folder share the built program, too.
 fn root() -> PathBuf {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let built = || PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(built, PathBuf::from);
     here.parent().map(PathBuf::from).unwrap_or(here)
 }
