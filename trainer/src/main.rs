@@ -9,6 +9,8 @@ mod debug;
 mod device;
 mod eval;
 mod export;
+mod http;
+mod metrics;
 mod propose;
 mod reader;
 mod render;

@@ -16,7 +16,7 @@ mod config;
 mod optimizer;
 mod pages;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,12 +33,13 @@ use self::config::SftConfig;
 use self::optimizer::AdamW;
 use crate::data;
 use crate::device::DeviceKind;
+use crate::metrics::{self, Metrics};
 
 /// Train a policy on questions with true boxes (supervised fine-tuning).
 ///
-/// The run's folder gets the resolved config, metrics.jsonl, a checkpoint and, at every checkpoint,
-/// model/: the folder that every other command loads. Ctrl-C saves and ends; the same command goes
-/// on from the last checkpoint.
+/// The run's folder gets the resolved config, metrics.jsonl and the same for TensorBoard
+/// (tensorboard/), a checkpoint and, at every checkpoint, model/: the folder that every other command
+/// loads. Ctrl-C saves and ends; the same command goes on from the last checkpoint.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   cropvlm sft --config trainer/configs/default.toml --out runs/first
@@ -106,11 +107,7 @@ pub fn run(args: Args) -> Result<()> {
         .map(|e| Ok::<_, anyhow::Error>((e, data::samples(&e.data)?)))
         .transpose()?;
 
-    let mut metrics = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(args.out.join("metrics.jsonl"))
-        .context("metrics.jsonl: cannot be opened")?;
+    let mut metrics = Metrics::open(&args.out, step)?;
     let (sender, receiver) = mpsc::sync_channel(2);
     let first = step;
     let steps = config.steps;
@@ -157,7 +154,7 @@ pub fn run(args: Args) -> Result<()> {
                 for (name, value) in &parts {
                     line[*name] = (*value).into();
                 }
-                writeln!(metrics, "{line}").context("metrics.jsonl: cannot be written")?;
+                metrics.write(&line)?;
             }
             let stopped = stop.load(Ordering::SeqCst);
             if step % config.checkpoint_every == 0 || step == steps || stopped {
@@ -168,7 +165,7 @@ pub fn run(args: Args) -> Result<()> {
                 {
                     let line = evaluate(&args.out, settings, samples, step)?;
                     eprintln!("\n{line}");
-                    writeln!(metrics, "{line}").context("metrics.jsonl: cannot be written")?;
+                    metrics.write(&line)?;
                 }
             }
             if stopped {
@@ -201,9 +198,8 @@ fn evaluate(
     let samples = &samples[..samples.len().min(settings.limit)];
     let find = |image: &str| data::find_image(&settings.data, None, image);
     let boxes = crate::eval::boxes(&policy, samples, None, find, |_| ())?;
-    let mut report = crate::eval::report(samples, &boxes, 0.0);
-    report["step"] = step.into();
-    Ok(report)
+    let report = crate::eval::report(samples, &boxes, 0.0);
+    Ok(metrics::prefixed("eval", &report, step))
 }
 
 /// A line that says how far the run is.
