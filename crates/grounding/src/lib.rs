@@ -34,6 +34,7 @@ mod grow;
 pub mod metrics;
 mod parse;
 pub mod prompt;
+pub mod reward;
 mod sample;
 mod vqa;
 
@@ -41,6 +42,7 @@ pub use boxes::{NormBox, PixelBox};
 pub use error::GroundingError;
 pub use fixed::FixedBoxes;
 pub use grow::{QUINTILE_FACTORS, Quintiles};
-pub use parse::{NOT_NEEDED, ParseError, parse_completion, validity_reward};
+pub use parse::{NOT_NEEDED, ParseError, parse_completion};
 pub use prompt::Case;
+pub use reward::validity_reward;
 pub use sample::Sample;

@@ -68,15 +68,6 @@ pub fn parse_completion(completion: &str) -> Result<NormBox, ParseError> {
     NormBox::new(x1, y1, x2, y2).map_err(|_| ParseError::Order)
 }
 
-/// The reward for form: 1 for a valid box, 0.25 for the literal `Not needed.`, 0 otherwise.
-pub fn validity_reward(completion: &str) -> f32 {
-    match parse_completion(completion) {
-        Ok(_) => 1.0,
-        Err(ParseError::NotNeeded) => 0.25,
-        Err(_) => 0.0,
-    }
-}
-
 /// An integer from 0 to 100 in its one plain spelling.
 fn percent(text: &str) -> Option<u8> {
     let plain =

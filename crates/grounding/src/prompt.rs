@@ -43,9 +43,14 @@ pub fn answer_prompt(question: &str, case: Case) -> String {
 }
 
 /// The answer whose likelihood is the reward: the most frequent one (of equals the first), its case
-/// changed as the question's, then a full stop. `None` without answers.
+/// changed as the question's, then a full stop. White space around answers does not count, nor does
+/// their case where it is changed anyway. `None` without answers.
 pub fn target_answer<S: AsRef<str>>(answers: &[S], case: Case) -> Option<String> {
-    most_frequent(answers).map(|answer| format!("{}.", case.apply(answer)))
+    let spelled: Vec<String> = answers
+        .iter()
+        .map(|answer| case.apply(answer.as_ref().trim()))
+        .collect();
+    most_frequent(&spelled).map(|answer| format!("{answer}."))
 }
 
 /// Python's `str.capitalize`: the first character in title case, all others in lower case.

@@ -14,6 +14,9 @@ pub enum PolicyError {
     /// A picture was encoded by one kind of policy and asked of the other.
     #[error("the picture was encoded by another policy: look at it again with this one")]
     WrongPicture,
+    /// A group of rollouts that cannot be measured.
+    #[error("the group of rollouts {0}")]
+    Rollouts(String),
     /// A configuration value that cannot be.
     #[error("config.json: {0}")]
     Config(String),

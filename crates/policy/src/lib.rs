@@ -22,6 +22,7 @@
 //! ```
 
 mod error;
+pub mod grpo;
 pub mod map;
 mod text;
 mod train;

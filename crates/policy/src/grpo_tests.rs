@@ -1,0 +1,218 @@
+//! The loss beside the same formulas in plain f64, its gradient beside finite differences, and what
+//! must never move a policy.
+
+use burn::tensor::Device;
+
+use super::*;
+
+const G: usize = 3;
+const T: usize = 4;
+/// Rows of 4, 2 and 3 tokens.
+const MASK: [[f64; T]; G] = [[1., 1., 1., 1.], [1., 1., 0., 0.], [1., 1., 1., 0.]];
+const POLICY: [[f64; T]; G] = [
+    [-0.5, -1.2, -0.1, -2.0],
+    [-0.9, -0.3, -7.0, -9.0],
+    [-1.5, -0.2, -0.6, -4.0],
+];
+/// Some ratios beyond 20 % on either side.
+const OLD: [[f64; T]; G] = [
+    [-0.9, -1.1, -0.6, -1.5],
+    [-0.4, -0.35, 0.0, 0.0],
+    [-1.5, -0.7, -0.1, 0.0],
+];
+const REFERENCE: [[f64; T]; G] = [
+    [-0.7, -1.0, -0.3, -1.0],
+    [-1.9, -0.2, 0.0, 0.0],
+    [-1.4, -0.4, -0.6, 0.0],
+];
+const ADVANTAGES: [f64; G] = [1.5, -0.7, -0.8];
+const TOKENS: f64 = 25.0;
+
+type Rows = [[f64; T]; G];
+
+fn tensor(rows: &Rows, device: &Device) -> Tensor<2> {
+    let values: Vec<f32> = rows.iter().flatten().map(|v| *v as f32).collect();
+    Tensor::from_data(TensorData::new(values, [G, T]), device)
+}
+
+/// The definition, token by token.
+fn expected(s: &GrpoSettings, policy: &Rows, old: Option<&Rows>, reference: Option<&Rows>) -> f64 {
+    let mut rows = [0.0; G];
+    let mut lengths = [0.0; G];
+    for i in 0..G {
+        for t in 0..T {
+            if MASK[i][t] == 0.0 {
+                continue;
+            }
+            let a = ADVANTAGES[i];
+            let ratio = (policy[i][t] - old.unwrap_or(policy)[i][t]).exp();
+            let bounded = ratio.clamp(1.0 - s.epsilon, 1.0 + s.epsilon);
+            let d = reference.unwrap_or(policy)[i][t] - policy[i][t];
+            rows[i] += -(ratio * a).min(bounded * a) + s.beta * (d.exp() - d - 1.0);
+            lengths[i] += 1.0;
+        }
+    }
+    let sum: f64 = rows.iter().sum();
+    match s.loss_type {
+        LossType::DrGrpo => sum / (G * s.max_completion_length) as f64,
+        LossType::Grpo => (0..G).map(|i| rows[i] / lengths[i]).sum::<f64>() / G as f64,
+        LossType::Bnpo => sum / lengths.iter().sum::<f64>(),
+        LossType::Dapo => sum / TOKENS,
+    }
+}
+
+fn settings(loss_type: LossType, beta: f64) -> GrpoSettings {
+    GrpoSettings {
+        beta,
+        max_completion_length: 7,
+        num_generations: G,
+        loss_type,
+        ..GrpoSettings::default()
+    }
+}
+
+fn group(old: bool, reference: bool, device: &Device) -> (Tensor<2>, GroupLogprobs) {
+    let policy = tensor(&POLICY, device).require_grad();
+    let logprobs = GroupLogprobs {
+        policy: policy.clone(),
+        old: old.then(|| tensor(&OLD, device)),
+        reference: reference.then(|| tensor(&REFERENCE, device)),
+        mask: tensor(&MASK, device),
+    };
+    (policy, logprobs)
+}
+
+const ALL: [LossType; 4] = [
+    LossType::DrGrpo,
+    LossType::Grpo,
+    LossType::Bnpo,
+    LossType::Dapo,
+];
+
+fn number(x: &Tensor<1>) -> f64 {
+    f64::from(x.clone().into_scalar::<f32>())
+}
+
+fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    x.into_data().convert::<f32>().try_to_vec().expect("f32")
+}
+
+#[test]
+fn the_value_is_the_definition() {
+    let device = Device::flex().autodiff();
+    for loss_type in ALL {
+        for (old, reference) in [(false, false), (false, true), (true, false), (true, true)] {
+            let s = settings(loss_type, if reference { 0.3 } else { 0.0 });
+            let (_, logprobs) = group(old, reference, &device);
+            let found = loss(&s, logprobs, &ADVANTAGES, Some(TOKENS)).expect("loss");
+            let wanted = expected(
+                &s,
+                &POLICY,
+                old.then_some(&OLD),
+                reference.then_some(&REFERENCE),
+            );
+            let found = number(&found.loss);
+            assert!(
+                (found - wanted).abs() < 1e-6,
+                "{loss_type:?}: {found} {wanted}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_gradient_is_that_of_finite_differences() {
+    let device = Device::flex().autodiff();
+    let step = 1e-4;
+    for loss_type in ALL {
+        for old in [false, true] {
+            let s = settings(loss_type, 0.3);
+            let (policy, logprobs) = group(old, true, &device);
+            let found = loss(&s, logprobs, &ADVANTAGES, Some(TOKENS)).expect("loss");
+            let gradient = policy.grad(&found.loss.backward()).expect("gradient");
+            let gradient = values(gradient);
+            for i in 0..G {
+                for t in 0..T {
+                    // On-policy `old` is the present policy, held fixed while the policy moves.
+                    let fixed = if old { OLD } else { POLICY };
+                    let at = |by: f64| {
+                        let mut moved = POLICY;
+                        moved[i][t] += by;
+                        expected(&s, &moved, Some(&fixed), Some(&REFERENCE))
+                    };
+                    let wanted = (at(step) - at(-step)) / (2.0 * step);
+                    let found = f64::from(gradient[i * T + t]);
+                    assert!(
+                        (found - wanted).abs() < 1e-5,
+                        "{loss_type:?} old {old} [{i}, {t}]: {found} {wanted}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn equal_rewards_without_beta_give_no_gradient() {
+    let device = Device::flex().autodiff();
+    for loss_type in ALL {
+        let rewards = grounding::reward::advantages(&[-2.3; G], loss_type.scale());
+        let (policy, logprobs) = group(false, false, &device);
+        let found =
+            loss(&settings(loss_type, 0.0), logprobs, &rewards, Some(TOKENS)).expect("loss");
+        assert_eq!(number(&found.loss), 0.0);
+        let gradient = policy.grad(&found.loss.backward()).expect("gradient");
+        assert!(values(gradient).iter().all(|g| *g == 0.0), "{loss_type:?}");
+    }
+}
+
+#[test]
+fn what_stands_beyond_a_completion_counts_nothing() {
+    let device = Device::flex().autodiff();
+    for old in [false, true] {
+        let s = settings(LossType::DrGrpo, 0.3);
+        let (_, logprobs) = group(old, true, &device);
+        let plain = number(&loss(&s, logprobs, &ADVANTAGES, None).expect("loss").loss);
+        let mut filled = POLICY;
+        filled[1][3] = f64::NEG_INFINITY;
+        filled[2][3] = 80.0;
+        let policy = tensor(&filled, &device).require_grad();
+        let (_, mut logprobs) = group(old, true, &device);
+        logprobs.policy = policy.clone();
+        let found = loss(&s, logprobs, &ADVANTAGES, None).expect("loss");
+        assert_eq!(number(&found.loss), plain);
+        let gradient = values(policy.grad(&found.loss.backward()).expect("gradient"));
+        assert_eq!((gradient[T + 3], gradient[2 * T + 3]), (0.0, 0.0));
+        assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?}");
+    }
+}
+
+#[test]
+fn what_was_clipped_is_reported() {
+    let device = Device::flex().autodiff();
+    let (_, logprobs) = group(true, true, &device);
+    let found = loss(&settings(LossType::Grpo, 0.1), logprobs, &ADVANTAGES, None).expect("loss");
+    // Row 0, A > 0: ratios e^0.4 and e^0.5 are above 1.2. Rows 1 and 2, A < 0: e^-0.5 (row 1, first
+    // and row 2, third token) is below 0.8; e^0.5 of row 2's second is not clipped.
+    let clipped = values(found.clipped.expect("clipped"));
+    assert_eq!(clipped, [1., 0., 1., 0., 1., 0., 0., 0., 0., 0., 1., 0.]);
+    let kl = values(found.kl.expect("kl"));
+    let d: f64 = REFERENCE[0][0] - POLICY[0][0];
+    assert!((f64::from(kl[0]) - (d.exp() - d - 1.0)).abs() < 1e-6);
+    assert!(kl.iter().all(|k| *k >= 0.0) && kl[6] == 0.0);
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let device = Device::flex().autodiff();
+    let error = |s: GrpoSettings, advantages: &[f64]| {
+        let (_, logprobs) = group(false, false, &device);
+        let found = loss(&s, logprobs, advantages, None);
+        found.expect_err("an error").to_string()
+    };
+    let plain = || settings(LossType::DrGrpo, 0.0);
+    assert!(error(plain(), &[1.0]).contains("1 advantages for 3 rollouts"));
+    assert!(error(plain(), &[1.0, f64::NAN, 0.0]).contains("NaN"));
+    assert!(error(settings(LossType::Dapo, 0.0), &ADVANTAGES).contains("dapo"));
+    assert!(error(settings(LossType::DrGrpo, 0.1), &ADVANTAGES).contains("ref_logprobs"));
+}
