@@ -36,6 +36,22 @@ pub fn anls<S: AsRef<str>>(prediction: &str, answers: &[S]) -> f64 {
         .fold(0.0, f64::max)
 }
 
+/// Whether the answer is one of the accepted ones, letter by letter; case and runs of white space do
+/// not count.
+pub fn exact_match<S: AsRef<str>>(prediction: &str, answers: &[S]) -> bool {
+    let prediction = plain(prediction);
+    answers
+        .iter()
+        .any(|answer| plain(answer.as_ref()) == prediction)
+}
+
+/// A model's answer as it is scored: without the white space around it and one closing full stop, which
+/// models are trained to write and people's answers lack.
+pub fn without_full_stop(answer: &str) -> &str {
+    let answer = answer.trim();
+    answer.strip_suffix('.').unwrap_or(answer).trim_end()
+}
+
 fn plain(text: &str) -> Vec<char> {
     let words: Vec<&str> = text.split_whitespace().collect();
     words.join(" ").to_lowercase().chars().collect()

@@ -66,6 +66,8 @@ pub struct Answer {
     pub text: String,
     /// Why it stopped (`stop`, `length`, ...), where the provider says so.
     pub finish_reason: Option<String>,
+    /// Whether the provider marks it as a refusal; `text` is then its reason.
+    pub refused: bool,
     /// What it cost, where the provider says so.
     pub usage: Option<Usage>,
 }
@@ -113,6 +115,7 @@ impl Reply {
             answer: Answer {
                 text: String::new(),
                 finish_reason: None,
+                refused: false,
                 usage: None,
             },
             done: false,
@@ -231,7 +234,10 @@ impl Reply {
         let choice = &chunk["choices"][0];
         for field in ["content", "refusal"] {
             match &choice[part][field] {
-                Value::String(text) => self.answer.text.push_str(text),
+                Value::String(text) => {
+                    self.answer.text.push_str(text);
+                    self.answer.refused |= field == "refusal" && !text.trim().is_empty();
+                }
                 // Some servers send content in parts.
                 Value::Array(parts) => {
                     let texts = parts.iter().filter_map(|p| p["text"].as_str());

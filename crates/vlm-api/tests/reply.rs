@@ -53,6 +53,7 @@ fn a_stream_gives_text_reason_and_usage() {
     let expected = Answer {
         text: TEXT.into(),
         finish_reason: Some("stop".into()),
+        refused: false,
         usage: Some(Usage {
             prompt_tokens: 812,
             completion_tokens: 7,
@@ -145,7 +146,11 @@ fn an_answer_without_words_says_why() {
         }
     ));
     let refusal = "data: {\"choices\":[{\"delta\":{\"refusal\":\"I cannot.\"},\"finish_reason\":\"stop\"}]}\n\n";
-    assert_eq!(read(200, [refusal.as_bytes()]).1.unwrap().text, "I cannot.");
+    let refusal = read(200, [refusal.as_bytes()]).1.unwrap();
+    assert_eq!(
+        (refusal.text.as_str(), refusal.refused),
+        ("I cannot.", true)
+    );
 }
 
 #[test]
