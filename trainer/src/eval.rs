@@ -12,10 +12,11 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use grounding::metrics::Summary;
 use grounding::{FixedBoxes, NormBox, Sample};
-use policy::{ModelFiles, Policy, ProposeOptions};
+use policy::{Policy, ProposeOptions};
 
 use crate::data;
 use crate::device::DeviceKind;
+use crate::model::ModelArgs;
 
 /// Measure proposed boxes on a data set, beside the best fixed box of the same size.
 #[derive(clap::Args, Debug)]
@@ -23,9 +24,8 @@ use crate::device::DeviceKind;
   cropvlm eval --model models/default --data data/dev.jsonl
   cropvlm eval --model models/default --data data/dev.jsonl --out boxes.jsonl --limit 50 --json")]
 pub struct Args {
-    /// Model folder
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Questions, one JSON object a line
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
@@ -121,9 +121,7 @@ pub fn report(samples: &[Sample], boxes: &[Option<NormBox>], ms: f64) -> serde_j
 /// Anything that keeps an item from being measured.
 pub fn run(args: Args) -> Result<()> {
     let device = args.device.open()?;
-    let files = ModelFiles::from_dir(&args.model)?;
-    let policy = Policy::load(&files, &device)
-        .with_context(|| format!("model folder {}", args.model.display()))?;
+    let policy = args.model.policy(&device)?;
     let mut samples = data::samples(&args.data)?;
     samples.truncate(args.limit.unwrap_or(usize::MAX));
     let start = Instant::now();

@@ -11,6 +11,7 @@ mod eval;
 mod export;
 mod http;
 mod metrics;
+mod model;
 mod propose;
 mod reader;
 mod render;

@@ -4,17 +4,19 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use policy::{ModelFiles, Policy, ProposeOptions};
+use policy::ProposeOptions;
 use pollster::block_on;
 
 use crate::data;
 use crate::device::DeviceKind;
+use crate::model::ModelArgs;
 
 /// Propose the crop that helps to answer a question about a picture.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   cropvlm propose --model models/default --image receipt.jpg --question \"What is the total?\"
   cropvlm propose --model SmolVLM-256M --image page.png --question \"Who signed?\" --longest-edge 1024 --json
+  cropvlm propose --model SmolVLM-256M --adapter runs/grpo/adapter --image page.png --question \"Who signed?\"
 
 With --json one line: box (percent x1,y1,x2,y2; null if the completion holds none), pixels (x2, y2
 exclusive), completion, logprob, valid, timings_ms (image, vision, prefill, decode).
@@ -25,9 +27,8 @@ still lead to a valid box are renormalised, forced tokens count 1, and the chanc
 sum to 1. With --unconstrained it is the sum over all tokens that were written, the closing one
 included, under the free model.")]
 pub struct Args {
-    /// Model folder: models/default, or any Hugging Face folder of an Idefics3 model
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Picture: JPEG, PNG, GIF, WebP or BMP
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
@@ -59,8 +60,7 @@ pub fn run(args: Args) -> Result<()> {
     let decoding = start.elapsed().as_secs_f64() * 1e3;
 
     let device = args.device.open()?;
-    let policy = Policy::load(&ModelFiles::from_dir(&args.model)?, &device)
-        .with_context(|| format!("model folder {}", args.model.display()))?;
+    let policy = args.model.policy(&device)?;
     let seen = block_on(policy.look(&picture, args.longest_edge))
         .with_context(|| args.image.display().to_string())?;
     let options = ProposeOptions {

@@ -11,13 +11,13 @@ use smolvlm::{ModelFiles, Prompt, SmolVlm};
 
 use crate::data;
 use crate::device::DeviceKind;
+use crate::model::ModelArgs;
 
 /// Model, picture, question: what both commands take.
 #[derive(clap::Args, Debug)]
 pub struct ReaderArgs {
-    /// Model folder: a Hugging Face folder of an Idefics3 model, such as SmolVLM-256M-Instruct
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Picture: JPEG, PNG, GIF, WebP or BMP
     #[arg(long, value_name = "FILE")]
     image: PathBuf,
@@ -83,11 +83,10 @@ pub fn read(args: &ReaderArgs, bbox: Option<NormBox>, command: &str) -> Result<(
     if args.question.trim().is_empty() {
         bail!("the question is empty: say what you want to know about the picture");
     }
-    require_text_model(&args.model, command)?;
+    // Before gigabytes are read: the kind of model, then the picture.
+    require_text_model(&args.model.model, command)?;
     let picture = data::picture(&args.image)?;
-    let device = args.device.open()?;
-    let model = SmolVlm::load(&ModelFiles::from_dir(&args.model)?, &device)
-        .with_context(|| format!("model folder {}", args.model.display()))?;
+    let model = args.model.text_model(command, &args.device.open()?)?;
     let crop = bbox.map(|bbox| cut(&picture, bbox));
     let pictures: Vec<&RgbImage> = std::iter::once(&picture).chain(&crop).collect();
     let tiles = model.pictures(&pictures, args.longest_edge)?;

@@ -17,6 +17,9 @@ pub enum PolicyError {
     /// A group of rollouts that cannot be measured.
     #[error("the group of rollouts {0}")]
     Rollouts(String),
+    /// Something that the map policy does not have.
+    #[error("{0}: the map policy has no adapter; only a text policy (idefics3) takes one")]
+    NoAdapter(String),
     /// A configuration value that cannot be.
     #[error("config.json: {0}")]
     Config(String),

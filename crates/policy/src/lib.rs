@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::PolicyError;
 pub use map::{MapConfig, MapPolicy};
-pub use smolvlm::ModelFiles;
+pub use smolvlm::{LoraConfig, ModelFiles};
 pub use text::TextPolicy;
 pub use train::Canvas;
 
@@ -108,15 +108,65 @@ pub struct Proposal {
     pub evidence: Option<EvidenceMap>,
 }
 
-/// One sampled box of a group.
+/// How a group is drawn.
+#[derive(Debug, Clone)]
+pub struct SampleOptions {
+    /// Rollouts of the group.
+    pub n: usize,
+    /// What logits are divided by; above 0.
+    pub temperature: f64,
+    /// Lets the text policy write freely, so that invalid boxes become possible. The map policy
+    /// knows valid boxes only and ignores this.
+    pub unconstrained: bool,
+    /// Tokens of an unconstrained completion at most.
+    pub max_tokens: usize,
+}
+
+impl Default for SampleOptions {
+    /// The paper's: six rollouts at temperature 0.8, at most 32 tokens. Constrained, unlike there.
+    fn default() -> Self {
+        Self {
+            n: 6,
+            temperature: 0.8,
+            unconstrained: false,
+            max_tokens: text::MAX_TOKENS,
+        }
+    }
+}
+
+/// One rollout of a group.
 #[derive(Debug, Clone)]
 pub struct Rollout {
     /// The box in percent; `None` for an invalid completion.
     pub bbox: Option<NormBox>,
-    /// The box as text.
+    /// The box as text, or what the text policy wrote instead.
     pub completion: String,
-    /// Natural logarithm of its probability at temperature 1.
+    /// Natural logarithm of its probability at temperature 1, under the distribution that it was
+    /// drawn from (see [`Policy::token_logprobs`]).
     pub logprob: f64,
+    /// Tokens of the completion; empty for the map policy, whose one token is the box.
+    pub ids: Vec<u32>,
+    /// Whether only tokens that lead to a valid box were to choose from.
+    pub constrained: bool,
+}
+
+/// Log-probabilities of the tokens of a group's completions, T of them in the longest.
+#[derive(Debug, Clone)]
+pub struct Logprobs {
+    /// Of each token, [G, T], in nats; 0 where the mask is 0.
+    pub logprobs: Tensor<2>,
+    /// Completion mask [G, T]: 1 for a token that counts, 0 elsewhere.
+    pub mask: Tensor<2>,
+}
+
+impl Seen {
+    /// The same without its history of gradients: for rollouts.
+    pub fn without_gradients(&self) -> Self {
+        match self {
+            Self::Map(seen) => Self::Map(seen.without_gradients()),
+            Self::Text(seen) => Self::Text(seen.without_gradients()),
+        }
+    }
 }
 
 impl Policy {
@@ -167,25 +217,62 @@ impl Policy {
         }
     }
 
-    /// Draws `n` boxes (one GRPO group) at a temperature.
+    /// Draws one GRPO group: picture and question are read once. Best called on
+    /// [`Policy::without_gradients`], so that no history is kept.
     ///
     /// # Errors
-    /// As [`Policy::propose`].
+    /// As [`Policy::propose`]; no rollout asked for, a temperature that is not above 0.
     pub async fn sample(
         &self,
         seen: &Seen,
         question: &str,
-        n: usize,
-        temperature: f64,
+        options: &SampleOptions,
         rng: &mut impl Rng,
     ) -> Result<Vec<Rollout>> {
         check_question(question)?;
         match (self, seen) {
             (Self::Map(policy), Seen::Map(seen)) => {
-                policy.sample(seen, question, n, temperature, rng).await
+                policy.sample(seen, question, options, rng).await
             }
             (Self::Text(policy), Seen::Text(seen)) => {
-                policy.sample(seen, question, n, temperature, rng).await
+                policy.sample(seen, question, options, rng).await
+            }
+            _ => Err(PolicyError::WrongPicture),
+        }
+    }
+
+    /// A rollout whose completion is given, as the free policy would have written it; its `logprob`
+    /// is not known (NaN).
+    ///
+    /// # Errors
+    /// A completion that the tokenizer cannot write; for the map policy, one that is no box.
+    pub fn rollout(&self, completion: &str) -> Result<Rollout> {
+        match self {
+            Self::Map(_) => map::rollout(completion),
+            Self::Text(policy) => policy.rollout(completion),
+        }
+    }
+
+    /// Log-probabilities of every token of a group at temperature 1, differentiable.
+    ///
+    /// Text policy, unconstrained rollouts: every completion token, the closing one included, under
+    /// the free model. Constrained ones: the tokens where there was a choice, renormalised over what
+    /// was allowed. Map policy: one column, the box.
+    ///
+    /// # Errors
+    /// As [`Policy::propose`]; no rollout, constrained and free ones in one group, a rollout of the
+    /// other kind of policy.
+    pub async fn token_logprobs(
+        &self,
+        seen: &Seen,
+        question: &str,
+        rollouts: &[Rollout],
+    ) -> Result<Logprobs> {
+        check_question(question)?;
+        match (self, seen) {
+            (Self::Map(policy), Seen::Map(seen)) => policy.token_logprobs(seen, question, rollouts),
+            (Self::Text(policy), Seen::Text(seen)) => {
+                policy.token_logprobs(seen, question, rollouts)
             }
             _ => Err(PolicyError::WrongPicture),
         }

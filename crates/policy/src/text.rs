@@ -7,7 +7,7 @@
 //! tokens counted 1. Unconstrained proposals are for measuring what the model has learned of the
 //! form; their `logprob` is that of all their tokens, closing token included, under the free model.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use grounding::prompt::policy_prompt;
 use grounding::{Case, NormBox, parse_completion};
 use picture::RgbImage;
@@ -16,7 +16,10 @@ use rand_chacha::ChaCha8Rng;
 use smolvlm::{BoxGrammar, Precision, Prompt, Sampling, Scene, SmolVlm, settle};
 use web_time::Instant;
 
-use crate::{ModelFiles, Proposal, ProposeOptions, Result, Rollout, Timings};
+use crate::{
+    Logprobs, ModelFiles, PolicyError, Proposal, ProposeOptions, Result, Rollout, SampleOptions,
+    Timings,
+};
 
 /// Tokens of a completion at most, as in the paper (a box has 17 to 20).
 pub const MAX_TOKENS: usize = 32;
@@ -32,6 +35,16 @@ pub struct TextPolicy {
 pub struct TextSeen {
     scene: Scene,
     timings: Timings,
+}
+
+impl TextSeen {
+    /// The same without its history of gradients.
+    pub fn without_gradients(&self) -> Self {
+        Self {
+            scene: self.scene.without_gradients(),
+            timings: self.timings,
+        }
+    }
 }
 
 impl TextPolicy {
@@ -56,12 +69,13 @@ impl TextPolicy {
         })
     }
 
-    /// The files of a model folder, as transformers loads them.
+    /// The files of a model folder, as transformers loads them; an adapter is merged into it.
     ///
     /// # Errors
     /// A device that does not deliver its tensors.
     pub async fn files(&self, precision: Precision) -> Result<ModelFiles> {
-        Ok(self.model.save(precision).await?)
+        let merged = self.model.clone().merge_adapter();
+        Ok(merged.save(precision).await?)
     }
 
     /// The model that writes.
@@ -155,30 +169,128 @@ impl TextPolicy {
         })
     }
 
-    /// Draws boxes of one group; picture and question are read once.
+    /// Draws one group; picture and question are read once.
     ///
     /// # Errors
-    /// `n` = 0 or a temperature that is not above 0; a question too long for the model; a failed
-    /// device.
+    /// No rollout asked for or a temperature that is not above 0; a question too long for the
+    /// model; a failed device.
     pub async fn sample(
         &self,
         seen: &TextSeen,
         question: &str,
-        n: usize,
-        temperature: f64,
+        options: &SampleOptions,
         rng: &mut impl Rng,
     ) -> Result<Vec<Rollout>> {
         let prompt = self.ask(seen, question)?;
-        let sampling = Sampling::Temperature(temperature as f32);
-        let boxes = self.boxes(&prompt, n, sampling, rng).await?;
-        Ok(boxes
+        let sampling = Sampling::Temperature(options.temperature as f32);
+        if options.unconstrained {
+            let (n, longest) = (options.n, options.max_tokens);
+            let rows = self.model.generate(&prompt, n, longest, sampling, rng);
+            let rows = rows.await?.into_iter().map(|row| {
+                let completion = row.text.trim().to_string();
+                Rollout {
+                    bbox: parse_completion(&completion).ok(),
+                    completion,
+                    logprob: f64::from(row.logprob),
+                    ids: row.ids,
+                    constrained: false,
+                }
+            });
+            return Ok(rows.collect());
+        }
+        let boxes = self.boxes(&prompt, options.n, sampling, rng).await?;
+        let rows = boxes.into_iter().map(|row| Rollout {
+            bbox: Some(row.bbox),
+            completion: row.bbox.completion(),
+            logprob: f64::from(row.logprob),
+            ids: self.grammar.spell(row.bbox).0,
+            constrained: true,
+        });
+        Ok(rows.collect())
+    }
+
+    /// A free rollout whose text is given: its tokens are those of a space, the text and
+    /// `<end_of_utterance>`.
+    ///
+    /// # Errors
+    /// A tokenizer that fails.
+    pub fn rollout(&self, completion: &str) -> Result<Rollout> {
+        Ok(Rollout {
+            bbox: parse_completion(completion).ok(),
+            completion: completion.to_string(),
+            logprob: f64::NAN,
+            ids: self.model.prompts().completion(completion)?,
+            constrained: false,
+        })
+    }
+
+    /// Log-probabilities of every token of a group, see [`crate::Policy::token_logprobs`].
+    ///
+    /// # Errors
+    /// No rollout, constrained and free ones in one group; a question too long for the model.
+    pub fn token_logprobs(
+        &self,
+        seen: &TextSeen,
+        question: &str,
+        rollouts: &[Rollout],
+    ) -> Result<Logprobs> {
+        let wrong = |why: &str| Err(PolicyError::Rollouts(why.to_string()));
+        let Some(first) = rollouts.first() else {
+            return wrong("is empty");
+        };
+        if rollouts
+            .iter()
+            .any(|row| row.constrained != first.constrained)
+        {
+            return wrong("mixes constrained and free completions: draw them alike");
+        }
+        let prompt = self.ask(seen, question)?;
+        let (logprobs, counts) = if first.constrained {
+            let boxes: Option<Vec<NormBox>> = rollouts.iter().map(|row| row.bbox).collect();
+            let Some(boxes) = boxes else {
+                return wrong("holds a constrained completion without a box");
+            };
+            let found = self
+                .model
+                .box_token_log_probs(&self.grammar, &prompt, &boxes)?;
+            (found.values, found.chosen)
+        } else {
+            let rows: Vec<Vec<u32>> = rollouts.iter().map(|row| row.ids.clone()).collect();
+            let found = self.model.token_log_probs(&prompt, &rows)?; // [G, T]
+            let [_, t] = found.dims();
+            let counts = rows
+                .iter()
+                .map(|row| (0..t).map(|i| i < row.len()).collect());
+            (found, counts.collect())
+        };
+        let mask: Vec<f32> = counts
             .into_iter()
-            .map(|row| Rollout {
-                bbox: Some(row.bbox),
-                completion: row.bbox.completion(),
-                logprob: f64::from(row.logprob),
-            })
-            .collect())
+            .flatten()
+            .map(|counts| if counts { 1.0 } else { 0.0 })
+            .collect();
+        let mask = TensorData::new(mask, logprobs.dims());
+        let mask = Tensor::from_data(mask, &logprobs.device()); // [G, T]
+        Ok(Logprobs { logprobs, mask })
+    }
+
+    /// The same weights without gradients, dropout off: for rollouts.
+    pub fn without_gradients(&self) -> Self {
+        self.with_model(self.model.without_gradients())
+    }
+
+    /// The model that KL is measured against, without gradients: the adapter off, or, where
+    /// everything is trained, a copy of the present weights.
+    pub fn reference(&self) -> Self {
+        self.with_model(self.model.without_adapter().without_gradients())
+    }
+
+    /// Grammar and case of this policy around another model of the same folder.
+    pub fn with_model(&self, model: SmolVlm) -> Self {
+        Self {
+            model,
+            grammar: self.grammar.clone(),
+            case: self.case,
+        }
     }
 
     async fn boxes(
@@ -220,7 +332,7 @@ mod tests {
     use smolvlm::tiny;
 
     use super::*;
-    use crate::{Policy, PolicyError};
+    use crate::Policy;
 
     const QUESTION: &str = "What is the total?";
 
@@ -262,7 +374,8 @@ mod tests {
         let seen = block_on(policy.look(&RgbImage::new(9, 9), None)).expect("seen");
         let draw = |seed| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            let group = block_on(policy.sample(&seen, QUESTION, 6, 0.8, &mut rng));
+            let options = SampleOptions::default();
+            let group = block_on(policy.sample(&seen, QUESTION, &options, &mut rng));
             let group = group.expect("group");
             group
                 .into_iter()

@@ -10,7 +10,7 @@ use crate::map::loss::{Loss, Targets};
 use crate::map::weights::{self, Values};
 use crate::map::{MapConfig, MapPolicy, input, loss};
 use crate::{ModelFiles, Policy, PolicyError, Result, TextPolicy};
-use smolvlm::{Precision, SmolVlm};
+use smolvlm::{LoraConfig, Precision, SmolVlm};
 
 impl Policy {
     /// A map policy with random weights.
@@ -42,7 +42,86 @@ impl Policy {
         }
     }
 
-    /// Walks the trainable weights.
+    /// Puts a fresh adapter on: from here on only its factors are trained.
+    ///
+    /// # Errors
+    /// The map policy, which has none; a configuration that does not fit the model.
+    pub fn add_adapter(&mut self, config: &LoraConfig, seed: u64) -> Result<()> {
+        match self {
+            Self::Map(_) => Err(PolicyError::NoAdapter("adapter".into())),
+            Self::Text(policy) => Ok(policy.model_mut().add_adapter(config, seed)?),
+        }
+    }
+
+    /// Puts a PEFT folder's adapter on.
+    ///
+    /// # Errors
+    /// The map policy, which has none; a folder that does not fit the model, by name.
+    pub fn load_adapter(&mut self, files: &ModelFiles) -> Result<()> {
+        match self {
+            Self::Map(_) => Err(PolicyError::NoAdapter(smolvlm::ADAPTER_CONFIG.into())),
+            Self::Text(policy) => Ok(policy.model_mut().load_adapter(files)?),
+        }
+    }
+
+    /// The adapter that is on, if there is one.
+    pub fn adapter(&self) -> Option<&LoraConfig> {
+        match self {
+            Self::Map(_) => None,
+            Self::Text(policy) => policy.model().adapter(),
+        }
+    }
+
+    /// The adapter as a PEFT folder; `None` where there is no adapter.
+    ///
+    /// # Errors
+    /// A device that does not deliver.
+    pub async fn adapter_files(&self) -> Result<Option<ModelFiles>> {
+        match self {
+            Self::Text(policy) if policy.model().adapter().is_some() => {
+                Ok(Some(policy.model().save_adapter().await?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Turns the adapter's dropout on for a step of training (what is dropped follows `seed`), or
+    /// off. Without an adapter nothing is ever dropped.
+    pub fn set_dropout(&mut self, seed: Option<u64>) {
+        if let Self::Text(policy) = self {
+            if let Some(seed) = seed {
+                policy.model().device().seed(seed);
+            }
+            policy.model_mut().set_dropout(seed.is_some());
+        }
+    }
+
+    /// The same weights without gradients: for rollouts and for measuring.
+    pub fn without_gradients(&self) -> Self {
+        match self {
+            Self::Map(policy) => Self::Map(policy.without_gradients()),
+            Self::Text(policy) => Self::Text(policy.without_gradients()),
+        }
+    }
+
+    /// The model that KL is measured against, without gradients: the policy with its adapter off,
+    /// or, where all weights are trained, a copy of the present ones.
+    pub fn reference(&self) -> Self {
+        match self {
+            Self::Map(policy) => Self::Map(policy.without_gradients()),
+            Self::Text(policy) => Self::Text(policy.reference()),
+        }
+    }
+
+    /// Which weights are trained, by name: the adapter's where there is one, else all.
+    fn trained(&self) -> fn(&str) -> bool {
+        match self.adapter() {
+            Some(_) => |name| name.contains(".lora."),
+            None => |_| true,
+        }
+    }
+
+    /// Walks the trainable weights; with an adapter on also the frozen ones, which have no gradient.
     pub fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
         match self {
             Self::Map(policy) => policy.net.visit(visitor),
@@ -70,18 +149,18 @@ impl Policy {
         }
     }
 
-    /// The trainable weights by name, in order of declaration.
+    /// The trainable weights by name, in order of declaration: with an adapter on, its factors only.
     ///
     /// # Errors
     /// A device that does not deliver.
     pub fn weights(&self) -> Result<Vec<(String, Values)>> {
         match self {
             Self::Map(policy) => weights::collect(&policy.net),
-            Self::Text(policy) => weights::collect(&policy.model().net),
+            Self::Text(policy) => weights::collect_where(&policy.model().net, self.trained()),
         }
     }
 
-    /// The policy with other weights.
+    /// The policy with other trainable weights.
     ///
     /// # Errors
     /// Missing, extra and misshapen tensors, by name.
@@ -89,11 +168,12 @@ impl Policy {
         mut self,
         tensors: std::collections::HashMap<String, Values>,
     ) -> Result<Self> {
+        let trained = self.trained();
         match &mut self {
             Self::Map(policy) => policy.net = weights::apply(policy.net.clone(), tensors)?,
             Self::Text(policy) => {
                 let net = &mut policy.model_mut().net;
-                *net = weights::apply(net.clone(), tensors)?;
+                *net = weights::apply_where(net.clone(), tensors, trained)?;
             }
         }
         Ok(self)
@@ -107,7 +187,7 @@ impl Policy {
         }
     }
 
-    /// The files of a model folder, in full precision.
+    /// The files of a model folder, in full precision; an adapter is merged into it.
     ///
     /// # Errors
     /// A device that does not deliver.

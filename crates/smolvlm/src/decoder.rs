@@ -7,11 +7,12 @@
 //! halves ("rotate_half"), hence the code here.
 
 use burn::module::Module;
-use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, RmsNorm, RmsNormConfig};
+use burn::nn::{Embedding, EmbeddingConfig, RmsNorm, RmsNormConfig};
 use burn::tensor::activation::{silu, softmax};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::config::TextConfig;
+use crate::projection::Projection;
 
 /// Keys and values [B or 1, G, T, D] of one layer: those shared by all rows, and each row's own.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +68,22 @@ impl KvCache {
             .as_ref()
             .or(layer.shared.as_ref())
             .map(|(keys, _)| keys)
+    }
+
+    /// The same past without its history of gradients: what is decoded from it trains nothing.
+    pub fn without_gradients(&self) -> Self {
+        let plain = |pair: &Option<(Tensor<4>, Tensor<4>)>| {
+            let pair = pair.clone();
+            pair.map(|(k, v)| (k.without_autodiff(), v.without_autodiff()))
+        };
+        let layers = self.layers.iter().map(|layer| LayerCache {
+            shared: plain(&layer.shared),
+            own: plain(&layer.own),
+        });
+        Self {
+            layers: layers.collect(),
+            length: self.length,
+        }
     }
 
     /// The same past for a batch of any size: what one row has read becomes shared by all rows
@@ -152,10 +169,10 @@ struct Rope {
 /// Grouped-query attention: G key heads, each shared by H / G query heads.
 #[derive(Module, Debug)]
 pub struct Attention {
-    pub(crate) q_proj: Linear,
-    pub(crate) k_proj: Linear,
-    pub(crate) v_proj: Linear,
-    pub(crate) o_proj: Linear,
+    pub(crate) q_proj: Projection,
+    pub(crate) k_proj: Projection,
+    pub(crate) v_proj: Projection,
+    pub(crate) o_proj: Projection,
     heads: usize,
     key_heads: usize,
     head_dim: usize,
@@ -163,11 +180,7 @@ pub struct Attention {
 
 impl Attention {
     fn init(config: &TextConfig, device: &Device) -> Self {
-        let linear = |from, to| {
-            LinearConfig::new(from, to)
-                .with_bias(config.attention_bias)
-                .init(device)
-        };
+        let linear = |from, to| Projection::init(from, to, config.attention_bias, device);
         let queries = config.num_attention_heads * config.head_dim;
         let keys = config.num_key_value_heads * config.head_dim;
         Self {
@@ -229,9 +242,9 @@ pub struct DecoderLayer {
     pub(crate) input_layernorm: RmsNorm,
     pub(crate) self_attn: Attention,
     pub(crate) post_attention_layernorm: RmsNorm,
-    pub(crate) gate_proj: Linear,
-    pub(crate) up_proj: Linear,
-    pub(crate) down_proj: Linear,
+    pub(crate) gate_proj: Projection,
+    pub(crate) up_proj: Projection,
+    pub(crate) down_proj: Projection,
 }
 
 impl DecoderLayer {
@@ -241,11 +254,7 @@ impl DecoderLayer {
                 .with_epsilon(config.rms_norm_eps)
                 .init(device)
         };
-        let linear = |from, to| {
-            LinearConfig::new(from, to)
-                .with_bias(config.mlp_bias)
-                .init(device)
-        };
+        let linear = |from, to| Projection::init(from, to, config.mlp_bias, device);
         Self {
             input_layernorm: norm(),
             self_attn: Attention::init(config, device),

@@ -56,9 +56,7 @@ pub enum SmolVlmError {
         more: String,
     },
     /// The file holds tensors that the model has no place for.
-    #[error(
-        "{file}: tensor {name} (shape {actual:?}) has no place in the model of config.json{more}"
-    )]
+    #[error("{file}: tensor {name} (shape {actual:?}) has no place in the model of {by}{more}")]
     ExtraTensor {
         /// Weight file.
         file: String,
@@ -66,20 +64,24 @@ pub enum SmolVlmError {
         name: String,
         /// Its shape in the file.
         actual: Vec<usize>,
+        /// The file that says which tensors there are.
+        by: &'static str,
         /// " and N more" or nothing.
         more: String,
     },
     /// A tensor has another shape than `config.json` asks for.
-    #[error("{file}: tensor {name} has shape {actual:?}, expected {expected:?} by config.json")]
+    #[error("{file}: tensor {name} has shape {actual:?}, expected {expected:?} by {by}")]
     TensorShape {
         /// Weight file.
         file: String,
         /// Key of the tensor.
         name: String,
-        /// Shape according to `config.json`.
+        /// Shape according to `by`.
         expected: Vec<usize>,
         /// Shape in the file.
         actual: Vec<usize>,
+        /// The file that says which shape it has.
+        by: &'static str,
     },
     /// A tensor's number type cannot be loaded.
     #[error("{file}: tensor {name} has type {actual}, expected F32, F16 or BF16")]

@@ -22,6 +22,7 @@
 //! # Ok(()) }) }
 //! ```
 
+mod adapter;
 mod config;
 mod decoder;
 mod error;
@@ -32,12 +33,15 @@ mod image;
 mod likelihood;
 mod model;
 mod params;
+mod peft;
+mod projection;
 mod prompt;
 mod smolvlm;
 pub mod tiny;
 mod vision;
 mod weights;
 
+pub use adapter::LoraConfig;
 pub use config::{Config, TextConfig, VisionConfig};
 pub use decoder::KvCache;
 pub use error::{Result, SmolVlmError};
@@ -45,7 +49,10 @@ pub use files::ModelFiles;
 pub use generate::{BoxCompletion, Completion, Sampling, read};
 pub use grammar::{ALPHABET, BoxGrammar, BoxState, Chosen};
 pub use image::{ImageProcessor, Pictures};
+pub use likelihood::BoxLogProbs;
 pub use model::Idefics3;
+pub use peft::{ADAPTER_CONFIG, ADAPTER_WEIGHTS};
+pub use projection::{Factors, Projection};
 pub use prompt::Prompts;
 pub use smolvlm::{Prompt, Scene, SmolVlm, settle};
 pub use weights::Precision;

@@ -15,6 +15,15 @@ use crate::smolvlm::{Prompt, SmolVlm};
 /// Stands for an impossible choice: its exponential is 0 in f32, and no gradient becomes NaN.
 const IMPOSSIBLE: f32 = -1e9;
 
+/// What [`SmolVlm::box_token_log_probs`] finds.
+#[derive(Debug, Clone)]
+pub struct BoxLogProbs {
+    /// Log-probability of every token, [n, T]; 0 where nothing was to be chosen.
+    pub values: Tensor<2>,
+    /// Whether there was a choice, n rows of T.
+    pub chosen: Vec<Vec<bool>>,
+}
+
 impl SmolVlm {
     /// Log-probability under the free model of every token of completions of one prompt, [n, T]
     /// with T tokens in the longest; 0 beyond a completion's end. Differentiable.
@@ -52,6 +61,21 @@ impl SmolVlm {
         prompt: &Prompt,
         boxes: &[NormBox],
     ) -> Result<Tensor<1>> {
+        let each = self.box_token_log_probs(grammar, prompt, boxes)?;
+        Ok(each.values.sum_dim(1).squeeze_dim(1)) // [n]
+    }
+
+    /// Log-probabilities under the constrained model of every token of the boxes, [n, T] with T
+    /// tokens in the longest, and which of them were chosen rather than forced. Differentiable.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Argument`] if there is no box.
+    pub fn box_token_log_probs(
+        &self,
+        grammar: &BoxGrammar,
+        prompt: &Prompt,
+        boxes: &[NormBox],
+    ) -> Result<BoxLogProbs> {
         let spelled: Vec<_> = boxes.iter().map(|&bbox| grammar.spell(bbox)).collect();
         let rows: Vec<Vec<u32>> = spelled.iter().map(|(ids, _)| ids.clone()).collect();
         let states = self.states_before(prompt, &rows)?; // [n, T, hidden]
@@ -61,6 +85,7 @@ impl SmolVlm {
         // Where nothing is chosen, one column alone is open: its log-probability is 0.
         let mut closed = vec![true; n * t * ALPHABET];
         let mut chosen = vec![0i32; n * t];
+        let mut open = vec![false; n * t];
         for place in closed.chunks_exact_mut(ALPHABET) {
             place[0] = false;
         }
@@ -68,6 +93,7 @@ impl SmolVlm {
             for choice in choices {
                 let at = row * t + choice.at;
                 chosen[at] = choice.index as i32;
+                open[at] = choice.allowed.iter().filter(|&&allowed| allowed).count() > 1;
                 for (index, allowed) in choice.allowed.iter().enumerate() {
                     closed[at * ALPHABET + index] = !allowed;
                 }
@@ -79,11 +105,10 @@ impl SmolVlm {
 
         let logits = self.net.logits_of(states, &grammar.alphabet()); // [n, T, alphabet]
         let log_probs = log_softmax(logits.mask_fill(closed, IMPOSSIBLE), 2);
-        Ok(log_probs
-            .gather(2, chosen)
-            .reshape([n, t])
-            .sum_dim(1)
-            .squeeze_dim(1)) // [n]
+        Ok(BoxLogProbs {
+            values: log_probs.gather(2, chosen).reshape([n, t]),
+            chosen: open.chunks_exact(t).map(<[bool]>::to_vec).collect(),
+        })
     }
 
     /// The states from which each token of the completions is predicted, [n, T, hidden].

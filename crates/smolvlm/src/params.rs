@@ -6,10 +6,11 @@
 //! multiplies one row by a turned view 15 times slower (measured).
 
 use burn::module::Param;
-use burn::nn::{LayerNorm, Linear, RmsNorm};
+use burn::nn::{LayerNorm, RmsNorm};
 use burn::tensor::{DType, ExecutionError, Tensor, TensorData};
 
 use crate::model::Idefics3;
+use crate::projection::Projection;
 
 /// A parameter and how the checkpoint stores it.
 pub(crate) enum Slot<'a> {
@@ -59,7 +60,7 @@ impl Slot<'_> {
         }
     }
 
-    /// The effective values (adapters merged), in the checkpoint's layout.
+    /// The values, in the checkpoint's layout.
     pub(crate) fn data(
         &self,
     ) -> impl Future<Output = std::result::Result<TensorData, ExecutionError>> + use<> {
@@ -74,7 +75,7 @@ impl Slot<'_> {
 }
 
 /// A matrix of `rows` x `columns` turned over its diagonal, in blocks that stay in the cache.
-fn turned(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+pub(crate) fn turned(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     const BLOCK: usize = 32;
     let mut out = vec![0.0; values.len()];
     for row in (0..rows).step_by(BLOCK) {
@@ -89,22 +90,50 @@ fn turned(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     out
 }
 
-/// Visits every parameter under its name in the checkpoint.
+/// Visits every parameter under its name in the checkpoint; adapters are not part of it.
 pub(crate) fn walk(net: &mut Idefics3, mut visit: impl FnMut(String, Slot)) {
-    let visit: &mut dyn FnMut(String, Slot) = &mut visit;
+    parts(net, &mut |name, part| match part {
+        Part::Slot(slot) => visit(name, slot),
+        Part::Projection(layer) => {
+            visit(format!("{name}.weight"), Slot::Linear(&mut layer.weight));
+            if let Some(bias) = &mut layer.bias {
+                visit(format!("{name}.bias"), Slot::Bias(bias));
+            }
+        }
+    });
+}
+
+/// Visits every layer that can carry an adapter under its module's name in transformers.
+pub(crate) fn walk_projections(net: &mut Idefics3, mut visit: impl FnMut(&str, &mut Projection)) {
+    parts(net, &mut |name, part| {
+        if let Part::Projection(layer) = part {
+            visit(&name, layer);
+        }
+    });
+}
+
+/// What the walk meets: a parameter, or a layer that can carry an adapter.
+enum Part<'a> {
+    Slot(Slot<'a>),
+    Projection(&'a mut Projection),
+}
+
+type Visit<'a> = &'a mut dyn FnMut(String, Part);
+
+fn parts(net: &mut Idefics3, visit: Visit) {
     let vision = &mut net.vision_model;
     let root = "model.vision_model";
     let patches = format!("{root}.embeddings.patch_embedding");
     visit(
         format!("{patches}.weight"),
-        Slot::Kernel(&mut vision.patch_embedding.weight),
+        Part::Slot(Slot::Kernel(&mut vision.patch_embedding.weight)),
     );
     if let Some(bias) = &mut vision.patch_embedding.bias {
-        visit(format!("{patches}.bias"), Slot::Bias(bias));
+        visit(format!("{patches}.bias"), Part::Slot(Slot::Bias(bias)));
     }
     visit(
         format!("{root}.embeddings.position_embedding.weight"),
-        Slot::Table(&mut vision.position_embedding.weight),
+        Part::Slot(Slot::Table(&mut vision.position_embedding.weight)),
     );
     for (i, layer) in vision.layers.iter_mut().enumerate() {
         let at = format!("{root}.encoder.layers.{i}");
@@ -150,7 +179,7 @@ pub(crate) fn walk(net: &mut Idefics3, mut visit: impl FnMut(String, Slot)) {
     let root = "model.text_model";
     visit(
         format!("{root}.embed_tokens.weight"),
-        Slot::Table(&mut text.embed_tokens.weight),
+        Part::Slot(Slot::Table(&mut text.embed_tokens.weight)),
     );
     for (i, layer) in text.layers.iter_mut().enumerate() {
         let at = format!("{root}.layers.{i}");
@@ -188,26 +217,30 @@ pub(crate) fn walk(net: &mut Idefics3, mut visit: impl FnMut(String, Slot)) {
     }
     rms_norm(visit, format!("{root}.norm"), &mut text.norm);
     if let Some(head) = &mut net.lm_head {
-        linear(visit, "lm_head".to_string(), head);
+        let weight = Slot::Linear(&mut head.weight);
+        visit("lm_head.weight".to_string(), Part::Slot(weight));
     }
 }
 
-fn linear(visit: &mut dyn FnMut(String, Slot), name: String, layer: &mut Linear) {
-    visit(format!("{name}.weight"), Slot::Linear(&mut layer.weight));
-    if let Some(bias) = &mut layer.bias {
-        visit(format!("{name}.bias"), Slot::Bias(bias));
-    }
+fn linear(visit: Visit, name: String, layer: &mut Projection) {
+    visit(name, Part::Projection(layer));
 }
 
-fn layer_norm(visit: &mut dyn FnMut(String, Slot), name: String, norm: &mut LayerNorm) {
-    visit(format!("{name}.weight"), Slot::Scale(&mut norm.gamma));
+fn layer_norm(visit: Visit, name: String, norm: &mut LayerNorm) {
+    visit(
+        format!("{name}.weight"),
+        Part::Slot(Slot::Scale(&mut norm.gamma)),
+    );
     if let Some(beta) = &mut norm.beta {
-        visit(format!("{name}.bias"), Slot::Bias(beta));
+        visit(format!("{name}.bias"), Part::Slot(Slot::Bias(beta)));
     }
 }
 
-fn rms_norm(visit: &mut dyn FnMut(String, Slot), name: String, norm: &mut RmsNorm) {
-    visit(format!("{name}.weight"), Slot::Scale(&mut norm.gamma));
+fn rms_norm(visit: Visit, name: String, norm: &mut RmsNorm) {
+    visit(
+        format!("{name}.weight"),
+        Part::Slot(Slot::Scale(&mut norm.gamma)),
+    );
 }
 
 /// Name and shape of every tensor that a checkpoint of this network has to hold.

@@ -6,9 +6,12 @@
 //! result is a value that can be used again: many questions for one picture, many rollouts for
 //! one question.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use picture::RgbImage;
 
+use crate::adapter::LoraConfig;
 use crate::config::Config;
 use crate::decoder::KvCache;
 use crate::error::{Result, SmolVlmError};
@@ -30,9 +33,11 @@ pub struct SmolVlm {
     pub net: Idefics3,
     config: Config,
     images: ImageProcessor,
-    prompts: Prompts,
+    // Shared, because copies of a model (reference, rollouts) differ in their weights only.
+    prompts: Arc<Prompts>,
     /// The folder without its weights, for saving.
-    files: ModelFiles,
+    files: Arc<ModelFiles>,
+    pub(crate) adapter: Option<LoraConfig>,
 }
 
 /// Pictures that the decoder has read, before any text.
@@ -45,6 +50,13 @@ impl Scene {
     /// Tokens of the pictures.
     pub fn tokens(&self) -> usize {
         self.cache.len()
+    }
+
+    /// The same without its history of gradients: what is written from it trains nothing.
+    pub fn without_gradients(&self) -> Self {
+        Self {
+            cache: self.cache.without_gradients(),
+        }
     }
 
     /// Waits until the device has read the pictures, for taking times.
@@ -124,28 +136,30 @@ impl SmolVlm {
         let config = Config::from_files(files)?;
         let images = ImageProcessor::from_files(files)?;
         let prompts = Prompts::from_files(files, &config, images.tile())?;
-        let rest = files
-            .names()
-            .filter(|name| !name.ends_with(".safetensors") && *name != weights::INDEX);
+        let rest = files.names().filter(|name| {
+            let weights = name.ends_with(".safetensors") || *name == weights::INDEX;
+            !weights && *name != crate::peft::ADAPTER_CONFIG
+        });
         let rest: Result<Vec<_>> = rest
             .map(|name| Ok((name.to_string(), files.get(name)?.to_vec())))
             .collect();
         Ok(Self {
             net: Idefics3::init(&config, device),
-            files: ModelFiles::from_memory(rest?),
+            files: Arc::new(ModelFiles::from_memory(rest?)),
             config,
             images,
-            prompts,
+            prompts: Arc::new(prompts),
+            adapter: None,
         })
     }
 
     /// The folder of this model, with the weights it has now: what [`SmolVlm::load`] and
-    /// transformers load.
+    /// transformers load. An adapter is no part of it: merge it before, or save it beside.
     ///
     /// # Errors
     /// [`SmolVlmError::Readback`] if the device does not hand the weights over.
     pub async fn save(&self, precision: Precision) -> Result<ModelFiles> {
-        let mut files = self.files.clone();
+        let mut files = ModelFiles::clone(&self.files);
         files.insert(weights::SINGLE, weights::save(&self.net, precision).await?);
         Ok(files)
     }

@@ -7,13 +7,14 @@
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig};
 use burn::tensor::activation::sigmoid;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::config::{Config, VisionConfig};
+use crate::projection::Projection;
 
 /// Tiles that pass through the tower together: 50 MB of attention scores a tile at SmolVLM's size.
 const TILES_AT_ONCE: usize = 4;
@@ -21,16 +22,17 @@ const TILES_AT_ONCE: usize = 4;
 /// Self attention, LayerNorm before, every projection with a bias.
 #[derive(Module, Debug)]
 pub struct VisionAttention {
-    pub(crate) q_proj: Linear,
-    pub(crate) k_proj: Linear,
-    pub(crate) v_proj: Linear,
-    pub(crate) out_proj: Linear,
+    pub(crate) q_proj: Projection,
+    pub(crate) k_proj: Projection,
+    pub(crate) v_proj: Projection,
+    pub(crate) out_proj: Projection,
     heads: usize,
 }
 
 impl VisionAttention {
     fn init(config: &VisionConfig, device: &Device) -> Self {
-        let linear = || LinearConfig::new(config.hidden_size, config.hidden_size).init(device);
+        let width = config.hidden_size;
+        let linear = || Projection::init(width, width, true, device);
         Self {
             q_proj: linear(),
             k_proj: linear(),
@@ -59,8 +61,8 @@ impl VisionAttention {
 pub struct VisionLayer {
     pub(crate) self_attn: VisionAttention,
     pub(crate) layer_norm1: LayerNorm,
-    pub(crate) fc1: Linear,
-    pub(crate) fc2: Linear,
+    pub(crate) fc1: Projection,
+    pub(crate) fc2: Projection,
     pub(crate) layer_norm2: LayerNorm,
 }
 
@@ -71,7 +73,7 @@ impl VisionLayer {
                 .with_epsilon(config.layer_norm_eps)
                 .init(device)
         };
-        let linear = |from, to| LinearConfig::new(from, to).init(device);
+        let linear = |from, to| Projection::init(from, to, true, device);
         Self {
             self_attn: VisionAttention::init(config, device),
             layer_norm1: norm(),
@@ -203,7 +205,7 @@ fn fold_patches(x: Tensor<3>, scale: usize) -> Tensor<3> {
 /// Patch features to the decoder's embedding space.
 #[derive(Module, Debug)]
 pub struct Connector {
-    pub(crate) proj: Linear,
+    pub(crate) proj: Projection,
     scale_factor: usize,
 }
 
@@ -211,9 +213,7 @@ impl Connector {
     pub(crate) fn init(config: &Config, device: &Device) -> Self {
         let folded = config.vision.hidden_size * config.scale_factor.pow(2);
         Self {
-            proj: LinearConfig::new(folded, config.text.hidden_size)
-                .with_bias(false)
-                .init(device),
+            proj: Projection::init(folded, config.text.hidden_size, false, device),
             scale_factor: config.scale_factor,
         }
     }

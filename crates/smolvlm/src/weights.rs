@@ -49,7 +49,7 @@ fn open(files: &ModelFiles) -> Result<Vec<(String, SafeTensors<'_>)>> {
         .collect()
 }
 
-fn more(others: usize) -> String {
+pub(crate) fn more(others: usize) -> String {
     match others {
         0 => String::new(),
         n => format!(", and {n} more"),
@@ -94,6 +94,7 @@ pub(crate) fn load(net: &mut Idefics3, files: &ModelFiles) -> Result<()> {
                 name: name.clone(),
                 expected: expected.clone(),
                 actual: tensor.shape().to_vec(),
+                by: "config.json",
             });
         }
     }
@@ -138,13 +139,14 @@ fn refuse_extra(
             file: found[name].0.to_string(),
             name: name.to_string(),
             actual: found[name].1.shape().to_vec(),
+            by: "config.json",
             more: more(extra.len() - 1),
         }),
     }
 }
 
 /// A tensor's values as f32.
-fn values(file: &str, name: &str, tensor: &TensorView) -> Result<Vec<f32>> {
+pub(crate) fn values(file: &str, name: &str, tensor: &TensorView) -> Result<Vec<f32>> {
     let bytes = tensor.data();
     match tensor.dtype() {
         Dtype::F32 => Ok(each(bytes, f32::from_le_bytes)),

@@ -19,12 +19,15 @@ pub mod net;
 pub mod question;
 pub mod weights;
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use grounding::NormBox;
 use picture::RgbImage;
 use rand::Rng;
 
-use crate::{EvidenceMap, PolicyError, Proposal, Result, Rollout, Timings};
+use crate::{
+    EvidenceMap, Logprobs, PolicyError, Proposal, Result, Rollout, SampleOptions, Timings,
+};
 pub use boxes::BoxDistribution;
 pub use config::MapConfig;
 pub use net::{Features, MapNet};
@@ -164,21 +167,52 @@ impl MapPolicy {
         &self,
         seen: &Features,
         question: &str,
-        n: usize,
-        temperature: f64,
+        options: &SampleOptions,
         rng: &mut impl Rng,
     ) -> Result<Vec<Rollout>> {
         let distribution = self.distribution(seen, question).await?;
-        Ok((0..n)
+        Ok((0..options.n)
             .map(|_| {
-                let bbox = distribution.sample(temperature, rng);
+                let bbox = distribution.sample(options.temperature, rng);
                 Rollout {
                     bbox: Some(bbox),
                     completion: bbox.completion(),
                     logprob: distribution.log_prob(bbox),
+                    ids: Vec::new(),
+                    constrained: true,
                 }
             })
             .collect())
+    }
+
+    /// Log-probabilities of a group, one column: a box is one token.
+    ///
+    /// # Errors
+    /// No rollout, or one without a box.
+    pub fn token_logprobs(
+        &self,
+        seen: &Features,
+        question: &str,
+        rollouts: &[Rollout],
+    ) -> Result<Logprobs> {
+        let boxes: Option<Vec<NormBox>> = rollouts.iter().map(|rollout| rollout.bbox).collect();
+        let Some(boxes) = boxes.filter(|boxes| !boxes.is_empty()) else {
+            let why = "has none with a box, or one without; the map policy draws boxes only";
+            return Err(PolicyError::Rollouts(why.into()));
+        };
+        let logprobs = self.log_probs(seen, question, &boxes)?; // [G]
+        let logprobs = logprobs.reshape([boxes.len(), 1]); // [G, 1]
+        let mask = logprobs.clone().detach().ones_like(); // [G, 1]
+        Ok(Logprobs { logprobs, mask })
+    }
+
+    /// The same weights without gradients.
+    pub fn without_gradients(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            net: self.net.valid(),
+            device: self.device.clone().without_autodiff(),
+        }
     }
 
     /// Differentiable log-probabilities of boxes, `[N]`.
@@ -190,6 +224,22 @@ impl MapPolicy {
     ) -> Result<Tensor<1>> {
         Ok(loss::log_probs(self.maps(seen, question), boxes))
     }
+}
+
+/// A rollout whose box is given as text.
+pub(crate) fn rollout(completion: &str) -> Result<Rollout> {
+    let bbox = grounding::parse_completion(completion).map_err(|_| {
+        PolicyError::Rollouts(format!(
+            "holds \"{completion}\", which is no box; the map policy draws boxes only"
+        ))
+    })?;
+    Ok(Rollout {
+        bbox: Some(bbox),
+        completion: completion.to_string(),
+        logprob: f64::NAN,
+        ids: Vec::new(),
+        constrained: true,
+    })
 }
 
 /// Milliseconds since a start; the page's clock where there is no `Instant` (wasm32).

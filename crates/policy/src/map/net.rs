@@ -42,6 +42,18 @@ pub struct Features {
 }
 
 impl Features {
+    /// The same without their history of gradients.
+    pub fn without_gradients(&self) -> Self {
+        let plain = |maps: &Tensor<4>| maps.clone().without_autodiff();
+        Self {
+            fine: plain(&self.fine),
+            middle: plain(&self.middle),
+            coarse: plain(&self.coarse),
+            text: plain(&self.text),
+            timings: self.timings,
+        }
+    }
+
     /// Waits until the device has computed them (a lazy device would count the time later).
     ///
     /// # Errors

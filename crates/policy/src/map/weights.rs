@@ -30,9 +30,9 @@ fn broken(problem: impl Into<String>) -> PolicyError {
 }
 
 /// Walks the parameters in their order of declaration and keeps each one's path.
-#[derive(Default)]
 struct Collector {
     path: Vec<String>,
+    wanted: fn(&str) -> bool,
     tensors: Vec<(String, Values)>,
     error: Option<String>,
 }
@@ -46,6 +46,9 @@ impl ModuleVisitor for Collector {
     }
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let name = self.path.join(".");
+        if !(self.wanted)(&name) {
+            return;
+        }
         let shape = param.val().dims().to_vec();
         match param.val().into_data().convert::<f32>().try_to_vec::<f32>() {
             Ok(values) => self.tensors.push((name, (shape, values))),
@@ -59,7 +62,23 @@ impl ModuleVisitor for Collector {
 /// # Errors
 /// A device that does not deliver.
 pub fn collect<M: Module>(module: &M) -> Result<Vec<(String, Values)>> {
-    let mut collector = Collector::default();
+    collect_where(module, |_| true)
+}
+
+/// As [`collect`], of those parameters whose name is wanted.
+///
+/// # Errors
+/// A device that does not deliver.
+pub fn collect_where<M: Module>(
+    module: &M,
+    wanted: fn(&str) -> bool,
+) -> Result<Vec<(String, Values)>> {
+    let mut collector = Collector {
+        path: Vec::new(),
+        wanted,
+        tensors: Vec::new(),
+        error: None,
+    };
     module.visit(&mut collector);
     match collector.error {
         Some(error) => Err(PolicyError::Device(error)),
@@ -80,6 +99,7 @@ pub fn settle<M: Module>(module: &M) {
 
 struct Applier {
     path: Vec<String>,
+    wanted: fn(&str) -> bool,
     tensors: HashMap<String, Values>,
     problems: Vec<String>,
 }
@@ -93,6 +113,9 @@ impl ModuleMapper for Applier {
     }
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.path.join(".");
+        if !(self.wanted)(&name) {
+            return param;
+        }
         let expected = param.lazy_shape().to_vec();
         let Some((shape, values)) = self.tensors.remove(&name) else {
             self.problems
@@ -117,8 +140,21 @@ impl ModuleMapper for Applier {
 /// # Errors
 /// Missing, extra and misshapen tensors, all of them by name.
 pub fn apply<M: Module>(module: M, tensors: HashMap<String, Values>) -> Result<M> {
+    apply_where(module, tensors, |_| true)
+}
+
+/// As [`apply`], into those parameters whose name is wanted; the others stay.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_where<M: Module>(
+    module: M,
+    tensors: HashMap<String, Values>,
+    wanted: fn(&str) -> bool,
+) -> Result<M> {
     let mut applier = Applier {
         path: Vec::new(),
+        wanted,
         tensors,
         problems: Vec::new(),
     };
