@@ -14,7 +14,7 @@ use grounding::metrics::Summary;
 use grounding::{FixedBoxes, NormBox, Sample};
 use policy::{Policy, ProposeOptions};
 
-use crate::data;
+use crate::data::DataSet;
 use crate::device::DeviceKind;
 use crate::model::ModelArgs;
 
@@ -26,8 +26,8 @@ use crate::model::ModelArgs;
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Questions, one JSON object a line
-    #[arg(long, value_name = "FILE")]
+    /// Questions: JSON lines, parquet, or a folder (see `cropvlm data --help`)
+    #[arg(long, value_name = "PATH")]
     data: PathBuf,
     /// Folder that the pictures' paths start from [default: the file's folder, or the one above]
     #[arg(long, value_name = "DIR")]
@@ -57,7 +57,7 @@ pub fn boxes(
     policy: &Policy,
     samples: &[Sample],
     longest_edge: Option<u32>,
-    find: impl Fn(&str) -> Result<PathBuf>,
+    picture: impl Fn(&str) -> Result<picture::RgbImage>,
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<Option<NormBox>>> {
     let mut boxes = Vec::with_capacity(samples.len());
@@ -68,7 +68,7 @@ pub fn boxes(
             .as_ref()
             .is_none_or(|(image, _)| *image != sample.image)
         {
-            let picture = data::picture(&find(&sample.image)?)?;
+            let picture = picture(&sample.image)?;
             let seen = pollster::block_on(policy.look(&picture, longest_edge))
                 .with_context(|| format!("picture {}", sample.image))?;
             current = Some((sample.image.clone(), seen));
@@ -122,15 +122,15 @@ pub fn report(samples: &[Sample], boxes: &[Option<NormBox>], ms: f64) -> serde_j
 pub fn run(args: Args) -> Result<()> {
     let device = args.device.open()?;
     let policy = args.model.policy(&device)?;
-    let mut samples = data::samples(&args.data)?;
-    samples.truncate(args.limit.unwrap_or(usize::MAX));
+    let set = DataSet::open(&args.data, args.root.as_deref(), args.limit)?;
+    let samples = &set.samples;
     let start = Instant::now();
     let total = samples.len();
     let boxes = boxes(
         &policy,
-        &samples,
+        samples,
         args.longest_edge,
-        |image| data::find_image(&args.data, args.root.as_deref(), image),
+        |image| set.picture(image),
         |done| {
             if done % 20 == 0 || done == total {
                 eprint!("\r{done} of {total} questions");
@@ -151,7 +151,7 @@ pub fn run(args: Args) -> Result<()> {
         std::fs::write(path, text)
             .with_context(|| format!("{}: cannot be written", path.display()))?;
     }
-    let report = report(&samples, &boxes, ms);
+    let report = report(samples, &boxes, ms);
     if args.json {
         println!("{report}");
         return Ok(());

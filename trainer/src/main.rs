@@ -17,6 +17,7 @@ mod reader;
 mod render;
 mod score;
 mod sft;
+mod wildcard;
 
 use clap::{Parser, Subcommand};
 
@@ -39,6 +40,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Data(data::Args),
     Render(render::RenderArgs),
     Sft(sft::Args),
     Eval(eval::Args),
@@ -51,6 +53,7 @@ enum Command {
 
 fn main() -> std::process::ExitCode {
     let result = match Cli::parse().command {
+        Command::Data(args) => data::run(args),
         Command::Render(args) => render::run(args),
         Command::Sft(args) => sft::run(args),
         Command::Eval(args) => eval::run(args),

@@ -31,7 +31,7 @@ use self::batch::Batches;
 use self::checkpoint::Checkpoint;
 use self::config::SftConfig;
 use self::optimizer::AdamW;
-use crate::data;
+use crate::data::DataSet;
 use crate::device::DeviceKind;
 use crate::metrics::{self, Metrics};
 
@@ -104,7 +104,7 @@ pub fn run(args: Args) -> Result<()> {
     let evaluation = config
         .eval
         .as_ref()
-        .map(|e| Ok::<_, anyhow::Error>((e, data::samples(&e.data)?)))
+        .map(|e| DataSet::open(&e.data, None, Some(e.limit)))
         .transpose()?;
 
     let mut metrics = Metrics::open(&args.out, step)?;
@@ -160,10 +160,10 @@ pub fn run(args: Args) -> Result<()> {
             if step % config.checkpoint_every == 0 || step == steps || stopped {
                 place.save(step, &policy, &optimizer)?;
                 save_model(&args.out, &policy, &optimizer)?;
-                if let Some((settings, samples)) = &evaluation
+                if let Some(set) = &evaluation
                     && !stopped
                 {
-                    let line = evaluate(&args.out, settings, samples, step)?;
+                    let line = evaluate(&args.out, set, step)?;
                     eprintln!("\n{line}");
                     metrics.write(&line)?;
                 }
@@ -187,18 +187,12 @@ fn save_model(out: &Path, policy: &Policy, optimizer: &AdamW) -> Result<()> {
     Ok(())
 }
 
-fn evaluate(
-    out: &Path,
-    settings: &config::EvalConfig,
-    samples: &[grounding::Sample],
-    step: u64,
-) -> Result<serde_json::Value> {
+fn evaluate(out: &Path, set: &DataSet, step: u64) -> Result<serde_json::Value> {
     let files = ModelFiles::from_dir(&out.join("model"))?;
     let policy = Policy::load(&files, &Device::flex())?;
-    let samples = &samples[..samples.len().min(settings.limit)];
-    let find = |image: &str| data::find_image(&settings.data, None, image);
-    let boxes = crate::eval::boxes(&policy, samples, None, find, |_| ())?;
-    let report = crate::eval::report(samples, &boxes, 0.0);
+    let picture = |image: &str| set.picture(image);
+    let boxes = crate::eval::boxes(&policy, &set.samples, None, picture, |_| ())?;
+    let report = crate::eval::report(&set.samples, &boxes, 0.0);
     Ok(metrics::prefixed("eval", &report, step))
 }
 

@@ -1,7 +1,6 @@
 //! Pages with their questions and printed lines; pictures are decoded once, when first needed.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
@@ -9,7 +8,7 @@ use picture::{Filter, GrayImage};
 use policy::map::input::luma;
 
 use super::config::DataConfig;
-use crate::data::{self, PageLines};
+use crate::data::{self, DataSet, PageLines, PictureSource};
 
 /// A question about a page; boxes as shares of the page's sides.
 #[derive(Debug, Clone)]
@@ -31,7 +30,7 @@ pub struct Printed {
 
 /// One page.
 pub struct Page {
-    path: PathBuf,
+    source: PictureSource,
     /// Width divided by height.
     pub aspect: f64,
     /// What is asked about it.
@@ -60,7 +59,7 @@ impl Page {
         if let Some(gray) = self.gray.get() {
             return Ok(gray.clone());
         }
-        let rgb = data::picture(&self.path)?;
+        let rgb = self.source.picture()?;
         let (w, h) = rgb.dimensions();
         let scale = (f64::from(edge) / f64::from(w.max(h))).min(1.0);
         let side = |s: u32| ((f64::from(s) * scale).round() as u32).max(1);
@@ -82,12 +81,16 @@ fn share([x1, y1, x2, y2]: [f32; 4], width: u32, height: u32) -> [f32; 4] {
 pub fn open(config: &DataConfig) -> Result<Source> {
     let mut pages: Vec<Page> = Vec::new();
     let mut index: HashMap<String, usize> = HashMap::new();
-    let mut page = |pages: &mut Vec<Page>, file: &std::path::Path, image: &str, w: u32, h: u32| {
+    let mut page = |pages: &mut Vec<Page>,
+                    source: &dyn Fn() -> Result<PictureSource>,
+                    image: &str,
+                    w: u32,
+                    h: u32| {
         if let Some(i) = index.get(image) {
             return Ok::<usize, anyhow::Error>(*i);
         }
         pages.push(Page {
-            path: data::find_image(file, None, image)?,
+            source: source()?,
             aspect: f64::from(w.max(1)) / f64::from(h.max(1)),
             questions: Vec::new(),
             lines: Vec::new(),
@@ -96,10 +99,11 @@ pub fn open(config: &DataConfig) -> Result<Source> {
         index.insert(image.to_string(), pages.len() - 1);
         Ok(pages.len() - 1)
     };
-    for sample in data::samples(&config.samples)? {
+    let set = DataSet::open(&config.samples, None, None)?;
+    for sample in &set.samples {
         let i = page(
             &mut pages,
-            &config.samples,
+            &|| set.source(&sample.image),
             &sample.image,
             sample.width,
             sample.height,
@@ -111,14 +115,15 @@ pub fn open(config: &DataConfig) -> Result<Source> {
             .collect();
         if !boxes.is_empty() {
             pages[i].questions.push(Question {
-                text: sample.question,
+                text: sample.question.clone(),
                 boxes,
             });
         }
     }
     if let Some(file) = &config.lines {
         for read in data::json_lines::<PageLines>(file).context("printed lines")? {
-            let i = page(&mut pages, file, &read.image, read.width, read.height)?;
+            let source = || data::find_image(file, None, &read.image).map(PictureSource::File);
+            let i = page(&mut pages, &source, &read.image, read.width, read.height)?;
             pages[i].lines = read
                 .lines
                 .into_iter()

@@ -1,4 +1,17 @@
-//! Reading data sets: JSON lines of questions, JSON lines of printed text, pictures beside them.
+//! Reading data sets: questions, printed text, and the pictures that they are about.
+//!
+//! [`DataSet`] reads questions however they come: our JSON lines, Hugging Face parquet as TextVQA,
+//! DocVQA, ST-VQA and InfographicsVQA are laid out on the hub, or a folder of pictures with a table.
+//! `files.rs` and `set.rs` find out which, `parquet.rs` and `table.rs` read records, `record.rs` makes samples of
+//! them by the names of their columns. [`PictureSource`] says where a picture's bytes come from.
+
+mod command;
+mod files;
+mod parquet;
+mod record;
+mod set;
+mod source;
+mod table;
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +19,10 @@ use anyhow::{Context, Result, bail};
 use grounding::Sample;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+pub use command::{Args, run};
+pub use set::DataSet;
+pub use source::PictureSource;
 
 /// One page's printed lines, as `render` and the data sets write them.
 #[derive(Debug, Clone, Deserialize)]

@@ -1,0 +1,216 @@
+//! `cropvlm data`: what a data set holds, and the same in our own form.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use grounding::Sample;
+
+use super::set::Kind;
+use super::{DataSet, PictureSource};
+
+/// Show what a data set holds, or write it as JSON lines with pictures beside them.
+///
+/// What is read, here and by every command with --data: our JSON lines; Hugging Face parquet, one file
+/// or a folder of them (TextVQA, DocVQA, ST-VQA and InfographicsVQA as they are on the hub); a .json,
+/// .jsonl or .csv of questions beside pictures, or a folder with one, such as an imagefolder's
+/// metadata.jsonl. Columns are known by their names: question or query; answers or answer; id,
+/// question_id or questionId; image, or file_name and the like for a path.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  cropvlm data --data data/dev.jsonl
+  cropvlm data --data \"textvqa/data/train-*.parquet\" --limit 1000
+  cropvlm data --data DocVQA/DocVQA --limit 200 --out data/docvqa")]
+pub struct Args {
+    /// File, folder, or a pattern in quotation marks
+    #[arg(long, value_name = "PATH")]
+    data: PathBuf,
+    /// Folder that the pictures' paths start from [default: the file's folder, or the one above]
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Only the first N questions
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Write data.jsonl and images/ into this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print one JSON line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Data that cannot be read, a folder that cannot be written.
+pub fn run(args: Args) -> Result<()> {
+    let set = DataSet::open(&args.data, args.root.as_deref(), args.limit)?;
+    let found = describe(&set);
+    if args.json {
+        println!("{found}");
+    } else {
+        print(&found);
+    }
+    if let Some(out) = &args.out {
+        let pictures = convert(&set, out)?;
+        eprintln!(
+            "{}: {} questions, {pictures} pictures",
+            out.join(LINES).display(),
+            set.samples.len()
+        );
+    }
+    Ok(())
+}
+
+/// Name of the questions' file that is written.
+const LINES: &str = "data.jsonl";
+
+fn describe(set: &DataSet) -> serde_json::Value {
+    let samples = &set.samples;
+    let count = |holds: &dyn Fn(&Sample) -> bool| samples.iter().filter(|s| holds(s)).count();
+    let pictures: BTreeSet<&str> = samples.iter().map(|s| s.image.as_str()).collect();
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for sample in samples {
+        *kinds.entry(&sample.kind).or_default() += 1;
+    }
+    let edges = |s: &Sample| s.width.max(s.height);
+    let size = |s: Option<&Sample>| s.map(|s| [s.width, s.height]);
+    let answers: usize = samples.iter().map(|s| s.answers.len()).sum();
+    serde_json::json!({
+        "form": match set.kind {
+            Kind::Lines => "JSON lines",
+            Kind::Table => "table",
+            Kind::Parquet => "parquet",
+        },
+        "files": set.files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>(),
+        "columns": set.columns.iter().map(|(name, kind)| [name, kind]).collect::<Vec<_>>(),
+        "questions": samples.len(),
+        "pictures": pictures.len(),
+        "answers": answers,
+        "without_answer": count(&|s| s.answers.is_empty()),
+        "with_boxes": count(&|s| !s.boxes.is_empty()),
+        "kinds": kinds,
+        "smallest": size(samples.iter().min_by_key(|s| edges(s))),
+        "largest": size(samples.iter().max_by_key(|s| edges(s))),
+        "first": samples.first(),
+    })
+}
+
+fn print(found: &serde_json::Value) {
+    let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
+    let files = found["files"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let first = files.first().and_then(|f| f.as_str()).unwrap_or_default();
+    let more = match files.len() {
+        0 | 1 => String::new(),
+        n => format!(" and {} more", n - 1),
+    };
+    println!("{:<10} {} ({first}{more})", "form", text("form"));
+    if let Some(columns) = found["columns"].as_array().filter(|c| !c.is_empty()) {
+        let columns: Vec<String> = columns
+            .iter()
+            .map(|c| {
+                format!(
+                    "{} ({})",
+                    c[0].as_str().unwrap_or_default(),
+                    c[1].as_str().unwrap_or_default()
+                )
+            })
+            .collect();
+        println!("{:<10} {}", "columns", columns.join(", "));
+    }
+    println!(
+        "{:<10} {} about {} pictures",
+        "questions", found["questions"], found["pictures"]
+    );
+    println!(
+        "{:<10} {}; {} questions without",
+        "answers", found["answers"], found["without_answer"]
+    );
+    println!(
+        "{:<10} {} questions with some",
+        "boxes", found["with_boxes"]
+    );
+    let size = |v: &serde_json::Value| format!("{} x {}", v[0], v[1]);
+    println!(
+        "{:<10} {} to {} pixels",
+        "sizes",
+        size(&found["smallest"]),
+        size(&found["largest"])
+    );
+    if let Some(kinds) = found["kinds"].as_object() {
+        let kinds: Vec<String> = kinds
+            .iter()
+            .map(|(kind, n)| format!("{} {n}", if kind.is_empty() { "(none)" } else { kind }))
+            .collect();
+        println!("{:<10} {}", "kinds", kinds.join(", "));
+    }
+    let sample = &found["first"];
+    println!(
+        "{:<10} {}: {} {}",
+        "first",
+        sample["id"].as_str().unwrap_or_default(),
+        sample["question"],
+        sample["answers"]
+    );
+}
+
+/// Writes our own form; returns the number of pictures. The questions come last and at once, so that
+/// a folder with them is whole.
+fn convert(set: &DataSet, out: &Path) -> Result<usize> {
+    let lines = out.join(LINES);
+    if lines.exists() {
+        bail!(
+            "{}: is already there; name another folder, or remove it",
+            lines.display()
+        );
+    }
+    let images = out.join("images");
+    std::fs::create_dir_all(&images)
+        .with_context(|| format!("{}: cannot be made", images.display()))?;
+    let mut names: HashMap<&str, String> = HashMap::new();
+    let mut text = Vec::new();
+    for sample in &set.samples {
+        if !names.contains_key(sample.image.as_str()) {
+            let source = set.source(&sample.image)?;
+            let bytes = source.bytes()?;
+            let name = format!("images/{}", file_name(&source, &bytes, names.len()));
+            std::fs::write(out.join(&name), &bytes)
+                .with_context(|| format!("{}: cannot be written", out.join(&name).display()))?;
+            names.insert(&sample.image, name);
+        }
+        let mut sample = sample.clone();
+        if let Some(name) = names.get(sample.image.as_str()) {
+            sample.image.clone_from(name);
+        }
+        writeln!(text, "{}", serde_json::to_string(&sample)?)?;
+    }
+    let part = out.join(format!("{LINES}.part"));
+    std::fs::write(&part, text)
+        .and_then(|()| std::fs::rename(&part, &lines))
+        .with_context(|| format!("{}: cannot be written", lines.display()))?;
+    Ok(names.len())
+}
+
+/// A name that no other picture of the set has.
+fn file_name(source: &PictureSource, bytes: &[u8], number: usize) -> String {
+    let (stem, ending) = match source {
+        PictureSource::File(path) => (path.file_stem(), path.extension()),
+        PictureSource::Row(shard, _) => (Path::new(shard.name()).file_stem(), None),
+    };
+    let stem = stem.unwrap_or_default().to_string_lossy();
+    let ending = match ending {
+        Some(ending) => ending.to_string_lossy().into_owned(),
+        None => match picture::probe(bytes).map(|seen| seen.format) {
+            Ok(picture::Format::Png) => "png".to_owned(),
+            Ok(picture::Format::Gif) => "gif".to_owned(),
+            Ok(picture::Format::WebP) => "webp".to_owned(),
+            Ok(picture::Format::Bmp) => "bmp".to_owned(),
+            _ => "jpg".to_owned(),
+        },
+    };
+    format!("{number:06}-{stem}.{ending}")
+}
