@@ -13,6 +13,7 @@ mod http;
 mod metrics;
 mod model;
 mod propose;
+mod pull;
 mod reader;
 mod render;
 mod score;
@@ -40,6 +41,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Pull(pull::Args),
     Data(data::Args),
     Render(render::RenderArgs),
     Sft(sft::Args),
@@ -53,6 +55,7 @@ enum Command {
 
 fn main() -> std::process::ExitCode {
     let result = match Cli::parse().command {
+        Command::Pull(args) => pull::run(args),
         Command::Data(args) => data::run(args),
         Command::Render(args) => render::run(args),
         Command::Sft(args) => sft::run(args),

@@ -1,0 +1,310 @@
+//! What a repository of the hub holds, and what the hub means by a refusal.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use hf_hub::api::sync::{ApiBuilder, ApiRepo};
+use hf_hub::{Repo, RepoType};
+use serde::Deserialize;
+use ureq::config::RedirectAuthHeaders;
+use ureq::http::Response;
+use ureq::{Agent, Body};
+
+/// Where the hub is unless HF_ENDPOINT says otherwise.
+const HUB: &str = "https://huggingface.co";
+/// Most bytes of a list of files: 100,000 files of 200 bytes are 20 MB.
+const MAX_LISTING: u64 = 64 << 20;
+
+/// One repository, and the way to it.
+pub struct Hub {
+    agent: Agent,
+    listing: ApiRepo,
+    repo: Repo,
+    name: String,
+    endpoint: String,
+    token: Option<String>,
+}
+
+/// What there is at a revision.
+pub struct Listing {
+    /// The commit that the revision means now.
+    pub commit: String,
+    /// Its files.
+    pub files: Vec<RemoteFile>,
+}
+
+/// One file of a repository.
+#[derive(Debug, Clone)]
+pub struct RemoteFile {
+    /// Path inside the repository.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of the content, in hexadecimal; the hub has it for large files.
+    pub sha256: Option<String>,
+    /// Something that differs when the content does.
+    pub version: String,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    sha: String,
+    #[serde(default)]
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+    size: Option<u64>,
+    #[serde(rename = "blobId")]
+    blob: Option<String>,
+    lfs: Option<Lfs>,
+}
+
+#[derive(Deserialize)]
+struct Lfs {
+    sha256: Option<String>,
+    size: Option<u64>,
+}
+
+impl Hub {
+    /// The way to a repository. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// A name that cannot be one.
+    pub fn new(name: &str, revision: &str, dataset: bool, token: Option<String>) -> Result<Self> {
+        let part = |p: &str| {
+            !p.is_empty()
+                && !p.starts_with('.')
+                && p.chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        };
+        if name.split('/').count() > 2 || !name.split('/').all(part) {
+            bail!(
+                "\"{name}\" is no repository: its name is owner/name, as in \
+                 HuggingFaceTB/SmolVLM-256M-Instruct"
+            );
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+        if revision.is_empty() || !revision.chars().all(plain) {
+            bail!("\"{revision}\" is no revision: a branch, a tag or a commit is needed");
+        }
+        let kind = if dataset {
+            RepoType::Dataset
+        } else {
+            RepoType::Model
+        };
+        let repo = Repo::with_revision(name.to_owned(), kind, revision.to_owned());
+        let endpoint = std::env::var("HF_ENDPOINT").ok().filter(|e| !e.is_empty());
+        let endpoint = endpoint.unwrap_or_else(|| HUB.to_owned());
+        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+            bail!("HF_ENDPOINT is \"{endpoint}\", but an address such as {HUB} is needed");
+        }
+        // hf-hub would look for a token of its own; the one that was chosen is given, or none.
+        let api = ApiBuilder::from_cache(hf_hub::Cache::new(std::env::temp_dir()))
+            .with_endpoint(endpoint.clone())
+            .with_token(token.clone())
+            .with_user_agent("cropvlm", env!("CARGO_PKG_VERSION"))
+            .build()
+            .context("the client of the hub cannot be made")?;
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(Duration::from_secs(30)))
+            .timeout_recv_response(Some(Duration::from_secs(60)))
+            .timeout_per_read(Some(Duration::from_secs(60)))
+            // Large files lie elsewhere; the token is for the hub alone.
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            // Compressed on the way, a file could not be taken up in its middle.
+            .accept_encoding("identity")
+            .user_agent(concat!("cropvlm/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        Ok(Self {
+            agent,
+            listing: api.repo(repo.clone()),
+            repo,
+            name: name.to_owned(),
+            endpoint,
+            token,
+        })
+    }
+
+    /// Files at the revision.
+    ///
+    /// # Errors
+    /// No connection; a repository or revision that is not there or not open; a reply of another kind.
+    pub fn list(&self) -> Result<Listing> {
+        let request = self.listing.info_request().query("blobs", "true");
+        let request = request.config().http_status_as_error(false);
+        let request = request.timeout_recv_response(Some(Duration::from_secs(60)));
+        let reply = request.build().call().map_err(|e| self.offline(&e))?;
+        let mut reply = self.accept(reply)?;
+        let body = reply.body_mut().with_config().limit(MAX_LISTING);
+        let info: Info = body.read_json().map_err(|e| {
+            anyhow!(
+                "{} does not answer as the hub does ({e}); is HF_ENDPOINT right?",
+                self.endpoint
+            )
+        })?;
+        let files = info.siblings.into_iter().map(|file| {
+            let lfs = file.lfs.as_ref();
+            let sha256 = lfs
+                .and_then(|l| l.sha256.clone())
+                .map(|s| s.to_ascii_lowercase());
+            let size = lfs.and_then(|l| l.size).or(file.size).with_context(|| {
+                format!("{}: the hub gives no size of {}", self.name, file.rfilename)
+            })?;
+            let version = sha256
+                .clone()
+                .or(file.blob)
+                .unwrap_or_else(|| info.sha.clone());
+            Ok(RemoteFile {
+                path: file.rfilename,
+                size,
+                sha256,
+                version,
+            })
+        });
+        Ok(Listing {
+            files: files.collect::<Result<_>>()?,
+            commit: info.sha,
+        })
+    }
+
+    /// Address of a file at a commit.
+    pub fn file_url(&self, commit: &str, path: &str) -> String {
+        let mut escaped = String::new();
+        for byte in path.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte) {
+                escaped.push(char::from(byte));
+            } else {
+                escaped.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        format!(
+            "{}/{}/resolve/{commit}/{escaped}",
+            self.endpoint,
+            self.repo.url()
+        )
+    }
+
+    /// Asks for a file from byte `from` on.
+    ///
+    /// # Errors
+    /// A connection that fails.
+    pub fn get(&self, url: &str, from: u64) -> Result<Response<Body>, ureq::Error> {
+        let mut request = self.agent.get(url);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if from > 0 {
+            request = request.header("range", format!("bytes={from}-"));
+        }
+        request.call()
+    }
+
+    /// The error for a hub that cannot be reached.
+    pub fn offline(&self, error: &dyn std::fmt::Display) -> anyhow::Error {
+        anyhow!(
+            "{} cannot be reached ({error}); is this machine online? HF_ENDPOINT names a mirror",
+            self.endpoint
+        )
+    }
+
+    /// A reply that is a success, or what is wrong.
+    ///
+    /// # Errors
+    /// What the status and the hub's own code (`X-Error-Code`) mean, and what to do.
+    pub fn accept(&self, mut reply: Response<Body>) -> Result<Response<Body>> {
+        let status = reply.status().as_u16();
+        if (200..300).contains(&status) {
+            return Ok(reply);
+        }
+        let header = |name: &str| {
+            let value = reply.headers().get(name)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        let code = header("x-error-code").unwrap_or_default();
+        let mut said = header("x-error-message").unwrap_or_default();
+        if said.is_empty() {
+            let body = reply
+                .body_mut()
+                .with_config()
+                .limit(64 << 10)
+                .read_to_string();
+            let body: Option<serde_json::Value> =
+                body.ok().and_then(|t| serde_json::from_str(&t).ok());
+            said = body
+                .and_then(|v| Some(v.get("error")?.as_str()?.to_owned()))
+                .unwrap_or_default();
+        }
+        bail!(self.refusal(status, &code, &said))
+    }
+
+    fn refusal(&self, status: u16, code: &str, said: &str) -> String {
+        let name = &self.name;
+        let page = format!("{}/{}", self.endpoint, self.repo.url());
+        let with_token = self.token.is_some();
+        let words = match &self.token {
+            // A hub that quotes the token must not get it onto the screen.
+            Some(token) => said.replace(token.as_str(), "[token]"),
+            None => said.to_owned(),
+        };
+        let words: String = words.chars().take(300).collect();
+        let words = if words.is_empty() {
+            words
+        } else {
+            format!(" The hub says: {words}")
+        };
+        match (status, code) {
+            (401 | 403, "GatedRepo") if with_token => format!(
+                "{name}: it is gated, and this token's account has no access ({status}); ask for it at {page}.{words}"
+            ),
+            (401 | 403, "GatedRepo") => format!(
+                "{name}: it is gated ({status}); accept its terms at {page}, then set HF_TOKEN or --token-file.{words}"
+            ),
+            (401, _) if with_token && code != "RepoNotFound" => {
+                format!(
+                    "{name}: the token was refused (401); make a new one, or unset HF_TOKEN.{words}"
+                )
+            }
+            (401 | 404, "RepoNotFound" | "") | (401, _) => format!(
+                "{name}: there is no such {kind}, or it is private ({status}); check the name at {page}{other}{token}.{words}",
+                kind = self.kind(),
+                other = match self.repo_is_dataset() {
+                    true => ", leave --dataset out for a model",
+                    false => ", add --dataset for a data set",
+                },
+                token = if with_token {
+                    ""
+                } else {
+                    ", and for a private one set HF_TOKEN or --token-file"
+                },
+            ),
+            (403, _) => format!("{name}: the token may not read it (403).{words}"),
+            (404, "RevisionNotFound") => format!(
+                "{name}: it has no revision \"{}\" (404); branches and tags are listed at {page}/tree/main.{words}",
+                self.repo.revision()
+            ),
+            (404, _) => format!("{name}: the file is not there (404, {code}).{words}"),
+            (429, _) => format!(
+                "{name}: too many requests (429); wait some minutes, then say the same again.{words}"
+            ),
+            _ => format!("{name}: the hub replied with status {status}; try again later.{words}"),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        if self.repo_is_dataset() {
+            "data set"
+        } else {
+            "model"
+        }
+    }
+
+    fn repo_is_dataset(&self) -> bool {
+        self.repo.url().starts_with("datasets/")
+    }
+}
