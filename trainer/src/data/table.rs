@@ -74,12 +74,12 @@ fn json(text: &str) -> Result<Records> {
     let (name, list) = match value {
         Value::Array(list) => ("entry", list),
         Value::Object(mut fields) => {
-            let found = ["data", "questions", "annotations", "samples"]
+            let held = ["data", "questions", "annotations", "samples"]
                 .into_iter()
-                .find_map(|name| Some((name, fields.get_mut(name)?.as_array_mut()?)));
-            match found {
-                Some((name, list)) => (name, std::mem::take(list)),
-                None => bail!(
+                .find(|name| fields.get(*name).is_some_and(Value::is_array));
+            match held.map(|name| (name, fields.remove(name))) {
+                Some((name, Some(Value::Array(list)))) => (name, list),
+                _ => bail!(
                     "a list of questions is needed, or a field data that holds one; there are {}",
                     fields.keys().cloned().collect::<Vec<_>>().join(", ")
                 ),
