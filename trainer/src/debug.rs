@@ -1,4 +1,7 @@
-//! `cropvlm debug`: what goes into a model, for comparing with other implementations.
+//! `cropvlm debug`: what goes into a model and what a training step computes, for comparing with other
+//! implementations.
+
+mod grpo_step;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -24,6 +27,7 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 enum What {
     Inputs(InputsArgs),
+    GrpoStep(grpo_step::StepArgs),
 }
 
 /// Write the inputs of a text policy: pixel_values [1, tiles, 3, H, W] f32, input_ids [1, T] i64.
@@ -59,6 +63,7 @@ struct InputsArgs {
 pub fn run(args: Args) -> Result<()> {
     match args.what {
         What::Inputs(args) => inputs(&args),
+        What::GrpoStep(args) => grpo_step::run(&args),
     }
 }
 

@@ -1,0 +1,370 @@
+//! A GRPO step equals PyTorch's (goldens/make.py: transformers and peft on the tiny model with a
+//! random adapter): log-probabilities, k3, advantages, loss and every factor's gradient, for all loss
+//! types, with and without KL, on-policy and clipped. And properties: the gradient is that of finite
+//! differences, and equal rewards without KL give none.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Gradients, Tensor};
+use grounding::reward::advantages;
+use policy::grpo::{GroupLogprobs, GrpoLoss, GrpoSettings, LossType, loss};
+use policy::{ModelFiles, Policy, Rollout, Seen};
+use pollster::block_on;
+use safetensors::SafeTensors;
+use serde::Deserialize;
+use smolvlm::tiny;
+
+const PREFIX: &str = "base_model.model.";
+const TYPES: [(&str, LossType); 4] = [
+    ("dr_grpo", LossType::DrGrpo),
+    ("grpo", LossType::Grpo),
+    ("bnpo", LossType::Bnpo),
+    ("dapo", LossType::Dapo),
+];
+
+#[derive(Deserialize)]
+struct Given {
+    image: String,
+    question: String,
+    completions: Vec<String>,
+    rewards: Vec<f64>,
+}
+
+fn goldens() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens")
+}
+
+struct Numbers(Vec<u8>);
+
+impl Numbers {
+    fn read() -> Self {
+        Self(std::fs::read(goldens().join("grpo.safetensors")).expect("goldens"))
+    }
+
+    fn shaped(&self, name: &str) -> (Vec<f32>, Vec<usize>) {
+        let found = SafeTensors::deserialize(&self.0).expect("goldens");
+        let view = found.tensor(name).expect(name);
+        let chunks = view.data().as_chunks().0.iter();
+        let values = chunks.map(|&b| f32::from_le_bytes(b)).collect();
+        (values, view.shape().to_vec())
+    }
+
+    fn of(&self, name: &str) -> Vec<f32> {
+        self.shaped(name).0
+    }
+
+    /// The tensor of one group, [G, T].
+    fn group(&self, name: &str, group: usize) -> Tensor<2> {
+        let (values, shape) = self.shaped(name);
+        let size = shape[1] * shape[2];
+        let part = values[group * size..][..size].to_vec();
+        let data = burn::tensor::TensorData::new(part, [shape[1], shape[2]]);
+        Tensor::from_data(data, &Device::flex())
+    }
+}
+
+/// The model with its adapter, and the groups.
+struct Case {
+    policy: Policy,
+    groups: Vec<Given>,
+}
+
+impl Case {
+    fn new(device: &Device) -> Self {
+        let mut policy = Policy::load(&base(), device).expect("policy");
+        let adapter = ModelFiles::from_dir(&goldens().join("adapter")).expect("adapter");
+        policy.load_adapter(&adapter).expect("adapter");
+        let text = std::fs::read_to_string(goldens().join("rollouts.json")).expect("rollouts");
+        Self {
+            policy,
+            groups: serde_json::from_str(&text).expect("rollouts"),
+        }
+    }
+
+    fn seen(&self, policy: &Policy, group: usize) -> Seen {
+        let path = goldens().join(&self.groups[group].image);
+        let picture = picture::decode(&std::fs::read(path).expect("file")).expect("picture");
+        block_on(policy.look(&picture, None)).expect("seen")
+    }
+
+    fn rollouts(&self, group: usize) -> Vec<Rollout> {
+        let texts = self.groups[group].completions.iter();
+        texts
+            .map(|text| self.policy.rollout(text).expect("rollout"))
+            .collect()
+    }
+
+    fn terms(&self, group: usize, old: Option<Tensor<2>>) -> GroupLogprobs {
+        let rollouts = self.rollouts(group);
+        let measure = |policy: &Policy| {
+            let seen = self.seen(policy, group);
+            let question = &self.groups[group].question;
+            block_on(policy.token_logprobs(&seen, question, &rollouts)).expect("logprobs")
+        };
+        let found = measure(&self.policy);
+        let [g, t] = found.logprobs.dims();
+        GroupLogprobs {
+            policy: found.logprobs,
+            // The goldens are filled up to the longest completion of both groups.
+            old: old.map(|old| old.slice([0..g, 0..t])),
+            reference: Some(measure(&self.policy.reference()).logprobs),
+            mask: found.mask,
+        }
+    }
+
+    /// Loss of both groups as one batch, and its parts.
+    fn batch(
+        &self,
+        settings: &GrpoSettings,
+        old: impl Fn(usize) -> Option<Tensor<2>>,
+    ) -> (Tensor<1>, Vec<(GroupLogprobs, GrpoLoss)>) {
+        let count = |group| {
+            self.rollouts(group)
+                .iter()
+                .map(|row| row.ids.len())
+                .sum::<usize>()
+        };
+        let tokens: usize = (0..self.groups.len()).map(count).sum();
+        let mut total: Option<Tensor<1>> = None;
+        let mut parts = Vec::new();
+        for (group, given) in self.groups.iter().enumerate() {
+            let terms = self.terms(group, old(group));
+            let advantages = advantages(&given.rewards, settings.loss_type.scale());
+            let found = loss(settings, terms.clone(), &advantages, Some(tokens as f64));
+            let found = found.expect("loss");
+            let share = match settings.loss_type {
+                LossType::DrGrpo | LossType::Grpo => 1.0 / self.groups.len() as f64,
+                LossType::Bnpo => count(group) as f64 / tokens as f64,
+                LossType::Dapo => 1.0,
+            };
+            let part = found.loss.clone().mul_scalar(share);
+            total = Some(match total {
+                Some(sum) => sum + part,
+                None => part,
+            });
+            parts.push((terms, found));
+        }
+        (total.expect("a group"), parts)
+    }
+
+    /// Gradients of the factors under their keys in the adapter's file, as it stores them.
+    fn gradients(&self, gradients: &Gradients) -> BTreeMap<String, Vec<f32>> {
+        let Policy::Text(policy) = &self.policy else {
+            panic!("a text policy")
+        };
+        let mut all = BTreeMap::new();
+        for (name, layer) in policy.model().projections() {
+            let Some(lora) = layer.lora else { continue };
+            for (factor, param) in [("A", &lora.a), ("B", &lora.b)] {
+                let gradient = param.grad(gradients).expect("a gradient").transpose();
+                let key = format!("{PREFIX}{name}.lora_{factor}.weight");
+                all.insert(key, values(gradient));
+            }
+        }
+        all
+    }
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let flat: Tensor<1> = tensor.reshape([-1]);
+    let data = block_on(flat.into_data_async()).expect("data");
+    data.try_into_vec().expect("f32")
+}
+
+fn settings(loss_type: LossType, beta: f64) -> GrpoSettings {
+    GrpoSettings {
+        loss_type,
+        beta,
+        num_generations: 3,
+        ..GrpoSettings::default()
+    }
+}
+
+fn assert_close(actual: &[f32], expected: &[f32], bound: f32, what: &str) {
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
+        assert!((a - e).abs() <= bound, "{what}[{i}]: {a} instead of {e}");
+    }
+}
+
+/// Every factor's gradient within 1e-3 of its largest entry.
+fn assert_gradients(found: &BTreeMap<String, Vec<f32>>, expected: &[f32], what: &str) {
+    let mut at = 0;
+    for (key, actual) in found {
+        let expected = &expected[at..at + actual.len()];
+        at += actual.len();
+        let largest = expected.iter().fold(0f32, |m, v| m.max(v.abs()));
+        assert!(largest > 0.0, "{what} {key}: a golden gradient of 0");
+        assert_close(actual, expected, 1e-3 * largest, &format!("{what} {key}"));
+    }
+    assert_eq!(at, expected.len(), "{what}");
+}
+
+#[test]
+fn a_step_is_that_of_pytorch() {
+    let case = Case::new(&Device::flex().autodiff());
+    let numbers = Numbers::read();
+    for (name, loss_type) in TYPES {
+        for beta in [0.0, 0.01] {
+            let what = format!("{name}.{beta}");
+            let settings = settings(loss_type, beta);
+            let (total, parts) = case.batch(&settings, |_| None);
+            let expected = numbers.of(&format!("loss.{what}"));
+            assert_close(
+                &values(total.clone()),
+                &expected,
+                1e-4,
+                &format!("loss {what}"),
+            );
+            for (group, (terms, found)) in parts.into_iter().enumerate() {
+                let [g, t] = terms.mask.dims();
+                let golden = |name: &str| values(numbers.group(name, group).slice([0..g, 0..t]));
+                let masked = terms.policy.inner() * terms.mask.inner();
+                assert_close(&values(masked), &golden("logprobs"), 1e-4, "logprobs");
+                let kl = found.kl.expect("k3").inner();
+                assert_close(&values(kl), &golden("kl"), 1e-4, "k3");
+            }
+            let expected = numbers.of(&format!("gradient.{what}"));
+            assert_gradients(&case.gradients(&total.backward()), &expected, &what);
+        }
+        let expected = numbers.of(&format!("advantages.{name}"));
+        let found: Vec<f32> = case
+            .groups
+            .iter()
+            .flat_map(|given| advantages(&given.rewards, loss_type.scale()))
+            .map(|advantage| advantage as f32)
+            .collect();
+        assert_close(&found, &expected, 1e-4, name);
+    }
+}
+
+#[test]
+fn clipped_ratios_are_those_of_pytorch() {
+    let case = Case::new(&Device::flex().autodiff());
+    let numbers = Numbers::read();
+    let settings = settings(LossType::DrGrpo, 0.01);
+    let (total, parts) = case.batch(&settings, |group| {
+        Some(numbers.group("old.logprobs", group))
+    });
+    assert_close(
+        &values(total.clone()),
+        &numbers.of("old.loss"),
+        1e-4,
+        "loss",
+    );
+    let clipped: f32 = parts
+        .iter()
+        .map(|(_, found)| {
+            found
+                .clipped
+                .clone()
+                .expect("clipped")
+                .sum()
+                .into_scalar::<f32>()
+        })
+        .sum();
+    assert!(
+        clipped > 5.0,
+        "{clipped} clipped tokens are too few to show anything"
+    );
+    let found = case.gradients(&total.backward());
+    assert_gradients(&found, &numbers.of("old.gradient"), "clipped");
+}
+
+#[test]
+fn equal_rewards_without_kl_give_no_gradient() {
+    let mut case = Case::new(&Device::flex().autodiff());
+    case.groups
+        .iter_mut()
+        .for_each(|given| given.rewards = vec![0.7; 3]);
+    for (name, loss_type) in TYPES {
+        let (total, _) = case.batch(&settings(loss_type, 0.0), |_| None);
+        assert_eq!(values(total.clone()), [0.0], "{name}");
+        for (key, gradient) in case.gradients(&total.backward()) {
+            assert!(gradient.iter().all(|v| *v == 0.0), "{name} {key}");
+        }
+        // With KL there is one: the adapter has moved the model.
+        let (total, _) = case.batch(&settings(loss_type, 0.5), |_| None);
+        let found = case.gradients(&total.backward());
+        assert!(found.values().flatten().any(|v| v.abs() > 1e-3), "{name}");
+    }
+}
+
+#[test]
+fn the_gradient_is_that_of_finite_differences() {
+    let mut case = Case::new(&Device::flex().autodiff());
+    let settings = settings(LossType::DrGrpo, 0.3);
+    // The ratio is taken to fixed log-probabilities; on-policy it has no value of its own to differ.
+    let old: Vec<Tensor<2>> = (0..2).map(|g| case.terms(g, None).policy.inner()).collect();
+    let (total, _) = case.batch(&settings, |group| Some(old[group].clone()));
+    let gradients = case.gradients(&total.backward());
+    let files = case.policy.weights().expect("weights");
+    const STEP: f32 = 2e-3;
+    let mut checked = 0;
+    for (name, (_, start)) in files.iter().filter(|(name, _)| name.contains("layers.1.")) {
+        // The entry that matters most, so that rounding does not hide it.
+        let (a_or_b, key) = key_of(name);
+        let gradient = &gradients[&key];
+        let (at, &largest) = gradient
+            .iter()
+            .enumerate()
+            .max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))
+            .expect("an entry");
+        let mut loss_at = |shift: f32| {
+            let mut all: std::collections::HashMap<_, _> = files.iter().cloned().collect();
+            let place = turned(at, a_or_b, start.len());
+            all.get_mut(name).expect("weight").1[place] += shift;
+            let policy = std::mem::replace(
+                &mut case.policy,
+                Policy::load(&base(), &Device::flex()).expect("policy"),
+            );
+            case.policy = policy.with_weights(all).expect("weights");
+            let (total, _) = case.batch(&settings, |group| Some(old[group].clone()));
+            f64::from(total.into_scalar::<f32>())
+        };
+        let slope = (loss_at(STEP) - loss_at(-STEP)) / f64::from(2.0 * STEP);
+        let error = (slope - f64::from(largest)).abs();
+        assert!(
+            error < 0.03 * f64::from(largest.abs()) + 2e-4,
+            "{name}: {slope}, {largest}"
+        );
+        checked += 1;
+    }
+    assert!(checked >= 20, "{checked}");
+}
+
+fn base() -> ModelFiles {
+    let mut files = tiny::files();
+    let weights = include_bytes!("../../smolvlm/goldens/model.safetensors");
+    files.insert("model.safetensors", weights.to_vec());
+    files
+}
+
+/// The factor and the key in the adapter's file of a trained weight's path.
+fn key_of(path: &str) -> (char, String) {
+    let (module, factor) = path.split_once(".lora.").expect("a factor");
+    let module = module
+        .replace("vision_model.layers", "model.vision_model.encoder.layers")
+        .replace("text_model.layers", "model.text_model.layers")
+        .replace("connector.proj", "model.connector.modality_projection.proj");
+    let inside = |name: &str| format!(".mlp.{name}");
+    let mut module = module;
+    for name in ["fc1", "fc2", "gate_proj", "up_proj", "down_proj"] {
+        if let Some(layer) = module.strip_suffix(&format!(".{name}")) {
+            module = format!("{layer}{}", inside(name));
+        }
+    }
+    let factor = if factor == "a" { 'A' } else { 'B' };
+    (factor, format!("{PREFIX}{module}.lora_{factor}.weight"))
+}
+
+/// Place in memory ([in, r] or [r, out]) of place `at` in the file ([r, in] or [out, r]), rank 2.
+fn turned(at: usize, factor: char, size: usize) -> usize {
+    let (rows, columns) = match factor {
+        'A' => (2, size / 2),
+        _ => (size / 2, 2),
+    };
+    let (row, column) = (at / columns, at % columns);
+    column * rows + row
+}

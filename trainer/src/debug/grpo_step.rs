@@ -1,0 +1,265 @@
+//! `cropvlm debug grpo-step`: the numbers of one GRPO step over given rollouts, for comparing with
+//! other implementations (tests/parity/grpo_step.py does). Nothing is drawn and nothing is updated.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use burn::module::{ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use grounding::reward::advantages;
+use policy::grpo::{GroupLogprobs, GrpoSettings, LossType, loss};
+use policy::{Logprobs, Policy, Rollout};
+use pollster::block_on;
+use serde::{Deserialize, Serialize};
+
+use crate::data;
+use crate::device::DeviceKind;
+use crate::model::ModelArgs;
+
+/// Compute one GRPO step over given rollouts: log-probabilities, k3, advantages, loss, gradient norm.
+///
+/// The groups of the file are one batch, the rollouts are taken as drawn by the present weights
+/// (ratio 1), the reference is the model with its adapter off, dropout is off.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:
+  cropvlm debug grpo-step --model SmolVLM-256M --adapter runs/sft/adapter --rollouts rollouts.json \\
+      --config trainer/configs/grpo.toml --json
+
+rollouts.json: [{\"image\", \"question\", \"completions\": [\"[10, 20, 63, 57].\", ...], \"rewards\": [...]}]; pictures
+are looked up from the working folder, else beside the file or in the folder above it. A completion's
+tokens are those of a space, the text and <end_of_utterance>.
+
+The configuration (TOML) may have beta, num_generations, max_completion_length, loss_type (dr_grpo, grpo,
+bnpo, dapo) and epsilon; left out: those of the paper.
+
+With --json one line: loss; logprobs, ref_logprobs and kl (by prompt, completion, token); advantages (by
+prompt, completion); grad_norm (over the adapter's parameters, not clipped); tokens.")]
+pub struct StepArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Groups of rollouts with their rewards
+    #[arg(long, value_name = "FILE.json")]
+    rollouts: PathBuf,
+    /// Settings of the loss
+    #[arg(long, value_name = "FILE.toml")]
+    config: PathBuf,
+    /// Longest edge in pixels [default: one tile, 512 for SmolVLM]
+    #[arg(long, value_name = "N")]
+    longest_edge: Option<u32>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceKind,
+    /// Print one JSON line
+    #[arg(long)]
+    json: bool,
+}
+
+/// A group as the file has it.
+#[derive(Deserialize)]
+struct Given {
+    image: String,
+    question: String,
+    completions: Vec<String>,
+    rewards: Vec<f64>,
+}
+
+/// What is printed.
+#[derive(Default, Serialize)]
+struct Report {
+    loss: f64,
+    logprobs: Vec<Vec<Vec<f32>>>,
+    ref_logprobs: Vec<Vec<Vec<f32>>>,
+    kl: Vec<Vec<Vec<f32>>>,
+    advantages: Vec<Vec<f64>>,
+    grad_norm: f64,
+    tokens: usize,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Files that cannot be read or do not fit each other, a failed device.
+pub fn run(args: &StepArgs) -> Result<()> {
+    let settings = settings(&args.config)?;
+    let groups = groups(&args.rollouts, &settings)?;
+    let policy = args.model.policy(&args.device.open()?.autodiff())?;
+    let report = compute(args, &settings, &groups, &policy)?;
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+        return Ok(());
+    }
+    println!("loss           {:.6}", report.loss);
+    println!("gradient norm  {:.6}", report.grad_norm);
+    let places = report.advantages.iter().zip(&report.logprobs);
+    for (group, (given, (advantages, logprobs))) in groups.iter().zip(places).enumerate() {
+        println!("group {}: {}", group + 1, given.question);
+        let rows = given.completions.iter().zip(advantages).zip(logprobs);
+        for (row, ((text, advantage), each)) in rows.enumerate() {
+            let sum: f32 = each.iter().sum();
+            let kl: f32 = report.kl[group][row].iter().sum();
+            println!("  advantage {advantage:8.4}  log p {sum:9.4}  k3 {kl:9.5}  {text}");
+        }
+    }
+    Ok(())
+}
+
+/// The settings of the loss; `num_generations` is 0 where the file does not say it.
+fn settings(path: &Path) -> Result<GrpoSettings> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{}: cannot be read", path.display()))?;
+    let about = || format!("{}", path.display());
+    let table: toml::Table = toml::from_str(&text).with_context(about)?;
+    let said = table.contains_key("num_generations");
+    let mut settings: GrpoSettings = toml::from_str(&text).with_context(about)?;
+    if !said {
+        settings.num_generations = 0;
+    }
+    Ok(settings)
+}
+
+fn groups(path: &Path, settings: &GrpoSettings) -> Result<Vec<Given>> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{}: cannot be read", path.display()))?;
+    let groups: Vec<Given> = serde_json::from_str(&text)
+        .with_context(|| format!("{}: not a list of groups of rollouts", path.display()))?;
+    if groups.is_empty() {
+        bail!("{}: holds no group", path.display());
+    }
+    for (i, group) in groups.iter().enumerate() {
+        let (n, rewards) = (group.completions.len(), group.rewards.len());
+        let about = format!("{}, group {}", path.display(), i + 1);
+        if n == 0 || n != rewards {
+            bail!("{about}: {n} completions and {rewards} rewards; each completion needs one");
+        }
+        let expected = settings.num_generations;
+        if expected != 0 && n != expected {
+            bail!(
+                "{about}: {n} completions, but the configuration's num_generations is {expected}"
+            );
+        }
+    }
+    Ok(groups)
+}
+
+/// Rows of a `[G, T]` tensor, each as long as its completion.
+fn rows(tensor: Tensor<2>, rollouts: &[Rollout]) -> Result<Vec<Vec<f32>>> {
+    let [_, t] = tensor.dims();
+    let values = block_on(smolvlm::read(tensor, "log-probabilities"))?;
+    let lengths = rollouts.iter().map(|rollout| rollout.ids.len().max(1));
+    Ok(values
+        .chunks(t)
+        .zip(lengths)
+        .map(|(row, length)| row[..length].to_vec())
+        .collect())
+}
+
+fn compute(
+    args: &StepArgs,
+    settings: &GrpoSettings,
+    groups: &[Given],
+    policy: &Policy,
+) -> Result<Report> {
+    let rollouts: Vec<Vec<Rollout>> = groups
+        .iter()
+        .map(|group| {
+            let each = group.completions.iter().map(|text| policy.rollout(text));
+            each.collect::<policy::Result<_>>()
+        })
+        .collect::<policy::Result<_>>()?;
+    let count = |group: &[Rollout]| group.iter().map(|row| row.ids.len().max(1)).sum::<usize>();
+    let tokens: usize = rollouts.iter().map(|group| count(group)).sum();
+    let all: usize = rollouts.iter().map(Vec::len).sum();
+
+    let reference = policy.reference();
+    let mut report = Report {
+        tokens,
+        ..Report::default()
+    };
+    let mut sum = Sum::default();
+    for (given, drawn) in groups.iter().zip(&rollouts) {
+        let about = || format!("picture {}", given.image);
+        let picture = data::picture(&find(&args.rollouts, &given.image)?)?;
+        let measure = |model: &Policy| -> Result<Logprobs> {
+            let seen = block_on(model.look(&picture, args.longest_edge)).with_context(about)?;
+            Ok(block_on(model.token_logprobs(
+                &seen,
+                &given.question,
+                drawn,
+            ))?)
+        };
+        let found = measure(policy)?;
+        let ref_logprobs = measure(&reference)?.logprobs;
+        report.logprobs.push(rows(found.logprobs.clone(), drawn)?);
+        report.ref_logprobs.push(rows(ref_logprobs.clone(), drawn)?);
+
+        let advantages = advantages(&given.rewards, settings.loss_type.scale());
+        let terms = GroupLogprobs {
+            policy: found.logprobs,
+            old: None,
+            reference: Some(ref_logprobs),
+            mask: found.mask,
+        };
+        let found = loss(settings, terms, &advantages, Some(tokens as f64)).with_context(about)?;
+        // A group's share of the batch.
+        let share = match settings.loss_type {
+            LossType::DrGrpo | LossType::Grpo => drawn.len() as f64 / all as f64,
+            LossType::Bnpo => count(drawn) as f64 / tokens as f64,
+            LossType::Dapo => 1.0,
+        };
+        if let Some(kl) = found.kl {
+            report.kl.push(rows(kl, drawn)?);
+        }
+        let part = found.loss.mul_scalar(share);
+        report.loss += f64::from(part.clone().into_scalar::<f32>());
+        report.advantages.push(advantages);
+        let mut gradients = part.backward();
+        sum.add(policy, policy.gradients(&mut gradients));
+    }
+    report.grad_norm = sum.norm();
+    Ok(report)
+}
+
+/// The picture as named from the working folder, else where data sets have theirs.
+fn find(rollouts: &Path, image: &str) -> Result<PathBuf> {
+    let here = PathBuf::from(image);
+    if here.is_file() {
+        return Ok(here);
+    }
+    data::find_image(rollouts, None, image)
+}
+
+/// Gradients of several losses added up, flat.
+#[derive(Default)]
+struct Sum {
+    parts: HashMap<ParamId, Tensor<1>>,
+    next: GradientsParams,
+}
+
+impl Sum {
+    fn add(&mut self, policy: &Policy, next: GradientsParams) {
+        self.next = next;
+        policy.visit(self);
+    }
+
+    fn norm(&self) -> f64 {
+        let square = |part: &Tensor<1>| (part.clone() * part.clone()).sum().into_scalar::<f32>();
+        let squares = self.parts.values().map(|part| f64::from(square(part)));
+        squares.sum::<f64>().sqrt()
+    }
+}
+
+impl ModuleVisitor for Sum {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(next) = self.next.remove::<D>(param.id) else {
+            return;
+        };
+        let next = next.reshape([-1]);
+        let sum = match self.parts.remove(&param.id) {
+            Some(sum) => sum + next,
+            None => next,
+        };
+        self.parts.insert(param.id, sum);
+    }
+}
