@@ -77,15 +77,7 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
         let layout = jpeg::walk(bytes)?;
         let (width, height) = (layout.width, layout.height);
         check_size(width, height)?;
-        let rgb = u64::from(width) * u64::from(height) * 3;
-        // A progressive file is held as 16-bit coefficients, at most three (four) a pixel, next to the pixels.
-        // Asking for that much and giving it back shows whether it can be had.
-        if layout.progressive {
-            drop(memory(rgb * 11 / 3)?);
-        }
-        let mut pixels = memory(rgb)?;
-        pixels.resize(rgb as usize, 0);
-        jpeg::read(bytes, &layout, &mut pixels)?;
+        let pixels = jpeg::read(bytes, &layout)?;
         return turned(width, height, pixels, layout.orientation);
     }
     let mut decoder = open(format, bytes)?;
@@ -167,7 +159,7 @@ fn check_size(width: u32, height: u32) -> Result<(), PictureError> {
 }
 
 /// An empty vector with room for `bytes`, or the error that there is not so much.
-fn memory(bytes: u64) -> Result<Vec<u8>, PictureError> {
+pub(crate) fn memory(bytes: u64) -> Result<Vec<u8>, PictureError> {
     let mut vector = Vec::new();
     usize::try_from(bytes)
         .ok()

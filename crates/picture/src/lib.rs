@@ -2,8 +2,8 @@
 //! were trained with.
 //!
 //! Why a crate of its own: the page, the trainer and the models must see the same pixels. [`decode`] turns what a
-//! person drops on the page into upright RGB, or says in one sentence what is wrong with it; [`resize`] equals
-//! Pillow's `Image.resize` bit for bit, because the reference image processors are written with Pillow; [`crop`]
+//! person drops on the page into upright RGB, or says in one sentence what is wrong with it; it and [`resize`] equal
+//! Pillow bit for bit (JPEG included), because the reference image processors are written with Pillow; [`crop`]
 //! cuts from the original.
 //!
 //! Nothing here needs a file system, threads or a clock, so it is the same code natively and in the browser.
