@@ -1,12 +1,15 @@
 //! `sft` as a person runs it: killed and resumed it ends where an uninterrupted run ends, bit for
 //! bit, for both kinds of policy; and it learns.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use burn::tensor::Device;
+use safetensors::SafeTensors;
 use serde_json::Value;
-use smolvlm::tiny;
+use smolvlm::{ModelFiles, Precision, SmolVlm, tiny};
 
 fn cropvlm() -> Command {
     Command::new(env!("CARGO_BIN_EXE_cropvlm"))
@@ -99,6 +102,76 @@ fn a_killed_text_run_goes_on_bit_for_bit() {
     tiny::files().save(&model).expect("tiny model");
     let config = place(folder.path(), 4, &format!("init = {model:?}"));
     resumes_exactly(&config, folder.path());
+}
+
+#[test]
+fn an_adapter_run_goes_on_bit_for_bit_and_leaves_the_base_alone() {
+    let folder = tempfile::tempdir().expect("folder");
+    let model = folder.path().join("tiny");
+    let start = SmolVlm::random(&tiny::files(), 1, &Device::flex()).expect("model");
+    let files = pollster::block_on(start.save(Precision::F32)).expect("files");
+    files.save(&model).expect("tiny model");
+    let adapter = "[adapter]\nr = 2\nlora_alpha = 4\nlora_dropout = 0.1\n\
+                   target_modules = [\"q_proj\", \"fc1\", \"proj\"]";
+    let config = place(folder.path(), 4, &format!("init = {model:?}\n{adapter}"));
+    resumes_exactly(&config, folder.path());
+    // model/ is the base with the adapter merged: no more than the targets differ.
+    let run = folder.path().join("whole");
+    let tensors = |folder: &Path| {
+        let bytes = std::fs::read(folder.join("model.safetensors")).expect("weights");
+        let found = SafeTensors::deserialize(&bytes).expect("safetensors");
+        let all = found.tensors().into_iter();
+        all.map(|(name, view)| (name, view.data().to_vec()))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let (before, after) = (tensors(&model), tensors(&run.join("model")));
+    let differ: Vec<&String> = before
+        .keys()
+        .filter(|name| before[*name] != after[*name])
+        .collect();
+    // 2 layers of the decoder and 2 of the vision tower have q_proj, the latter fc1, and one proj.
+    assert_eq!(differ.len(), 2 + 2 + 2 + 1, "{differ:?}");
+    // adapter/ on the base is the same model.
+    let device = Device::flex();
+    let load = |folder: &Path| ModelFiles::from_dir(folder).expect("files");
+    let mut again = SmolVlm::load(&load(&model), &device).expect("base");
+    again
+        .load_adapter(&load(&run.join("adapter")))
+        .expect("adapter");
+    let merged = pollster::block_on(again.merge_adapter().save(Precision::F32)).expect("files");
+    assert!(
+        merged.get("model.safetensors").expect("weights")
+            == load(&run.join("model"))
+                .get("model.safetensors")
+                .expect("weights")
+    );
+    // Checkpoints hold the factors only.
+    let small = std::fs::metadata(run.join("checkpoint/weights.safetensors")).expect("file");
+    let whole = std::fs::metadata(run.join("model/model.safetensors")).expect("file");
+    assert!(small.len() * 10 < whole.len());
+}
+
+#[test]
+fn an_adapter_that_does_not_fit_is_named() {
+    let folder = tempfile::tempdir().expect("folder");
+    let model = folder.path().join("tiny");
+    tiny::files().save(&model).expect("tiny model");
+    for (start, adapter, expected) in [
+        (TINY_MAP.to_string(), "r = 2", "only a text policy"),
+        (
+            format!("init = {model:?}"),
+            "target_modules = [\"qproj\"]",
+            "got qproj",
+        ),
+        (format!("init = {model:?}"), "rank = 2", "rank"),
+    ] {
+        let config = place(folder.path(), 4, &format!("{start}\n[adapter]\n{adapter}"));
+        let out = sft(&config, &folder.path().join("run"))
+            .output()
+            .expect("sft runs");
+        let error = String::from_utf8_lossy(&out.stderr);
+        assert!(!out.status.success() && error.contains(expected), "{error}");
+    }
 }
 
 #[test]

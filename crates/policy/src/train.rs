@@ -198,10 +198,9 @@ impl Policy {
         }
     }
 
-    /// What SFT minimises on a batch: the map policy's dense targets, or -ln p of a true box that
-    /// the text policy writes (the first one, where several answer).
-    ///
-    /// The text policy gets the grey canvases as grey RGB pictures.
+    /// What SFT minimises on a batch: the map policy's dense targets, or the text policy's mean
+    /// -ln p over all completion tokens (a space, the true box as text, `<end_of_utterance>`), free of
+    /// any grammar, as in the paper. Of several places that answer, the text policy is taught the first.
     ///
     /// # Errors
     /// A picture that cannot be processed, a batch without a question.
@@ -209,41 +208,46 @@ impl Policy {
         if targets.questions.is_empty() {
             return Err(PolicyError::EmptyQuestion);
         }
-        let policy = match self {
-            Self::Map(policy) => {
-                return Ok(loss::sft(
-                    &policy.net,
-                    &policy.config,
-                    targets,
-                    &policy.device,
-                ));
-            }
-            Self::Text(policy) => policy,
-        };
-        let mut terms: Vec<Tensor<1>> = Vec::new();
-        for (page, canvas) in targets.canvases.iter().enumerate() {
-            let rows = (0..targets.questions.len()).filter(|q| targets.owners[*q] == page);
-            let rows: Vec<usize> = rows.collect();
-            if rows.is_empty() {
-                continue;
-            }
-            let rgb = canvas.iter().flat_map(|v| [*v; 3]).collect();
-            let Some(picture) = RgbImage::from_raw(targets.width, targets.height, rgb) else {
-                return Err(PolicyError::Config("a canvas of another size".into()));
-            };
-            let seen = policy.look(&picture, None).await?;
-            for row in rows {
-                let bbox = outward(targets.boxes[row][0]);
-                let question = &targets.questions[row];
-                terms.push(-policy.log_probs(&seen, question, &[bbox]).await?);
-            }
+        match self {
+            Self::Map(policy) => Ok(loss::sft(
+                &policy.net,
+                &policy.config,
+                targets,
+                &policy.device,
+            )),
+            Self::Text(policy) => text_sft(policy, targets).await,
         }
-        let nll = Tensor::cat(terms, 0).mean();
-        Ok(Loss {
-            total: nll.clone(),
-            parts: vec![("box", nll)],
-        })
     }
+}
+
+/// See [`Policy::sft_loss`].
+async fn text_sft(policy: &TextPolicy, targets: &Targets) -> Result<Loss> {
+    let mut sum: Vec<Tensor<1>> = Vec::new();
+    let mut tokens = 0;
+    for (page, canvas) in targets.canvases.iter().enumerate() {
+        let rows = (0..targets.questions.len()).filter(|q| targets.owners[*q] == page);
+        let rows: Vec<usize> = rows.collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let picture = RgbImage::from_raw(targets.width, targets.height, canvas.clone());
+        let Some(picture) = picture else {
+            return Err(PolicyError::Config("a canvas of another size".into()));
+        };
+        let seen = policy.look(&picture, None).await?;
+        for row in rows {
+            let text = outward(targets.boxes[row][0]).completion();
+            let rollout = policy.rollout(&text)?;
+            tokens += rollout.ids.len();
+            let found = policy.token_logprobs(&seen, &targets.questions[row], &[rollout])?;
+            sum.push(found.logprobs.sum());
+        }
+    }
+    let nll = -Tensor::cat(sum, 0).sum().div_scalar(tokens as f64);
+    Ok(Loss {
+        total: nll.clone(),
+        parts: vec![("tokens", nll)],
+    })
 }
 
 /// Sides of the canvas on which training draws a page.
@@ -256,6 +260,14 @@ pub enum Canvas {
 }
 
 impl Canvas {
+    /// Values of a pixel: 1 (grey) for the map policy, 3 (RGB) for the text policy.
+    pub fn colours(self) -> usize {
+        match self {
+            Self::Pixels(_) => 1,
+            Self::Edge(_) => 3,
+        }
+    }
+
     /// Width and height for a page of this aspect (width divided by height).
     pub fn size(self, aspect: f64) -> [u32; 2] {
         match self {

@@ -110,7 +110,7 @@ impl Batches {
         targets: &mut Targets,
         rng: &mut ChaCha8Rng,
     ) -> Result<()> {
-        let gray = page.gray(config.cache_edge)?;
+        let planes = page.planes(config.cache_edge, self.canvas.colours())?;
         let canvas_aspect = f64::from(targets.width) / f64::from(targets.height);
         let mut view = whole(page.aspect, canvas_aspect, rng);
         let mut questions = Vec::new();
@@ -126,11 +126,18 @@ impl Batches {
             }
         }
         let fill = rng.random_bool(0.5).then(|| rng.random_range(0..=255u8));
-        let drawn = view.draw(&gray, targets.width, targets.height, fill);
         let owner = targets.canvases.len();
-        targets
-            .canvases
-            .push(degrade(drawn, targets.width as usize, rng));
+        // Every plane gets the same light, blur and noise; the dice go on after the last one.
+        let mut drawn = Vec::with_capacity(planes.len());
+        for (i, plane) in planes.iter().enumerate() {
+            let values = view.draw(plane, targets.width, targets.height, fill);
+            let width = targets.width as usize;
+            drawn.push(match i + 1 == planes.len() {
+                true => degrade(values, width, rng),
+                false => degrade(values, width, &mut rng.clone()),
+            });
+        }
+        targets.canvases.push(interleaved(drawn));
         for (text, boxes) in questions {
             targets.owners.push(owner);
             targets.questions.push(text);
@@ -151,6 +158,17 @@ impl Batches {
             .extend(lines.into_iter().map(|(text, bbox)| (owner, text, bbox)));
         Ok(())
     }
+}
+
+/// Planes of one size, pixel by pixel.
+fn interleaved(mut planes: Vec<Vec<u8>>) -> Vec<u8> {
+    if planes.len() == 1 {
+        return planes.swap_remove(0);
+    }
+    let pixels = planes.first().map_or(0, Vec::len);
+    (0..pixels)
+        .flat_map(|i| planes.iter().map(move |plane| plane[i]))
+        .collect()
 }
 
 /// The whole page with some margin added or cut, stretched by at most what the canvas asks for.

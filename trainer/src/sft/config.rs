@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use policy::MapConfig;
+use policy::{LoraConfig, MapConfig};
 use serde::{Deserialize, Serialize};
 
 /// Everything that a run depends on, beside the data's bytes.
@@ -38,6 +38,9 @@ pub struct SftConfig {
     /// Shape of the network.
     #[serde(default)]
     pub model: MapConfig,
+    /// A LoRA adapter to train in place of all weights (text policy).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<LoraConfig>,
     /// A data set to measure at every checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eval: Option<EvalConfig>,

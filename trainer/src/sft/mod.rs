@@ -79,11 +79,16 @@ pub fn run(args: Args) -> Result<()> {
     ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
 
     let device = args.device.open()?.autodiff();
-    let policy = match &config.init {
+    let mut policy = match &config.init {
         Some(dir) => Policy::start(&ModelFiles::from_dir(dir)?, config.seed, &device)
             .with_context(|| format!("init {}", dir.display()))?,
         None => Policy::random_map(&config.model, config.seed, &device)?,
     };
+    if let Some(adapter) = &config.adapter {
+        policy
+            .add_adapter(adapter, config.seed)
+            .context("[adapter]")?;
+    }
     let mut optimizer = AdamW::new(&config.optimizer);
     let place = Checkpoint::new(&args.out);
     let (mut policy, mut step) = place.load(policy, &mut optimizer)?;
@@ -126,7 +131,10 @@ pub fn run(args: Args) -> Result<()> {
         let mut progress = Progress::new(first, steps);
         while step < steps {
             let targets = receiver.recv().context("the data thread ended")??;
+            // An adapter's dropout follows seed and step, as the batch does.
+            policy.set_dropout(Some(config.seed.wrapping_add(step)));
             let loss = pollster::block_on(policy.sft_loss(&targets))?;
+            policy.set_dropout(None);
             let total: f64 = f64::from(loss.total.clone().into_scalar::<f32>());
             if !total.is_finite() {
                 anyhow::bail!(
@@ -178,12 +186,16 @@ pub fn run(args: Args) -> Result<()> {
     })
 }
 
-/// Writes the averaged weights as a model folder that every command loads.
+/// Writes the averaged weights as a model folder that every command loads; an adapter is merged into
+/// it, and stands beside it as a PEFT folder.
 fn save_model(out: &Path, policy: &Policy, optimizer: &AdamW) -> Result<()> {
-    let files = pollster::block_on(policy.files())?;
-    let averaged =
-        Policy::start(&files, 0, &Device::flex())?.with_weights(optimizer.averaged(policy)?)?;
+    let averaged = policy
+        .without_gradients()
+        .with_weights(optimizer.averaged(policy)?)?;
     pollster::block_on(averaged.files())?.save(&out.join("model"))?;
+    if let Some(adapter) = pollster::block_on(averaged.adapter_files())? {
+        adapter.save(&out.join("adapter"))?;
+    }
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Pages with their questions and printed lines; pictures are decoded once, when first needed.
+//! Pages with their questions and printed lines; pictures are decoded once, when first needed, in the
+//! colours that the policy sees.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -37,7 +38,7 @@ pub struct Page {
     pub questions: Vec<Question>,
     /// What is printed on it.
     pub lines: Vec<Printed>,
-    gray: OnceLock<Arc<GrayImage>>,
+    planes: OnceLock<Arc<Vec<GrayImage>>>,
 }
 
 /// Pages of one source.
@@ -51,21 +52,28 @@ pub struct Source {
 }
 
 impl Page {
-    /// The page in grey, its longest edge at most `edge` pixels.
+    /// The page as one grey plane, or as red, green and blue; its longest edge at most `edge` pixels.
     ///
     /// # Errors
     /// A picture that cannot be read, named.
-    pub fn gray(&self, edge: u32) -> Result<Arc<GrayImage>> {
-        if let Some(gray) = self.gray.get() {
-            return Ok(gray.clone());
+    pub fn planes(&self, edge: u32, colours: usize) -> Result<Arc<Vec<GrayImage>>> {
+        if let Some(planes) = self.planes.get() {
+            return Ok(planes.clone());
         }
         let rgb = self.source.picture()?;
         let (w, h) = rgb.dimensions();
         let scale = (f64::from(edge) / f64::from(w.max(h))).min(1.0);
         let side = |s: u32| ((f64::from(s) * scale).round() as u32).max(1);
-        let gray = GrayImage::from_fn(w, h, |x, y| image::Luma([luma(rgb.get_pixel(x, y).0)]));
-        let gray = picture::resize_gray(&gray, side(w), side(h), Filter::Bilinear);
-        Ok(self.gray.get_or_init(|| Arc::new(gray)).clone())
+        let plane = |value: &dyn Fn([u8; 3]) -> u8| {
+            let at = |x, y| image::Luma([value(rgb.get_pixel(x, y).0)]);
+            let plane = GrayImage::from_fn(w, h, at);
+            picture::resize_gray(&plane, side(w), side(h), Filter::Bilinear)
+        };
+        let planes = match colours {
+            1 => vec![plane(&luma)],
+            _ => (0..3).map(|c| plane(&move |pixel| pixel[c])).collect(),
+        };
+        Ok(self.planes.get_or_init(|| Arc::new(planes)).clone())
     }
 }
 
@@ -94,7 +102,7 @@ pub fn open(config: &DataConfig) -> Result<Source> {
             aspect: f64::from(w.max(1)) / f64::from(h.max(1)),
             questions: Vec::new(),
             lines: Vec::new(),
-            gray: OnceLock::new(),
+            planes: OnceLock::new(),
         });
         index.insert(image.to_string(), pages.len() - 1);
         Ok(pages.len() - 1)

@@ -145,7 +145,8 @@ pub fn log_probs(maps: Tensor<4>, boxes: &[NormBox]) -> Tensor<1> {
 /// What one batch of canvases is to teach. Boxes in percent of their canvas.
 #[derive(Debug, Clone, Default)]
 pub struct Targets {
-    /// Grey canvases, all of one size.
+    /// Canvases, all of one size: grey for the map policy, red, green and blue of pixel after pixel
+    /// for the text policy ([`crate::Canvas::colours`]).
     pub canvases: Vec<Vec<u8>>,
     /// Canvas width in pixels.
     pub width: u32,
