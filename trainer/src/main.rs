@@ -4,6 +4,7 @@
 //! reads data sets, [`device`] picks the device.
 
 mod answer;
+mod boxes;
 mod data;
 mod debug;
 mod device;
@@ -43,6 +44,7 @@ struct Cli {
 enum Command {
     Pull(pull::Args),
     Data(data::Args),
+    Boxes(boxes::Args),
     Render(render::RenderArgs),
     Sft(sft::Args),
     Eval(eval::Args),
@@ -57,6 +59,7 @@ fn main() -> std::process::ExitCode {
     let result = match Cli::parse().command {
         Command::Pull(args) => pull::run(args),
         Command::Data(args) => data::run(args),
+        Command::Boxes(args) => boxes::run(args),
         Command::Render(args) => render::run(args),
         Command::Sft(args) => sft::run(args),
         Command::Eval(args) => eval::run(args),

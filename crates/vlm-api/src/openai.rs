@@ -9,7 +9,7 @@ use grounding::prompt::answer_prompt;
 use serde_json::{Value, json};
 
 use crate::request::join_url;
-use crate::{ApiError, Endpoint, Event, EventParser, Key, Question, Request};
+use crate::{ApiError, Endpoint, Event, EventParser, Image, Key, Question, Request};
 
 /// Most bytes that a reply may hold back unread: no answer is as long, and a server that sends its
 /// film archive must not fill the page's memory.
@@ -23,22 +23,40 @@ const MAX_MESSAGE: usize = 300;
 /// # Errors
 /// [`ApiError::BaseUrl`], [`ApiError::NoModel`], [`ApiError::NoQuestion`].
 pub fn request(endpoint: &Endpoint, question: &Question<'_>) -> Result<Request, ApiError> {
+    let text = question.text.trim();
+    let prompt = match text {
+        "" => String::new(),
+        text => answer_prompt(text, question.case),
+    };
+    let images: Vec<Image<'_>> = [Some(question.image), question.crop]
+        .into_iter()
+        .flatten()
+        .collect();
+    prompt_request(endpoint, &images, &prompt)
+}
+
+/// The request that shows pictures and says any text, such as the prompt that asks a teacher for boxes.
+///
+/// # Errors
+/// As [`request`].
+pub fn prompt_request(
+    endpoint: &Endpoint,
+    images: &[Image<'_>],
+    prompt: &str,
+) -> Result<Request, ApiError> {
     let url = join_url(&endpoint.base_url, "/chat/completions")?;
     let model = endpoint.model.trim();
     if model.is_empty() {
         return Err(ApiError::NoModel);
     }
-    let text = question.text.trim();
-    if text.is_empty() {
+    if prompt.is_empty() {
         return Err(ApiError::NoQuestion);
     }
-    let images = [Some(question.image), question.crop];
     let mut content: Vec<Value> = images
         .iter()
-        .flatten()
         .map(|image| json!({"type": "image_url", "image_url": {"url": image.data_url()}}))
         .collect();
-    content.push(json!({"type": "text", "text": answer_prompt(text, question.case)}));
+    content.push(json!({"type": "text", "text": prompt}));
     let body = json!({
         "model": model,
         "messages": [{"role": "user", "content": content}],

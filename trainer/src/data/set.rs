@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -34,7 +34,7 @@ pub enum Kind {
 
 /// Questions and the way to their pictures.
 pub struct DataSet {
-    /// The questions, checked. `image` is a path, or `file.parquet#row`.
+    /// The questions, checked. `image` is a path, or `file.parquet#row`, rows counted from 0.
     pub samples: Vec<Sample>,
     /// What was found.
     pub kind: Kind,
@@ -43,7 +43,7 @@ pub struct DataSet {
     /// Columns and their types, where the kind says them.
     pub columns: Vec<(String, String)>,
     root: Option<PathBuf>,
-    shards: Vec<Arc<Shard>>,
+    shards: Mutex<Vec<Arc<Shard>>>,
 }
 
 impl DataSet {
@@ -65,7 +65,7 @@ impl DataSet {
             kind: Kind::Parquet,
             columns: Vec::new(),
             root: root.map(Path::to_owned),
-            shards: Vec::new(),
+            shards: Mutex::default(),
             files: files.clone(),
         };
         if has_ending(file, "parquet") {
@@ -95,13 +95,30 @@ impl DataSet {
     pub fn source(&self, image: &str) -> Result<PictureSource> {
         if let Some((name, row)) = image.rsplit_once('#')
             && let Ok(row) = row.parse()
-            && let Some(shard) = self.shards.iter().find(|s| s.name() == name)
+            && let Some(shard) = self.shard(name)?
         {
-            return Ok(PictureSource::Row(shard.clone(), row));
+            return Ok(PictureSource::Row(shard, row));
         }
+        self.find(image).map(PictureSource::File)
+    }
+
+    fn find(&self, name: &str) -> Result<PathBuf> {
         let file = self.files.first().map(PathBuf::as_path);
-        find_image(file.unwrap_or(Path::new(".")), self.root.as_deref(), image)
-            .map(PictureSource::File)
+        find_image(file.unwrap_or(Path::new(".")), self.root.as_deref(), name)
+    }
+
+    /// A parquet file that was read, or one that our JSON lines name, as `cropvlm boxes` writes them.
+    fn shard(&self, name: &str) -> Result<Option<Arc<Shard>>> {
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = shards.iter().find(|s| s.name() == name) {
+            return Ok(Some(known.clone()));
+        }
+        if !has_ending(Path::new(name), "parquet") {
+            return Ok(None);
+        }
+        let shard = Shard::open(&self.find(name)?, name.to_owned())?;
+        shards.push(shard.clone());
+        Ok(Some(shard))
     }
 
     /// The picture of a sample, decoded and upright.
@@ -121,7 +138,11 @@ impl DataSet {
             }
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let shard = Shard::open(&path, name.into_owned())?;
-            self.shards.push(shard.clone());
+            let shards = self
+                .shards
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner);
+            shards.push(shard.clone());
             if self.columns.is_empty() {
                 self.columns = shard.columns();
             }

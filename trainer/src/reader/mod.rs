@@ -1,4 +1,8 @@
-//! The model that reads: full image, then crop, then the question. What `score` and `answer` share.
+//! The model that reads: full image, then crop, then the question. What `score` and `answer` share,
+//! and the reward model that reads many crops of a picture at once.
+
+mod model;
+pub mod rows;
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +16,8 @@ use smolvlm::{ModelFiles, Prompt, SmolVlm};
 use crate::data;
 use crate::device::DeviceKind;
 use crate::model::ModelArgs;
+
+pub use self::model::{Crops, FullImage, RewardModel, crop};
 
 /// Model, picture, question: what both commands take.
 #[derive(clap::Args, Debug)]
@@ -87,16 +93,10 @@ pub fn read(args: &ReaderArgs, bbox: Option<NormBox>, command: &str) -> Result<(
     require_text_model(&args.model.model, command)?;
     let picture = data::picture(&args.image)?;
     let model = args.model.text_model(command, &args.device.open()?)?;
-    let crop = bbox.map(|bbox| cut(&picture, bbox));
+    let crop = bbox.map(|bbox| crop(&picture, Some(bbox)));
     let pictures: Vec<&RgbImage> = std::iter::once(&picture).chain(&crop).collect();
     let tiles = model.pictures(&pictures, args.longest_edge)?;
     let scene = model.read_pictures(&tiles, &model.encode(&tiles))?;
     let prompt = model.ask(&scene, &answer_prompt(&args.question, args.case()))?;
     Ok((model, prompt))
-}
-
-/// The crop, from the original pixels.
-fn cut(picture: &RgbImage, bbox: NormBox) -> RgbImage {
-    let (width, height) = picture.dimensions();
-    picture::crop(picture, bbox.to_pixels(width, height))
 }

@@ -1,0 +1,314 @@
+//! The lines that are written: whole ones only, appended as they are done or replaced together.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use grounding::{NormBox, Sample};
+use serde_json::Value;
+
+use crate::data::{DataSet, PictureSource};
+
+/// A sample as a line, with its box in pixels (its own boxes where there is none), where the box comes
+/// from, and what else there is to say.
+///
+/// # Errors
+/// A picture that is not there.
+pub fn line(
+    set: &DataSet,
+    out: &Path,
+    sample: &Sample,
+    bbox: Option<NormBox>,
+    source: &str,
+    more: &[(&str, Value)],
+) -> Result<String> {
+    let mut sample = sample.clone();
+    if let Some(bbox) = bbox {
+        // Hundredths of a pixel: finer than any percent of a picture, and short to read.
+        let edge = |percent: f32, side: u32| (percent * side as f32).round() / 100.0;
+        let (w, h) = (sample.width, sample.height);
+        sample.boxes = vec![[
+            edge(bbox.x1, w),
+            edge(bbox.y1, h),
+            edge(bbox.x2, w),
+            edge(bbox.y2, h),
+        ]];
+    }
+    sample.image = image_from(set, out, &sample.image)?;
+    let mut value = serde_json::to_value(&sample)?;
+    value["box_source"] = source.into();
+    for (name, what) in more {
+        value[*name] = what.clone();
+    }
+    Ok(value.to_string())
+}
+
+/// The name by which a picture is found from where the output lies: as it is, if that leads to the same
+/// file, else its whole path.
+fn image_from(set: &DataSet, out: &Path, image: &str) -> Result<String> {
+    let (path, row) = match set.source(image)? {
+        PictureSource::File(path) => (path, None),
+        PictureSource::Row(shard, row) => (shard.path().to_owned(), Some(row)),
+    };
+    let whole = path
+        .canonicalize()
+        .with_context(|| format!("{}: cannot be read", path.display()))?;
+    let name = if row.is_some() {
+        image.rsplit_once('#').map_or(image, |(file, _)| file)
+    } else {
+        image
+    };
+    let found = crate::data::find_image(out, None, name).ok();
+    let same = found
+        .and_then(|p| p.canonicalize().ok())
+        .is_some_and(|p| p == whole);
+    let name = if same {
+        name.to_owned()
+    } else {
+        whole.display().to_string()
+    };
+    Ok(match row {
+        Some(row) => format!("{name}#{row}"),
+        None => name,
+    })
+}
+
+/// An output that grows line by line.
+pub struct Output {
+    path: PathBuf,
+    file: File,
+    /// Ids of the questions that are done.
+    pub done: HashSet<String>,
+}
+
+impl Output {
+    /// Opens an output, or goes on with one that was begun with the same settings. A last line that was
+    /// cut off is dropped.
+    ///
+    /// # Errors
+    /// An output of other settings, or one that is none of ours.
+    pub fn open(path: &Path, settings: &Value) -> Result<Self> {
+        let beside = settings_path(path);
+        let reading = || format!("{}: cannot be read", path.display());
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error).with_context(reading),
+        };
+        let whole = text.rfind('\n').map_or(0, |at| at + 1);
+        if whole > 0 {
+            let before: Option<Value> = std::fs::read(&beside)
+                .ok()
+                .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            if before.as_ref() != Some(settings) {
+                bail!(
+                    "{}: was begun with other settings ({}); remove it, or name another --out",
+                    path.display(),
+                    differences(before.as_ref(), settings)
+                );
+            }
+        }
+        let mut done = HashSet::new();
+        for (number, line) in text[..whole].lines().enumerate() {
+            let id = serde_json::from_str::<Value>(line)
+                .ok()
+                .and_then(|v| Some(v.get("id")?.as_str()?.to_owned()));
+            done.insert(id.with_context(|| {
+                format!(
+                    "{}, line {}: not what is expected",
+                    path.display(),
+                    number + 1
+                )
+            })?);
+        }
+        replace(&beside, settings.to_string().as_bytes())?;
+        let writing = || format!("{}: cannot be written", path.display());
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .with_context(writing)?;
+        file.set_len(whole as u64).with_context(writing)?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            done,
+        })
+    }
+
+    /// Appends a line, whole or not at all.
+    ///
+    /// # Errors
+    /// A disk that is full; the lines before stay.
+    pub fn push(&mut self, line: &str) -> Result<()> {
+        let before = self.file.metadata().map(|m| m.len());
+        let written = self.file.write_all(format!("{line}\n").as_bytes());
+        if let (Err(_), Ok(length)) = (&written, before) {
+            // Half a line; the next run would drop it, too.
+            let _ = self.file.set_len(length);
+        }
+        written.with_context(|| format!("{}: cannot be written", self.path.display()))
+    }
+
+    /// Writes all lines at once, in place of what was there.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn write(path: &Path, lines: &[String]) -> Result<()> {
+        let mut text = lines.join("\n");
+        text.push('\n');
+        replace(path, text.as_bytes())
+    }
+}
+
+/// Writes a file beside and renames it into place; its folder is made.
+///
+/// # Errors
+/// A folder that cannot be written.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let write = || {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut file = File::create(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&part, path)
+    };
+    write().with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+fn settings_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".settings");
+    name.into()
+}
+
+/// `grid: 5, now 4`, for every setting that differs.
+fn differences(before: Option<&Value>, now: &Value) -> String {
+    let Some(before) = before else {
+        return "they are not known".to_owned();
+    };
+    let fields = now.as_object().into_iter().flatten();
+    let differing: Vec<String> = fields
+        .filter(|(name, value)| before.get(name) != Some(value))
+        .map(|(name, value)| {
+            format!(
+                "{name}: {}, now {value}",
+                before.get(name).unwrap_or(&Value::Null)
+            )
+        })
+        .collect();
+    differing.join("; ")
+}
+
+/// How far the work is: a line on a terminal, JSON lines where they are asked for.
+pub struct Progress {
+    total: usize,
+    first: usize,
+    start: Instant,
+    last: Option<Instant>,
+    json: bool,
+    terminal: bool,
+}
+
+impl Progress {
+    /// `done` of `total` questions were there before.
+    pub fn new(done: usize, total: usize, json: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        if done > 0 {
+            eprintln!("{done} of {total} questions are done already");
+        }
+        Self {
+            total,
+            first: done,
+            start: Instant::now(),
+            last: None,
+            json,
+            terminal,
+        }
+    }
+
+    /// So many are done now.
+    pub fn show(&mut self, done: usize) {
+        let pause = if self.terminal && !self.json {
+            0.2
+        } else {
+            5.0
+        };
+        let due = self
+            .last
+            .is_none_or(|last| last.elapsed().as_secs_f64() >= pause);
+        if !due && done != self.total {
+            return;
+        }
+        self.last = Some(Instant::now());
+        let seconds = self.start.elapsed().as_secs_f64();
+        let rate = (done - self.first) as f64 / seconds.max(1e-9);
+        let left = (self.total - done) as f64 / rate;
+        if self.json {
+            let line = serde_json::json!({
+                "done": done, "total": self.total, "per_second": rate, "seconds_left": left,
+            });
+            eprintln!("{line}");
+        } else if self.terminal {
+            eprint!(
+                "\r\x1b[2K{done} of {} questions, {rate:.2} a second, {left:.0} s left",
+                self.total
+            );
+            if done == self.total {
+                eprintln!();
+            }
+        } else {
+            eprintln!(
+                "{done} of {} questions, {rate:.2} a second, {left:.0} s left",
+                self.total
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_output_goes_on_behind_its_last_whole_line() {
+        let place = tempfile::tempdir().expect("folder");
+        let path = place.path().join("boxes.jsonl");
+        let settings = json!({"grid": 5, "seed": 0});
+        let mut output = Output::open(&path, &settings).expect("new");
+        output.push("{\"id\": \"a\"}").expect("written");
+        output.push("{\"id\": \"b\"}").expect("written");
+        drop(output);
+        let whole = std::fs::read_to_string(&path).expect("text");
+        std::fs::write(&path, format!("{whole}{{\"id\": \"c\", \"ques")).expect("written");
+        let mut output = Output::open(&path, &settings).expect("again");
+        assert!(output.done.len() == 2 && output.done.contains("b"));
+        output.push("{\"id\": \"c\"}").expect("written");
+        assert_eq!(
+            std::fs::read_to_string(&path).expect("text"),
+            format!("{whole}{{\"id\": \"c\"}}\n")
+        );
+        let said = Output::open(&path, &json!({"grid": 4, "seed": 0}))
+            .err()
+            .expect("refused")
+            .to_string();
+        assert!(
+            said.contains("grid: 5, now 4") && !said.contains("seed"),
+            "{said}"
+        );
+        std::fs::write(&path, "no json\n").expect("written");
+        let said = Output::open(&path, &settings)
+            .err()
+            .expect("refused")
+            .to_string();
+        assert!(said.contains("line 1"), "{said}");
+    }
+}

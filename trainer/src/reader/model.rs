@@ -1,0 +1,341 @@
+//! The reward model: a frozen reader that is asked about many crops of one picture.
+//!
+//! ```text
+//! full image -> tiles -> tokens -> the decoder has read it     once a picture
+//! crops      -> tiles -> tokens -+
+//! question, answer --------------+-> rows of one batch -> log p(answer) | greedy answers
+//! ```
+//!
+//! What a row computes is what `score` and `answer` compute for its crop alone.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use burn::tensor::{Device, Tensor};
+use grounding::prompt::answer_prompt;
+use grounding::{Case, NormBox};
+use picture::RgbImage;
+use pollster::block_on;
+use smolvlm::{KvCache, ModelFiles, SmolVlm};
+
+use super::rows::{self, Grid};
+
+/// A frozen reader.
+pub struct RewardModel {
+    model: SmolVlm,
+    case: Case,
+    longest_edge: Option<usize>,
+}
+
+/// A picture that the reader has seen whole, good for any number of crops and questions.
+pub struct FullImage<'a> {
+    picture: &'a RgbImage,
+    grid: Grid,
+    /// What the decoder has read, shared by all rows.
+    cache: KvCache,
+}
+
+/// Crops of one picture, encoded, good for any number of questions.
+pub struct Crops {
+    heads: Vec<Vec<u32>>,
+    /// Image tokens, crop by crop, [tokens, hidden].
+    images: Vec<Tensor<2>>,
+}
+
+impl RewardModel {
+    /// Loads a Hugging Face folder of an Idefics3 model. `longest_edge` in pixels bounds what it gets
+    /// to see of each picture; `None` makes one tile of it.
+    ///
+    /// # Errors
+    /// A folder that holds another kind of model, or a broken one.
+    pub fn load(
+        dir: &Path,
+        device: &Device,
+        case: Case,
+        longest_edge: Option<usize>,
+    ) -> Result<Self> {
+        super::require_text_model(dir, "a reward model")?;
+        let model = SmolVlm::load(&ModelFiles::from_dir(dir)?, device)
+            .with_context(|| format!("reward model {}", dir.display()))?;
+        Ok(Self::new(model, case, longest_edge))
+    }
+
+    /// Takes a model that is there already.
+    pub fn new(model: SmolVlm, case: Case, longest_edge: Option<usize>) -> Self {
+        Self {
+            model,
+            case,
+            longest_edge,
+        }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &SmolVlm {
+        &self.model
+    }
+
+    /// Encodes and reads the full image.
+    ///
+    /// # Errors
+    /// A longest edge that the model does not take.
+    pub fn look<'a>(&self, picture: &'a RgbImage) -> Result<FullImage<'a>> {
+        let tiles = self.model.pictures(&[picture], self.longest_edge)?;
+        let tokens = self.model.encode(&tiles); // [image tokens, hidden]
+        let ids = rows::head(&self.model, &tiles.grids)?;
+        let mut cache = self.model.net.text_model.empty_cache();
+        rows::states(&self.model, &mut cache, &[ids], Some(&tokens))?;
+        Ok(FullImage {
+            picture,
+            grid: tiles.grids[0],
+            cache: cache.share(),
+        })
+    }
+
+    /// Cuts and encodes the crops, all in one pass.
+    ///
+    /// # Errors
+    /// A longest edge that the model does not take.
+    pub fn crops(&self, full: &FullImage, boxes: &[Option<NormBox>]) -> Result<Crops> {
+        let crops: Vec<RgbImage> = boxes.iter().map(|b| crop(full.picture, *b)).collect();
+        let crops: Vec<&RgbImage> = crops.iter().collect();
+        let tiles = self.model.pictures(&crops, self.longest_edge)?;
+        let tokens = self.model.encode(&tiles); // [image tokens of all crops, hidden]
+        let before = rows::head(&self.model, &[full.grid])?.len();
+        let per_tile = tokens.dims()[0] / tiles.tiles();
+        let mut found = Crops {
+            heads: Vec::new(),
+            images: Vec::new(),
+        };
+        let mut start = 0;
+        for grid in &tiles.grids {
+            let head = rows::head(&self.model, &[full.grid, *grid])?;
+            found.heads.push(head[before..].to_vec());
+            let count = (grid.0 * grid.1 + 1) * per_tile;
+            found.images.push(tokens.clone().narrow(0, start, count));
+            start += count;
+        }
+        Ok(found)
+    }
+
+    /// Log-probabilities of the target's tokens, closing token included, for every crop: what
+    /// `cropvlm score` prints. An invalid box (`None`) gets a crop of 2 x 2 pixels, as in the reference.
+    ///
+    /// # Errors
+    /// A prompt too long for the model; a failed device.
+    pub fn score(
+        &self,
+        full: &FullImage,
+        boxes: &[Option<NormBox>],
+        question: &str,
+        target: &str,
+    ) -> Result<Vec<Vec<f32>>> {
+        self.score_crops(full, &self.crops(full, boxes)?, question, target)
+    }
+
+    /// [`RewardModel::score`] of crops that are encoded already.
+    ///
+    /// # Errors
+    /// As [`RewardModel::score`].
+    pub fn score_crops(
+        &self,
+        full: &FullImage,
+        crops: &Crops,
+        question: &str,
+        target: &str,
+    ) -> Result<Vec<Vec<f32>>> {
+        let tail = self
+            .model
+            .prompts()
+            .tail(&answer_prompt(question, self.case))?;
+        let target = self.model.prompts().completion(target)?;
+        let rows: Vec<Vec<u32>> = crops
+            .heads
+            .iter()
+            .map(|head| [head, tail.as_slice(), target.as_slice()].concat())
+            .collect();
+        let images = Tensor::cat(crops.images.clone(), 0);
+        let mut cache = full.cache.clone();
+        let states = rows::states(&self.model, &mut cache, &rows, Some(&images))?; // [N, T, hidden]
+        let targets = vec![target; rows.len()];
+        let log_probs = rows::log_probs(&self.model, states, &rows, &targets); // [N, A]
+        let each: Vec<f32> = block_on(smolvlm::read(log_probs, "log-probabilities"))?;
+        let tokens = each.len() / rows.len();
+        Ok(each.chunks(tokens).map(<[f32]>::to_vec).collect())
+    }
+
+    /// What the reader answers (likeliest tokens) for every crop: what `cropvlm answer` prints.
+    ///
+    /// # Errors
+    /// A prompt too long for the model; a failed device.
+    pub fn answer(
+        &self,
+        full: &FullImage,
+        boxes: &[Option<NormBox>],
+        question: &str,
+        max_tokens: usize,
+    ) -> Result<Vec<String>> {
+        let crops = self.crops(full, boxes)?;
+        let tail = self
+            .model
+            .prompts()
+            .tail(&answer_prompt(question, self.case))?;
+        let mut answers = vec![String::new(); boxes.len()];
+        // Rows that are written on have to end at the same place: crops of as many tiles together.
+        let mut lengths: Vec<usize> = crops.heads.iter().map(Vec::len).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        for length in lengths {
+            let alike: Vec<usize> = (0..boxes.len())
+                .filter(|i| crops.heads[*i].len() == length)
+                .collect();
+            let rows: Vec<Vec<u32>> = alike
+                .iter()
+                .map(|i| [crops.heads[*i].as_slice(), tail.as_slice()].concat())
+                .collect();
+            let images = alike.iter().map(|i| crops.images[*i].clone()).collect();
+            let written = self.write(full, rows, &Tensor::cat(images, 0), max_tokens)?;
+            for (i, ids) in alike.into_iter().zip(written) {
+                answers[i] = self.model.prompts().decode(&ids)?.trim().to_string();
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Greedy completions of rows of equal length.
+    fn write(
+        &self,
+        full: &FullImage,
+        rows: Vec<Vec<u32>>,
+        images: &Tensor<2>,
+        max_tokens: usize,
+    ) -> Result<Vec<Vec<u32>>> {
+        let n = rows.len();
+        let stop = self.model.prompts().stop_tokens();
+        let mut cache = full.cache.clone();
+        let mut states = rows::states(&self.model, &mut cache, &rows, Some(images))?;
+        let mut written: Vec<Vec<u32>> = vec![Vec::new(); n];
+        let ended = |row: &Vec<u32>| row.last().is_some_and(|id| stop.contains(id));
+        for _ in 0..max_tokens {
+            let [_, t, _] = states.dims();
+            let logits = self.model.net.logits(states.narrow(1, t - 1, 1)); // [N, 1, V]
+            let logits: Vec<f32> = block_on(smolvlm::read(logits, "logits"))?;
+            let width = logits.len() / n;
+            for (row, logits) in written.iter_mut().zip(logits.chunks(width)) {
+                if !ended(row) {
+                    row.push(first_highest(logits));
+                }
+            }
+            if written.iter().all(ended) {
+                break;
+            }
+            // A finished row repeats its last token; nobody reads what follows.
+            let next: Vec<Vec<u32>> = written
+                .iter()
+                .map(|row| row.last().copied().into_iter().collect())
+                .collect();
+            states = rows::states(&self.model, &mut cache, &next, None)?; // [N, 1, hidden]
+        }
+        Ok(written)
+    }
+}
+
+/// Index of the highest value; of equals the first.
+fn first_highest(values: &[f32]) -> u32 {
+    let start = (0, f32::NEG_INFINITY);
+    let best =
+        values.iter().enumerate().fold(
+            start,
+            |best, (i, &value)| {
+                if value > best.1 { (i, value) } else { best }
+            },
+        );
+    best.0 as u32
+}
+
+/// The crop of a box from the original pixels; 2 x 2 pixels of the corner for an invalid box, so that
+/// the reader gets as many pictures as always and learns nothing from them.
+pub fn crop(picture: &RgbImage, bbox: Option<NormBox>) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let pixels = match bbox {
+        Some(bbox) => bbox.to_pixels(width, height),
+        None => grounding::PixelBox {
+            x1: 0,
+            y1: 0,
+            x2: width.min(2),
+            y2: height.min(2),
+        },
+    };
+    picture::crop(picture, pixels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use smolvlm::{Sampling, tiny};
+
+    const QUESTION: &str = "What is the TOTAL?";
+
+    fn picture() -> RgbImage {
+        RgbImage::from_fn(70, 50, |x, y| {
+            image::Rgb([(x * 3) as u8, (y * 5) as u8, (x * y) as u8])
+        })
+    }
+
+    fn boxes() -> Vec<Option<NormBox>> {
+        let bbox = |e: [f32; 4]| NormBox::new(e[0], e[1], e[2], e[3]).ok();
+        vec![
+            bbox([10., 20., 63., 57.]),
+            None,
+            bbox([0., 0., 100., 100.]),
+            bbox([50., 5., 52., 90.]),
+        ]
+    }
+
+    /// One crop at a time, the way of `score` and `answer`.
+    fn alone(reader: &RewardModel, bbox: Option<NormBox>, target: &str) -> (Vec<f32>, String) {
+        let full = picture();
+        let crop = crop(&full, bbox);
+        let model = reader.model();
+        let tiles = model
+            .pictures(&[&full, &crop], reader.longest_edge)
+            .expect("tiles");
+        let scene = model
+            .read_pictures(&tiles, &model.encode(&tiles))
+            .expect("scene");
+        let prompt = model
+            .ask(&scene, &answer_prompt(QUESTION, reader.case))
+            .expect("prompt");
+        let ids = model.prompts().completion(target).expect("ids");
+        let each = model.token_log_probs(&prompt, &[ids]).expect("log-probs");
+        let each = block_on(smolvlm::read(each, "log-probs")).expect("values");
+        let mut rng = <rand_chacha::ChaCha8Rng as rand::SeedableRng>::seed_from_u64(0);
+        let written = model.generate(&prompt, 1, 6, Sampling::Greedy, &mut rng);
+        let written = block_on(written).expect("written").remove(0);
+        (each, written.text.trim().to_string())
+    }
+
+    /// One tile a picture, and several: then rows differ in length.
+    #[test]
+    fn a_group_is_scored_and_answered_as_its_crops_alone() {
+        for longest_edge in [None, Some(48)] {
+            let model = SmolVlm::random(&tiny::files(), 3, &Device::flex()).expect("model");
+            let reader = RewardModel::new(model, Case::Capitalize, longest_edge);
+            let picture = picture();
+            let full = reader.look(&picture).expect("full image");
+            let scores = reader
+                .score(&full, &boxes(), QUESTION, "12.50.")
+                .expect("scores");
+            let answers = reader
+                .answer(&full, &boxes(), QUESTION, 6)
+                .expect("answers");
+            for (i, bbox) in boxes().into_iter().enumerate() {
+                let (each, answer) = alone(&reader, bbox, "12.50.");
+                assert_eq!(each.len(), scores[i].len());
+                for (a, b) in each.iter().zip(&scores[i]) {
+                    assert!((a - b).abs() < 1e-4, "crop {i}: {each:?} {:?}", scores[i]);
+                }
+                assert_eq!(answer, answers[i], "crop {i}");
+            }
+        }
+    }
+}
