@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use anyhow::{Context, Result, anyhow, bail};
-use grounding::{NormBox, Quintiles, Sample};
+use grounding::{Quintiles, Sample};
 use picture::Filter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -292,17 +292,18 @@ fn sent_size(width: u32, height: u32, edge: u32) -> (u32, u32) {
     (side(width), side(height))
 }
 
-/// What a box of percents is in the picture that was sent.
-#[cfg(test)]
-fn in_sent(bbox: NormBox, sent: (u32, u32)) -> [f32; 4] {
-    let [x1, y1, x2, y2] = bbox.to_array();
-    let (w, h) = (sent.0 as f32 / 100.0, sent.1 as f32 / 100.0);
-    [x1 * w, y1 * h, x2 * w, y2 * h]
-}
-
 #[cfg(test)]
 mod tests {
+    use grounding::NormBox;
+
     use super::*;
+
+    /// What a box of percents is in the picture that was sent.
+    fn in_sent(bbox: NormBox, sent: (u32, u32)) -> [f32; 4] {
+        let [x1, y1, x2, y2] = bbox.to_array();
+        let (w, h) = (sent.0 as f32 / 100.0, sent.1 as f32 / 100.0);
+        [x1 * w, y1 * h, x2 * w, y2 * h]
+    }
 
     #[test]
     fn sides_are_sent_in_whole_cells() {
