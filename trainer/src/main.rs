@@ -10,6 +10,7 @@ mod debug;
 mod device;
 mod eval;
 mod export;
+mod grpo;
 mod http;
 mod metrics;
 mod model;
@@ -19,6 +20,7 @@ mod reader;
 mod render;
 mod score;
 mod sft;
+mod train;
 mod wildcard;
 
 use clap::{Parser, Subcommand};
@@ -33,7 +35,8 @@ use clap::{Parser, Subcommand};
   cropvlm propose --model models/default --image receipt.jpg --question \"What is the total?\"
   cropvlm eval --model models/default --data data/dev.jsonl
   cropvlm render --out data/pages --count 1000
-  cropvlm sft --config trainer/configs/default.toml --out runs/first"
+  cropvlm sft --config trainer/configs/default.toml --out runs/first
+  cropvlm grpo --config trainer/configs/smoke.toml"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -47,6 +50,7 @@ enum Command {
     Boxes(boxes::Args),
     Render(render::RenderArgs),
     Sft(sft::Args),
+    Grpo(grpo::Args),
     Eval(eval::Args),
     Propose(propose::Args),
     Score(score::Args),
@@ -62,6 +66,7 @@ fn main() -> std::process::ExitCode {
         Command::Boxes(args) => boxes::run(args),
         Command::Render(args) => render::run(args),
         Command::Sft(args) => sft::run(args),
+        Command::Grpo(args) => grpo::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Propose(args) => propose::run(args),
         Command::Score(args) => score::run(args),

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use super::dice::Dice;
 use super::page::{Page, Studio};
 use super::scene::Backgrounds;
-use super::{chart, form, invoice, receipt, sign, stamp, table};
+use super::{card, chart, form, invoice, receipt, sign, stamp, table};
 
 /// A kind of page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,9 +24,11 @@ pub enum Kind {
     Sign,
     /// Number plates in photos.
     Plate,
+    /// Two cards with a digit on a cluttered page: for training small models in minutes.
+    Card,
 }
 
-/// Every kind with its usual weight.
+/// Every kind that looks like a real page, with its usual weight.
 const ALL: [(Kind, f32); 7] = [
     (Kind::Receipt, 50.0),
     (Kind::Form, 18.0),
@@ -48,6 +50,7 @@ impl Kind {
             Self::Table => "table",
             Self::Sign => "sign",
             Self::Plate => "plate",
+            Self::Card => "card",
         }
     }
 
@@ -61,11 +64,13 @@ impl Kind {
             Self::Table => table::make(studio)?,
             Self::Sign => sign::sign(studio, backgrounds)?,
             Self::Plate => sign::plate(studio, backgrounds)?,
+            // Its two questions are all that is to be asked.
+            Self::Card => return card::make(studio),
         };
         let neighbours = match self {
             Self::Receipt | Self::Form | Self::Invoice => 6,
             Self::Table => 2,
-            Self::Chart | Self::Sign | Self::Plate => 1,
+            Self::Chart | Self::Sign | Self::Plate | Self::Card => 1,
         };
         page.ask_neighbours(studio.dice, neighbours);
         if matches!(self, Self::Receipt | Self::Form | Self::Invoice) && studio.dice.chance(0.1) {
@@ -89,8 +94,9 @@ impl Mix {
         let mut mix = Vec::new();
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let (name, weight) = part.split_once('=').unwrap_or((part, "1"));
-            let Some((kind, _)) = ALL.iter().find(|(k, _)| k.name() == name.trim()) else {
-                let known: Vec<&str> = ALL.iter().map(|(k, _)| k.name()).collect();
+            let known = || ALL.iter().map(|(kind, _)| *kind).chain([Kind::Card]);
+            let Some(kind) = known().find(|k| k.name() == name.trim()) else {
+                let known: Vec<&str> = known().map(Kind::name).collect();
                 bail!(
                     "unknown kind of page {name:?}; known are {}",
                     known.join(", ")
@@ -103,7 +109,7 @@ impl Mix {
             if !(weight.is_finite() && weight > 0.0) {
                 bail!("the weight of {name} must be above 0, not {weight}");
             }
-            mix.push((*kind, weight));
+            mix.push((kind, weight));
         }
         if mix.is_empty() {
             bail!("--kinds names no kind of page");

@@ -6,6 +6,9 @@ use anyhow::{Context, Result, bail};
 use policy::{LoraConfig, MapConfig};
 use serde::{Deserialize, Serialize};
 
+use super::answer::AnswerConfig;
+use crate::train::OptimizerConfig;
+
 /// Everything that a run depends on, beside the data's bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,13 +16,19 @@ pub struct SftConfig {
     /// Seed of weights, order and augmentation.
     #[serde(default)]
     pub seed: u64,
+    /// What is taught: boxes or answer.
+    #[serde(default)]
+    pub task: Task,
     /// Optimizer steps.
     pub steps: u64,
-    /// Pages a step.
+    /// Pages a step (task `boxes`, as the next two).
+    #[serde(default)]
     pub pages: usize,
     /// Questions a page and step.
+    #[serde(default)]
     pub questions: usize,
     /// Printed lines a page and step, for learning to read.
+    #[serde(default)]
     pub lines: usize,
     /// Steps between checkpoints.
     pub checkpoint_every: u64,
@@ -41,11 +50,25 @@ pub struct SftConfig {
     /// A LoRA adapter to train in place of all weights (text policy).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<LoraConfig>,
+    /// How a reader is trained (task `answer`).
+    #[serde(default)]
+    pub answer: AnswerConfig,
     /// A data set to measure at every checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eval: Option<EvalConfig>,
     /// Where pages come from.
     pub data: Vec<DataConfig>,
+}
+
+/// What SFT teaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// To propose boxes: a policy.
+    #[default]
+    Boxes,
+    /// To answer from full image and crop: a reader.
+    Answer,
 }
 
 fn ten() -> u64 {
@@ -87,56 +110,6 @@ fn all() -> usize {
     1_000_000
 }
 
-/// AdamW with warm-up and a cosine that ends.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OptimizerConfig {
-    /// Highest learning rate.
-    pub lr: f64,
-    /// Share of the steps in which it rises from 0.
-    pub warmup: f64,
-    /// Share of the highest rate at which the cosine ends.
-    pub floor: f64,
-    /// Decay of first and second moment.
-    pub betas: [f64; 2],
-    /// Added to the root of the second moment.
-    pub epsilon: f64,
-    /// Decoupled weight decay, of matrices and kernels only.
-    pub weight_decay: f64,
-    /// Global gradient norm above which gradients are shrunk.
-    pub grad_clip: f64,
-    /// Decay of the averaged weights, which are what is measured and exported.
-    pub average: f64,
-}
-
-impl Default for OptimizerConfig {
-    fn default() -> Self {
-        Self {
-            lr: 1e-3,
-            warmup: 0.03,
-            floor: 0.02,
-            betas: [0.9, 0.98],
-            epsilon: 1e-8,
-            weight_decay: 0.02,
-            grad_clip: 5.0,
-            average: 0.998,
-        }
-    }
-}
-
-impl OptimizerConfig {
-    /// Learning rate of a step, 0-based.
-    pub fn rate(&self, step: u64, steps: u64) -> f64 {
-        let at = (step as f64 + 1.0) / steps as f64;
-        if at < self.warmup {
-            return self.lr * at / self.warmup;
-        }
-        let part = (at - self.warmup) / (1.0 - self.warmup);
-        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * part.min(1.0)).cos());
-        self.lr * (self.floor + (1.0 - self.floor) * cosine)
-    }
-}
-
 impl SftConfig {
     /// Reads and checks a file. Relative paths in it start from the working folder.
     ///
@@ -156,26 +129,19 @@ impl SftConfig {
                 bail!("{}: {name} has to be above 0", path.display());
             }
         }
-        if config.pages == 0 || config.questions == 0 {
+        let boxes = config.task == Task::Boxes;
+        if boxes && (config.pages == 0 || config.questions == 0) {
             bail!("{}: pages and questions have to be above 0", path.display());
+        }
+        if !boxes && (config.answer.batch == 0 || !(config.answer.grow >= 1.0)) {
+            bail!(
+                "{}: answer.batch has to be above 0 and answer.grow at least 1",
+                path.display()
+            );
         }
         if config.data.is_empty() || config.data.iter().all(|d| d.weight <= 0.0) {
             bail!("{}: no [[data]] with a weight above 0", path.display());
         }
         Ok(config)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_rises_and_ends_at_its_floor() {
-        let o = OptimizerConfig::default();
-        assert!(o.rate(0, 1000) < o.rate(20, 1000));
-        assert!((o.rate(29, 1000) / o.lr - 1.0).abs() < 1e-6);
-        assert!((o.rate(999, 1000) / (o.lr * o.floor) - 1.0).abs() < 1e-9);
-        assert!((o.rate(5000, 1000) / (o.lr * o.floor) - 1.0).abs() < 1e-9);
     }
 }

@@ -1,4 +1,5 @@
-//! `cropvlm sft`: supervised training of a policy on questions with true boxes.
+//! `cropvlm sft`: supervised training of a policy on questions with true boxes, or of a reader on
+//! questions with answers (`task = "answer"`).
 //!
 //! ```text
 //! config + data -> pages -> batch of step s (augmented; depends on seed and s only)
@@ -9,33 +10,29 @@
 //! optimizer and step, so a run that was stopped, at whatever point, goes on bit for bit as if it
 //! had not been.
 
+mod answer;
 mod augment;
 mod batch;
-mod checkpoint;
 mod config;
-mod optimizer;
 mod pages;
+mod work;
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use policy::{ModelFiles, Policy};
 
-use self::batch::Batches;
-use self::checkpoint::Checkpoint;
-use self::config::SftConfig;
-use self::optimizer::AdamW;
+use self::config::{SftConfig, Task};
+use self::work::Work;
 use crate::data::DataSet;
 use crate::device::DeviceKind;
 use crate::metrics::{self, Metrics};
+use crate::reader::RewardModel;
+use crate::train::{self, AdamW, Checkpoint, Progress, Stop};
 
-/// Train a policy on questions with true boxes (supervised fine-tuning).
+/// Train a policy on questions with true boxes, or a reader on answers (supervised fine-tuning).
 ///
 /// The run's folder gets the resolved config, metrics.jsonl and the same for TensorBoard
 /// (tensorboard/), a checkpoint and, at every checkpoint, model/: the folder that every other command
@@ -68,15 +65,8 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(steps) = args.steps {
         config.steps = steps;
     }
-    std::fs::create_dir_all(&args.out)
-        .with_context(|| format!("{}: cannot be made", args.out.display()))?;
-    let resolved = toml::to_string_pretty(&config)?;
-    std::fs::write(args.out.join("config.toml"), resolved)
-        .with_context(|| format!("{}: cannot be written", args.out.display()))?;
-
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    train::open_folder(&args.out, &config)?;
+    let stop = Stop::listen()?;
 
     let device = args.device.open()?.autodiff();
     let mut policy = match &config.init {
@@ -92,6 +82,10 @@ pub fn run(args: Args) -> Result<()> {
     let mut optimizer = AdamW::new(&config.optimizer);
     let place = Checkpoint::new(&args.out);
     let (mut policy, mut step) = place.load(policy, &mut optimizer)?;
+    if step >= config.steps {
+        // A kill may have come between the last checkpoint and its folder.
+        save_model(&args.out, &policy, &optimizer)?;
+    }
     let weights: usize = policy.weights()?.iter().map(|(_, (_, v))| v.len()).sum();
     eprintln!(
         "{:.2} M weights; step {step} of {}",
@@ -99,13 +93,7 @@ pub fn run(args: Args) -> Result<()> {
         config.steps
     );
 
-    let batches = Batches::open(&config, policy.canvas())?;
-    eprintln!(
-        "{} pages, {} questions, {} printed lines",
-        batches.pages(),
-        batches.questions(),
-        batches.lines()
-    );
+    let work = Work::open(&config, &policy)?;
     let evaluation = config
         .eval
         .as_ref()
@@ -118,30 +106,30 @@ pub fn run(args: Args) -> Result<()> {
     let steps = config.steps;
     std::thread::scope(|scope| -> Result<()> {
         // The next batches are prepared while this one is computed.
-        let batches = &batches;
+        let work = &work;
         let config = &config;
         scope.spawn(move || {
             for step in first..steps {
-                if sender.send(batches.make(config, step)).is_err() {
+                if sender.send(work.make(config, step)).is_err() {
                     break;
                 }
             }
         });
         let receiver = receiver;
         let mut progress = Progress::new(first, steps);
+        let mut smooth = f64::NAN;
         while step < steps {
-            let targets = receiver.recv().context("the data thread ended")??;
+            let batch = receiver.recv().context("the data thread ended")??;
+            let about = || format!("questions: {:?}", batch.questions());
             // An adapter's dropout follows seed and step, as the batch does.
             policy.set_dropout(Some(config.seed.wrapping_add(step)));
-            let loss = pollster::block_on(policy.sft_loss(&targets))?;
+            let loss = batch.loss(config, &policy)?;
             policy.set_dropout(None);
-            let total: f64 = f64::from(loss.total.clone().into_scalar::<f32>());
-            if !total.is_finite() {
-                anyhow::bail!(
-                    "the loss of step {step} is {total}; the last good checkpoint is kept; questions: {:?}",
-                    targets.questions
-                );
-            }
+            let total = train::finite(
+                f64::from(loss.total.clone().into_scalar::<f32>()),
+                &format!("the loss of step {step}"),
+                &about(),
+            )?;
             let parts: Vec<(&str, f64)> = loss
                 .parts
                 .iter()
@@ -153,7 +141,20 @@ pub fn run(args: Args) -> Result<()> {
             let norm;
             (policy, norm) = optimizer.step(policy, gradients, rate);
             step += 1;
-            progress.step(step, total, &parts, targets.questions.len());
+            train::finite(
+                norm,
+                &format!("the gradient's norm at step {step}"),
+                &about(),
+            )?;
+            smooth = if smooth.is_nan() {
+                total
+            } else {
+                0.98 * smooth + 0.02 * total
+            };
+            progress.step(step, batch.questions().len(), || {
+                let parts: Vec<String> = parts.iter().map(|(n, v)| format!("{n} {v:.2}")).collect();
+                format!("loss {smooth:.3} ({})", parts.join(", "))
+            });
             if step % config.log_every == 0 || step == steps {
                 let mut line = serde_json::json!({
                     "step": step, "loss": total, "lr": rate, "grad_norm": norm,
@@ -164,20 +165,22 @@ pub fn run(args: Args) -> Result<()> {
                 }
                 metrics.write(&line)?;
             }
-            let stopped = stop.load(Ordering::SeqCst);
+            let stopped = stop.raised();
             if step % config.checkpoint_every == 0 || step == steps || stopped {
                 place.save(step, &policy, &optimizer)?;
                 save_model(&args.out, &policy, &optimizer)?;
                 if let Some(set) = &evaluation
                     && !stopped
                 {
-                    let line = evaluate(&args.out, set, step)?;
-                    eprintln!("\n{line}");
+                    let line = evaluate(&args.out, config, set, step)?;
+                    progress.say(&line.to_string());
                     metrics.write(&line)?;
                 }
             }
             if stopped {
-                eprintln!("\nstopped at step {step}; the same command goes on from here");
+                progress.say(&format!(
+                    "stopped at step {step}; the same command goes on from here"
+                ));
                 break;
             }
         }
@@ -192,85 +195,21 @@ fn save_model(out: &Path, policy: &Policy, optimizer: &AdamW) -> Result<()> {
     let averaged = policy
         .without_gradients()
         .with_weights(optimizer.averaged(policy)?)?;
-    pollster::block_on(averaged.files())?.save(&out.join("model"))?;
-    if let Some(adapter) = pollster::block_on(averaged.adapter_files())? {
-        adapter.save(&out.join("adapter"))?;
-    }
-    Ok(())
+    train::save_model(out, &averaged)
 }
 
-fn evaluate(out: &Path, set: &DataSet, step: u64) -> Result<serde_json::Value> {
+fn evaluate(out: &Path, config: &SftConfig, set: &DataSet, step: u64) -> Result<serde_json::Value> {
+    let device = Device::flex();
+    if config.task == Task::Answer {
+        let (case, edge) = (config.answer.case, config.answer.longest_edge);
+        let reader = RewardModel::load(&out.join("model"), &device, case, edge)?;
+        let report = answer::measure(&config.answer, set, &reader)?;
+        return Ok(metrics::prefixed("eval", &report, step));
+    }
     let files = ModelFiles::from_dir(&out.join("model"))?;
-    let policy = Policy::load(&files, &Device::flex())?;
+    let policy = Policy::load(&files, &device)?;
     let picture = |image: &str| set.picture(image);
     let boxes = crate::eval::boxes(&policy, &set.samples, None, picture, |_| ())?;
     let report = crate::eval::report(&set.samples, &boxes, 0.0);
     Ok(metrics::prefixed("eval", &report, step))
-}
-
-/// A line that says how far the run is.
-struct Progress {
-    start: Instant,
-    first: u64,
-    steps: u64,
-    step: u64,
-    samples: usize,
-    loss: f64,
-    terminal: bool,
-}
-
-impl Progress {
-    fn new(first: u64, steps: u64) -> Self {
-        Self {
-            start: Instant::now(),
-            first,
-            steps,
-            step: first,
-            samples: 0,
-            loss: f64::NAN,
-            terminal: std::io::stderr().is_terminal(),
-        }
-    }
-
-    fn rate(&self) -> f64 {
-        self.samples as f64 / self.start.elapsed().as_secs_f64()
-    }
-
-    fn step(&mut self, step: u64, loss: f64, parts: &[(&str, f64)], samples: usize) {
-        self.step = step;
-        self.samples += samples;
-        self.loss = if self.loss.is_nan() {
-            loss
-        } else {
-            0.98 * self.loss + 0.02 * loss
-        };
-        if !self.terminal && step % 50 != 0 {
-            return;
-        }
-        let done = (step - self.first) as f64;
-        let left = self.start.elapsed().as_secs_f64() / done * (self.steps - step) as f64;
-        let parts: Vec<String> = parts.iter().map(|(n, v)| format!("{n} {v:.2}")).collect();
-        let line = format!(
-            "step {step}/{} loss {:.3} ({}) {:.1} samples/s, {} left",
-            self.steps,
-            self.loss,
-            parts.join(", "),
-            self.rate(),
-            duration(left)
-        );
-        if self.terminal {
-            eprint!("\r\x1b[2K{line}");
-        } else {
-            eprintln!("{line}");
-        }
-    }
-}
-
-fn duration(seconds: f64) -> String {
-    let s = seconds as u64;
-    match s {
-        0..=99 => format!("{s} s"),
-        100..=5999 => format!("{} min", s / 60),
-        _ => format!("{:.1} h", s as f64 / 3600.0),
-    }
 }

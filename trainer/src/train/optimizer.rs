@@ -12,15 +12,64 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 use policy::Policy;
 use policy::map::weights::Values;
+use serde::{Deserialize, Serialize};
 
-use super::config::OptimizerConfig;
+/// AdamW with warm-up and a cosine that ends.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimizerConfig {
+    /// Highest learning rate.
+    pub lr: f64,
+    /// Share of the steps in which it rises from 0.
+    pub warmup: f64,
+    /// Share of the highest rate at which the cosine ends.
+    pub floor: f64,
+    /// Decay of first and second moment.
+    pub betas: [f64; 2],
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Decoupled weight decay, of matrices and kernels only.
+    pub weight_decay: f64,
+    /// Global gradient norm above which gradients are shrunk.
+    pub grad_clip: f64,
+    /// Decay of the averaged weights, which are what is measured and exported; 0 keeps none.
+    pub average: f64,
+}
 
-/// First and second moment and the average of one parameter, flat.
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self {
+            lr: 1e-3,
+            warmup: 0.03,
+            floor: 0.02,
+            betas: [0.9, 0.98],
+            epsilon: 1e-8,
+            weight_decay: 0.02,
+            grad_clip: 5.0,
+            average: 0.998,
+        }
+    }
+}
+
+impl OptimizerConfig {
+    /// Learning rate of a step, 0-based.
+    pub fn rate(&self, step: u64, steps: u64) -> f64 {
+        let at = (step as f64 + 1.0) / steps as f64;
+        if at < self.warmup {
+            return self.lr * at / self.warmup;
+        }
+        let part = (at - self.warmup) / (1.0 - self.warmup);
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * part.min(1.0)).cos());
+        self.lr * (self.floor + (1.0 - self.floor) * cosine)
+    }
+}
+
+/// First and second moment and, where one is kept, the average of one parameter, flat.
 struct State {
     shape: Vec<usize>,
     first: Tensor<1>,
     second: Tensor<1>,
-    average: Tensor<1>,
+    average: Option<Tensor<1>>,
 }
 
 /// The optimizer and its state by parameter name.
@@ -81,7 +130,10 @@ impl ModuleMapper for Update<'_> {
         let state = optimizer.states.remove(&name);
         let (first, second, average) = match state {
             Some(s) => (s.first, s.second, s.average),
-            None => (flat.zeros_like(), flat.zeros_like(), flat.clone()),
+            None => {
+                let average = (config.average > 0.0).then(|| flat.clone());
+                (flat.zeros_like(), flat.zeros_like(), average)
+            }
         };
         let first = first.mul_scalar(b1) + gradient.clone().mul_scalar(1.0 - b1);
         let second = second.mul_scalar(b2) + (gradient.clone() * gradient).mul_scalar(1.0 - b2);
@@ -102,7 +154,7 @@ impl ModuleMapper for Update<'_> {
         let flat = flat.mul_scalar(1.0 - decay) - delta.mul_scalar(self.rate);
         // The average follows faster at first, so that it is not the random start for long.
         let keep = config.average.min((1.0 + t as f64) / (10.0 + t as f64));
-        let average = average.mul_scalar(keep) + flat.clone().mul_scalar(1.0 - keep);
+        let average = average.map(|a| a.mul_scalar(keep) + flat.clone().mul_scalar(1.0 - keep));
         optimizer.states.insert(
             name,
             State {
@@ -159,7 +211,9 @@ impl AdamW {
     pub fn averaged(&self, policy: &Policy) -> Result<HashMap<String, Values>> {
         let mut tensors: HashMap<String, Values> = policy.weights()?.into_iter().collect();
         for (name, state) in &self.states {
-            tensors.insert(name.clone(), (state.shape.clone(), values(&state.average)?));
+            if let Some(average) = &state.average {
+                tensors.insert(name.clone(), (state.shape.clone(), values(average)?));
+            }
         }
         Ok(tensors)
     }
@@ -171,11 +225,9 @@ impl AdamW {
     pub fn tensors(&self) -> Result<Vec<(String, Values)>> {
         let mut tensors = Vec::new();
         for (name, s) in &self.states {
-            for (part, tensor) in [
-                ("first", &s.first),
-                ("second", &s.second),
-                ("average", &s.average),
-            ] {
+            let average = s.average.as_ref().map(|average| ("average", average));
+            let moments = [("first", &s.first), ("second", &s.second)];
+            for (part, tensor) in moments.into_iter().chain(average) {
                 tensors.push((format!("{name}.{part}"), (s.shape.clone(), values(tensor)?)));
             }
         }
@@ -198,17 +250,13 @@ impl AdamW {
         };
         for (key, (shape, _)) in &tensors {
             if let Some(name) = key.strip_suffix(".first")
-                && let (Some(first), Some(second), Some(average)) = (
-                    flat(name, "first"),
-                    flat(name, "second"),
-                    flat(name, "average"),
-                )
+                && let (Some(first), Some(second)) = (flat(name, "first"), flat(name, "second"))
             {
                 let state = State {
                     shape: shape.clone(),
                     first,
                     second,
-                    average,
+                    average: flat(name, "average"),
                 };
                 self.states.insert(name.to_string(), state);
             }
@@ -222,4 +270,18 @@ fn values(tensor: &Tensor<1>) -> Result<Vec<f32>> {
         .convert::<f32>()
         .try_to_vec::<f32>()
         .map_err(|e| anyhow::anyhow!("the device does not deliver: {e:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_rises_and_ends_at_its_floor() {
+        let o = OptimizerConfig::default();
+        assert!(o.rate(0, 1000) < o.rate(20, 1000));
+        assert!((o.rate(29, 1000) / o.lr - 1.0).abs() < 1e-6);
+        assert!((o.rate(999, 1000) / (o.lr * o.floor) - 1.0).abs() < 1e-9);
+        assert!((o.rate(5000, 1000) / (o.lr * o.floor) - 1.0).abs() < 1e-9);
+    }
 }

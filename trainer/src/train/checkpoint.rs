@@ -12,6 +12,35 @@ use serde::{Deserialize, Serialize};
 
 use super::optimizer::AdamW;
 
+/// Replaces a folder by what `write` puts into a new one: at any moment there is a whole one, the
+/// old or the new, at `folder` or (between two renames) beside it with the ending `old`.
+///
+/// # Errors
+/// Those of `write` and of the disk; the old folder stays.
+pub fn replace_folder(folder: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let (new, old) = (folder.with_extension("new"), folder.with_extension("old"));
+    if new.exists() {
+        std::fs::remove_dir_all(&new)?;
+    }
+    std::fs::create_dir_all(&new)?;
+    if let Err(error) = write(&new) {
+        // What a full disk holds of it is in the way of everything else.
+        let _ = std::fs::remove_dir_all(&new);
+        return Err(error);
+    }
+    if old.exists() {
+        std::fs::remove_dir_all(&old)?;
+    }
+    if folder.exists() {
+        std::fs::rename(folder, &old)?;
+    }
+    std::fs::rename(&new, folder)?;
+    if old.exists() {
+        std::fs::remove_dir_all(&old)?;
+    }
+    Ok(())
+}
+
 #[derive(Serialize, Deserialize)]
 struct State {
     step: u64,
@@ -31,22 +60,12 @@ impl Checkpoint {
         }
     }
 
-    fn beside(&self, ending: &str) -> PathBuf {
-        self.folder.with_extension(ending)
-    }
-
     /// Writes weights, optimizer and step.
     ///
     /// # Errors
     /// A disk that is full or cannot be written; the old checkpoint stays.
     pub fn save(&self, step: u64, policy: &Policy, optimizer: &AdamW) -> Result<()> {
-        let new = self.beside("new");
-        let old = self.beside("old");
-        let write = || -> Result<()> {
-            if new.exists() {
-                std::fs::remove_dir_all(&new)?;
-            }
-            std::fs::create_dir_all(&new)?;
+        let write = |new: &Path| -> Result<()> {
             let file = |name: &str, bytes: Vec<u8>| -> Result<()> {
                 let path = new.join(name);
                 let mut file = std::fs::File::create(&path)?;
@@ -65,20 +84,9 @@ impl Checkpoint {
                 step,
                 optimizer_steps: optimizer.steps,
             };
-            file("state.json", serde_json::to_vec_pretty(&state)?)?;
-            if old.exists() {
-                std::fs::remove_dir_all(&old)?;
-            }
-            if self.folder.exists() {
-                std::fs::rename(&self.folder, &old)?;
-            }
-            std::fs::rename(&new, &self.folder)?;
-            if old.exists() {
-                std::fs::remove_dir_all(&old)?;
-            }
-            Ok(())
+            file("state.json", serde_json::to_vec_pretty(&state)?)
         };
-        write().with_context(|| {
+        replace_folder(&self.folder, write).with_context(|| {
             format!(
                 "{}: the checkpoint of step {step} cannot be written (is the disk full?); the one before it is kept",
                 self.folder.display()
@@ -92,7 +100,7 @@ impl Checkpoint {
     /// A checkpoint of another network, or a damaged one.
     pub fn load(&self, policy: Policy, optimizer: &mut AdamW) -> Result<(Policy, u64)> {
         // Between two renames only the old one is there.
-        let old = self.beside("old");
+        let old = self.folder.with_extension("old");
         if !self.folder.exists() && old.exists() {
             std::fs::rename(&old, &self.folder)?;
         }

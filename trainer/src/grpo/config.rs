@@ -1,0 +1,276 @@
+//! The configuration of `cropvlm grpo`. Every default stands here, and is the paper's; unknown keys are
+//! refused.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use grounding::Case;
+use policy::LoraConfig;
+use policy::grpo::{GrpoSettings, LossType};
+use serde::{Deserialize, Serialize};
+
+use crate::train::OptimizerConfig;
+
+/// Everything that a run depends on, beside the bytes of models and data. Relative paths start from
+/// the folder that the command is called in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrpoConfig {
+    /// Seed of the order of prompts and of every rollout.
+    pub seed: u64,
+    /// Model folder to start from: the SFT policy.
+    pub policy: PathBuf,
+    /// PEFT folder of an adapter that SFT trained; it is merged into the policy before training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_adapter: Option<PathBuf>,
+    /// Longest edge that the policy gets to see, pixels; left out: the model's own (one tile).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub longest_edge: Option<u32>,
+    /// Steps; left out: `epochs` over the prompts. A step is one batch of groups, and
+    /// `num_iterations` updates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Passes over the prompts.
+    pub epochs: f64,
+    /// Groups a step (one prompt each), whose gradients are added up.
+    pub accumulation: usize,
+    /// Rollouts a prompt, G.
+    pub num_generations: usize,
+    /// Tokens of a completion at most.
+    pub max_completion_length: usize,
+    /// Temperature at which rollouts are drawn.
+    pub temperature: f64,
+    /// Whether the text policy writes freely, as in the paper, so that invalid boxes are possible and
+    /// validity has to be rewarded. The map policy knows valid boxes only.
+    pub unconstrained: bool,
+    /// How token terms become one loss: dr_grpo, grpo, bnpo, dapo.
+    pub loss_type: LossType,
+    /// Weight of the divergence from the policy that the run starts from.
+    pub beta: f64,
+    /// How far a ratio of probabilities may move before it is clipped (`num_iterations` above 1).
+    pub epsilon: f64,
+    /// Updates a batch of rollouts.
+    pub num_iterations: usize,
+    /// Letters of questions and answers: capitalize (as the reference does) or keep.
+    pub case: Case,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u64,
+    /// Steps between lines of metrics.jsonl.
+    pub log_every: u64,
+    /// Steps between groups written to rollouts.jsonl; 0 writes none.
+    pub log_rollouts_every: u64,
+    /// Learning rate and the like.
+    pub optimizer: OptimizerConfig,
+    /// A fresh adapter; left out: all weights are trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<LoraConfig>,
+    /// What is rewarded.
+    pub rewards: RewardConfig,
+    /// Who reads.
+    pub reward_model: ReaderConfig,
+    /// Held-out prompts.
+    pub eval: EvalConfig,
+    /// Prompts.
+    pub data: Vec<DataConfig>,
+}
+
+/// Weights of the rewards, which are added up. A reward of weight 0 is not computed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RewardConfig {
+    /// log p(answer) of the reward model, given full image and crop, in nats.
+    pub likelihood: f64,
+    /// Score of the reward model's own answer, 0 to 1.
+    pub accuracy: f64,
+    /// 1 for a valid box, 0.25 for `Not needed.`, else 0.
+    pub validity: f64,
+    /// How answers are scored.
+    pub metric: Metric,
+}
+
+/// How answers are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// VQA accuracy where there are ten human answers, else ANLS: as in the reference.
+    Auto,
+    /// VQA accuracy.
+    VqaAccuracy,
+    /// ANLS at threshold 0.5.
+    Anls,
+}
+
+/// The reward model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReaderConfig {
+    /// Hugging Face folder of an Idefics3 model.
+    pub path: PathBuf,
+    /// Longest edge that it gets to see of full image and crop, pixels; left out: one tile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub longest_edge: Option<usize>,
+    /// Tokens of its answer at most (accuracy).
+    pub max_tokens: usize,
+}
+
+/// What is measured while training.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvalConfig {
+    /// Held-out prompts: JSON lines, parquet or a folder; left out: nothing is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<PathBuf>,
+    /// Folder that their pictures' paths start from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// Only the first so many; left out: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Steps between measurements; the start and the end are always measured.
+    pub every: u64,
+}
+
+/// One source of prompts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Questions with answers: JSON lines, parquet or a folder (`cropvlm data --help`).
+    pub samples: PathBuf,
+    /// Folder that their pictures' paths start from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// Only the first so many; left out: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+impl Default for GrpoConfig {
+    fn default() -> Self {
+        let settings = GrpoSettings::default();
+        Self {
+            seed: 0,
+            policy: PathBuf::new(),
+            policy_adapter: None,
+            longest_edge: None,
+            steps: None,
+            epochs: 1.0,
+            accumulation: 16,
+            num_generations: settings.num_generations,
+            max_completion_length: settings.max_completion_length,
+            temperature: 0.8,
+            unconstrained: true,
+            loss_type: settings.loss_type,
+            beta: settings.beta,
+            epsilon: settings.epsilon,
+            num_iterations: 1,
+            case: Case::Capitalize,
+            checkpoint_every: 50,
+            log_every: 1,
+            log_rollouts_every: 10,
+            // Betas, epsilon and decay are PyTorch's and the reference's.
+            optimizer: OptimizerConfig {
+                lr: 5e-6,
+                warmup: 0.03,
+                floor: 0.0,
+                betas: [0.9, 0.999],
+                epsilon: 1e-8,
+                weight_decay: 0.0,
+                grad_clip: 0.1,
+                average: 0.0,
+            },
+            adapter: None,
+            rewards: RewardConfig {
+                likelihood: 1.0,
+                accuracy: 0.0,
+                validity: 1.0,
+                metric: Metric::Auto,
+            },
+            reward_model: ReaderConfig {
+                path: PathBuf::new(),
+                longest_edge: None,
+                max_tokens: 32,
+            },
+            eval: EvalConfig {
+                samples: None,
+                root: None,
+                limit: None,
+                every: 50,
+            },
+            data: Vec::new(),
+        }
+    }
+}
+
+impl GrpoConfig {
+    /// What the loss depends on.
+    pub fn settings(&self) -> GrpoSettings {
+        GrpoSettings {
+            beta: self.beta,
+            epsilon: self.epsilon,
+            num_generations: self.num_generations,
+            max_completion_length: self.max_completion_length,
+            loss_type: self.loss_type,
+        }
+    }
+
+    /// Steps of a run over so many prompts.
+    pub fn steps(&self, prompts: usize) -> u64 {
+        let whole = (self.epochs * prompts as f64 / self.accumulation as f64).floor() as u64;
+        self.steps.unwrap_or(whole.max(1))
+    }
+
+    /// Whether rewards need the reward model.
+    pub fn needs_reader(&self) -> bool {
+        self.rewards.likelihood != 0.0 || self.rewards.accuracy != 0.0
+    }
+
+    /// Refuses what cannot be.
+    ///
+    /// # Errors
+    /// The first such value, by key.
+    pub fn check(&self) -> Result<()> {
+        if self.policy.as_os_str().is_empty() {
+            bail!("policy: name the model folder to start from");
+        }
+        if self.needs_reader() && self.reward_model.path.as_os_str().is_empty() {
+            bail!("reward_model.path: name the folder of the model that reads");
+        }
+        if self.data.is_empty() {
+            bail!("[[data]]: name the prompts to train on");
+        }
+        if self.num_generations < 2 {
+            bail!("num_generations: a group needs at least 2 rollouts to be compared");
+        }
+        let positive = [
+            ("accumulation", self.accumulation as f64),
+            ("max_completion_length", self.max_completion_length as f64),
+            ("temperature", self.temperature),
+            ("num_iterations", self.num_iterations as f64),
+            ("epochs", self.epochs),
+            ("epsilon", self.epsilon),
+            ("optimizer.lr", self.optimizer.lr),
+            ("optimizer.grad_clip", self.optimizer.grad_clip),
+            (
+                "reward_model.max_tokens",
+                self.reward_model.max_tokens as f64,
+            ),
+            ("checkpoint_every", self.checkpoint_every as f64),
+            ("log_every", self.log_every as f64),
+            ("eval.every", self.eval.every as f64),
+            ("steps", self.steps.unwrap_or(1) as f64),
+        ];
+        for (key, value) in positive {
+            if !(value > 0.0 && value.is_finite()) {
+                bail!("{key}: expected a number above 0, found {value}");
+            }
+        }
+        let rewards = &self.rewards;
+        if rewards.likelihood == 0.0 && rewards.accuracy == 0.0 && rewards.validity == 0.0 {
+            bail!("[rewards]: all weights are 0");
+        }
+        if !(self.beta >= 0.0 && self.beta.is_finite()) {
+            bail!("beta: expected 0 or more, found {}", self.beta);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! What the policy is worth on held-out prompts: the rewards of its proposals (the boxes it would
+//! give a user, nothing drawn), and box metrics where true boxes are known.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use grounding::NormBox;
+use grounding::metrics::Summary;
+use policy::{Policy, ProposeOptions};
+use pollster::block_on;
+use serde_json::{Map, Value};
+
+use super::config::GrpoConfig;
+use super::prompts::Prompt;
+use super::rewards::Rewards;
+
+/// Measures a policy without gradients; the line's keys begin with `eval/`.
+///
+/// # Errors
+/// A picture, a question or a reward that fails, with the sample's name.
+pub fn measure(
+    config: &GrpoConfig,
+    policy: &Policy,
+    rewards: &Rewards,
+    prompts: &[Prompt],
+) -> Result<Map<String, Value>> {
+    let options = ProposeOptions {
+        unconstrained: config.unconstrained,
+    };
+    let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+    let mut boxes: Vec<Option<NormBox>> = Vec::new();
+    for prompt in prompts {
+        let about = || format!("sample \"{}\"", prompt.sample.id);
+        let picture = prompt.picture()?;
+        let seen = block_on(policy.look(&picture, config.longest_edge)).with_context(about)?;
+        let proposal = block_on(policy.propose(&seen, &prompt.sample.question, &options))
+            .with_context(about)?;
+        let drawn = [(proposal.bbox, proposal.completion.as_str())];
+        let found = rewards.of(&prompt.sample, &picture, &drawn, true)?;
+        for reward in found {
+            *sums.entry("eval/reward".into()).or_default() += reward.total;
+            for (name, value) in reward.parts {
+                *sums.entry(format!("eval/rewards/{name}")).or_default() += value;
+            }
+        }
+        boxes.push(proposal.bbox);
+    }
+    let count = prompts.len().max(1) as f64;
+    let mut line: Map<String, Value> = sums
+        .into_iter()
+        .map(|(name, sum)| (name, (sum / count).into()))
+        .collect();
+    let known = prompts.iter().zip(&boxes);
+    let known: Vec<_> = known
+        .filter(|(prompt, _)| !prompt.sample.boxes.is_empty())
+        .map(|(prompt, bbox)| (&prompt.sample, *bbox))
+        .collect();
+    if !known.is_empty() {
+        let summary = Summary::over(known);
+        for (name, value) in [
+            ("valid", summary.valid),
+            ("iou", summary.iou),
+            ("recall", summary.recall),
+            ("full_recall", summary.full_recall),
+            ("size", summary.size),
+        ] {
+            line.insert(format!("eval/{name}"), value.into());
+        }
+    }
+    Ok(line)
+}

@@ -1,0 +1,142 @@
+//! The prompts of a run and the order they come in.
+//!
+//! Prompt k of a run follows from the seed and k alone: pass after pass over all prompts, each pass in
+//! an order of its own. So a run resumed at any step meets the prompts it would have met.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use grounding::Sample;
+use picture::RgbImage;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::config::DataConfig;
+use crate::data::{DataSet, PictureSource};
+
+/// A question with the place of its picture.
+pub struct Prompt {
+    /// Question, answers, true boxes where there are any.
+    pub sample: Sample,
+    /// The picture.
+    pub source: PictureSource,
+}
+
+impl Prompt {
+    /// Reads the picture.
+    ///
+    /// # Errors
+    /// A picture that cannot be read, with the sample's name.
+    pub fn picture(&self) -> Result<RgbImage> {
+        let found = self.source.picture();
+        found.with_context(|| format!("sample \"{}\"", self.sample.id))
+    }
+
+    /// Where the picture is: the path of its file, or its row of a parquet file.
+    pub fn place(&self) -> String {
+        match &self.source {
+            PictureSource::File(path) => path.display().to_string(),
+            PictureSource::Row(..) => self.sample.image.clone(),
+        }
+    }
+}
+
+/// All prompts of some sources, in the order of the files.
+///
+/// # Errors
+/// Files and pictures that are not there.
+pub fn open(sources: &[DataConfig]) -> Result<Vec<Prompt>> {
+    let mut prompts = Vec::new();
+    for source in sources {
+        prompts.extend(read(&source.samples, source.root.as_deref(), source.limit)?);
+    }
+    Ok(prompts)
+}
+
+/// The prompts of one file.
+///
+/// # Errors
+/// A file or a picture that is not there.
+pub fn read(file: &Path, root: Option<&Path>, limit: Option<usize>) -> Result<Vec<Prompt>> {
+    let set = DataSet::open(file, root, limit)?;
+    let read = set.samples.iter().map(|sample| {
+        let source = set.source(&sample.image);
+        Ok(Prompt {
+            source: source.with_context(|| format!("sample \"{}\"", sample.id))?,
+            sample: sample.clone(),
+        })
+    });
+    read.collect()
+}
+
+/// Which prompt comes when.
+pub struct Order {
+    seed: u64,
+    prompts: usize,
+    /// The pass whose order is held.
+    pass: u64,
+    order: Vec<usize>,
+}
+
+impl Order {
+    /// The order of a run over so many prompts (at least one).
+    pub fn new(seed: u64, prompts: usize) -> Self {
+        let mut order = Self {
+            seed,
+            prompts: prompts.max(1),
+            pass: 0,
+            order: Vec::new(),
+        };
+        order.shuffle(0);
+        order
+    }
+
+    fn shuffle(&mut self, pass: u64) {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        // Rollouts take the streams from 0 on: orders take theirs from the other end.
+        rng.set_stream(u64::MAX - pass);
+        self.pass = pass;
+        self.order = (0..self.prompts).collect();
+        for i in (1..self.prompts).rev() {
+            self.order.swap(i, rng.random_range(0..=i));
+        }
+    }
+
+    /// Index of the k-th prompt.
+    pub fn at(&mut self, k: u64) -> usize {
+        let pass = k / self.prompts as u64;
+        if pass != self.pass {
+            self.shuffle(pass);
+        }
+        self.order[(k % self.prompts as u64) as usize]
+    }
+}
+
+/// The random numbers of the k-th group.
+pub fn dice(seed: u64, k: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(k);
+    rng
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pass_meets_every_prompt_once_in_an_order_of_its_own() {
+        let mut order = Order::new(3, 7);
+        let first: Vec<usize> = (0..7).map(|k| order.at(k)).collect();
+        let second: Vec<usize> = (7..14).map(|k| order.at(k)).collect();
+        assert_ne!(first, second);
+        for pass in [&first, &second] {
+            let mut sorted = pass.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..7).collect::<Vec<_>>());
+        }
+        // From the middle, as a resumed run meets them.
+        let mut resumed = Order::new(3, 7);
+        assert_eq!(resumed.at(9), second[2]);
+        assert_eq!(resumed.at(2), first[2]);
+    }
+}

@@ -1,0 +1,268 @@
+//! One step: groups of rollouts, their rewards and advantages, the gradient of their losses.
+//!
+//! ```text
+//! prompt -> look (once) -> G rollouts -> rewards -> advantages -+
+//!                     \--> logprobs (differentiable) ----------+-> loss -> gradient, added up
+//! reference -> look -> ref_logprobs ---------------------------+
+//! ```
+//!
+//! On-policy one look serves rollouts and gradient. With `num_iterations` above 1 the batch is gone
+//! over again with the new weights; `old` are the log-probabilities of the first pass.
+
+use anyhow::{Context, Result};
+use burn::tensor::Tensor;
+use grounding::reward::{self, advantages};
+use picture::RgbImage;
+use policy::grpo::{GroupLogprobs, LossType, loss};
+use policy::{Logprobs, Policy, Rollout, SampleOptions, Seen};
+use pollster::block_on;
+
+use super::config::GrpoConfig;
+use super::prompts::{Prompt, dice};
+use super::rewards::{Reward, Rewards, of_rollouts};
+use crate::train::{Accumulator, finite};
+
+/// A prompt with its picture and its number in the run.
+pub struct Draw<'a> {
+    /// The prompt.
+    pub prompt: &'a Prompt,
+    /// Its picture.
+    pub picture: RgbImage,
+    /// Its number in the run; rollouts follow from the seed and this.
+    pub number: u64,
+}
+
+/// A group after its rollouts were drawn and rewarded.
+pub struct Group<'a> {
+    /// What was asked.
+    pub draw: Draw<'a>,
+    /// What was answered.
+    pub rollouts: Vec<Rollout>,
+    /// What that was worth.
+    pub rewards: Vec<Reward>,
+    /// By how much more than the others.
+    pub advantages: Vec<f64>,
+    /// Log-probabilities when drawn, for further iterations.
+    old: Option<Tensor<2>>,
+    reference: Option<Tensor<2>>,
+}
+
+/// What the update of one group reports.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Numbers {
+    /// The loss, not divided by the number of groups.
+    pub loss: f64,
+    /// Mean k3 over completion tokens.
+    pub kl: f64,
+    /// Share of completion tokens whose ratio was clipped.
+    pub clipped: f64,
+    /// Mean of -logprob over completion tokens.
+    pub entropy: f64,
+    /// Completion tokens.
+    pub tokens: f64,
+}
+
+/// Who takes part in a step.
+pub struct Trainer<'a> {
+    /// Configuration.
+    pub config: &'a GrpoConfig,
+    /// What KL is measured against; `None` where beta is 0.
+    pub reference: Option<&'a Policy>,
+    /// Rewards.
+    pub rewards: &'a Rewards<'a>,
+}
+
+impl Trainer<'_> {
+    /// Looks at a prompt's picture, with the history that gradients need.
+    fn look(&self, policy: &Policy, draw: &Draw) -> Result<Seen> {
+        let found = block_on(policy.look(&draw.picture, self.config.longest_edge));
+        found.with_context(|| format!("sample \"{}\"", draw.prompt.sample.id))
+    }
+
+    /// Draws and rewards a group; the gradient of its loss goes into `sum`. `frozen` is the policy
+    /// without gradients.
+    ///
+    /// # Errors
+    /// A reward or a loss that is no number, a picture or a question that the policy cannot take:
+    /// with the sample's name.
+    pub fn first<'d>(
+        &self,
+        policy: &Policy,
+        frozen: &Policy,
+        draw: Draw<'d>,
+        sum: &mut Accumulator,
+    ) -> Result<(Group<'d>, Numbers)> {
+        let config = self.config;
+        let sample = &draw.prompt.sample;
+        let seen = self.look(policy, &draw)?;
+        let options = SampleOptions {
+            n: config.num_generations,
+            temperature: config.temperature,
+            unconstrained: config.unconstrained,
+            max_tokens: config.max_completion_length,
+        };
+        let mut rng = dice(config.seed, draw.number);
+        let plain = seen.without_gradients();
+        let rollouts = frozen.sample(&plain, &sample.question, &options, &mut rng);
+        let rollouts = block_on(rollouts).with_context(|| format!("sample \"{}\"", sample.id))?;
+        let drawn = of_rollouts(&rollouts);
+        let rewards = self.rewards.of(sample, &draw.picture, &drawn, false)?;
+        let totals: Vec<f64> = rewards.iter().map(|r| r.total).collect();
+        let advantages = advantages(&totals, config.loss_type.scale());
+        let mut group = Group {
+            reference: self.reference(&draw, &rollouts)?,
+            draw,
+            rollouts,
+            rewards,
+            advantages,
+            old: None,
+        };
+        let numbers = self.update(policy, &seen, &mut group, sum)?;
+        Ok((group, numbers))
+    }
+
+    fn reference(&self, draw: &Draw, rollouts: &[Rollout]) -> Result<Option<Tensor<2>>> {
+        let Some(reference) = self.reference else {
+            return Ok(None);
+        };
+        let seen = self.look(reference, draw)?;
+        let question = &draw.prompt.sample.question;
+        let found = block_on(reference.token_logprobs(&seen, question, rollouts))?;
+        Ok(Some(found.logprobs.without_autodiff())) // [G, T]
+    }
+
+    /// A further iteration over a group, with the weights as they are now.
+    ///
+    /// # Errors
+    /// As [`Trainer::first`].
+    pub fn again(
+        &self,
+        policy: &Policy,
+        group: &mut Group,
+        sum: &mut Accumulator,
+    ) -> Result<Numbers> {
+        let seen = self.look(policy, &group.draw)?;
+        self.update(policy, &seen, group, sum)
+    }
+
+    /// Adds the gradient of a group's loss to `sum`.
+    fn update(
+        &self,
+        policy: &Policy,
+        seen: &Seen,
+        group: &mut Group,
+        sum: &mut Accumulator,
+    ) -> Result<Numbers> {
+        let sample = &group.draw.prompt.sample;
+        let about = || format!("sample \"{}\"", sample.id);
+        let found = block_on(policy.token_logprobs(seen, &sample.question, &group.rollouts));
+        let Logprobs { logprobs, mask } = found.with_context(about)?;
+        let tokens = number(mask.clone().sum());
+        let mean = |x: Tensor<2>| number(x.without_autodiff().sum()) / tokens.max(1.0);
+        let mut numbers = Numbers {
+            tokens,
+            entropy: -mean(logprobs.clone() * mask.clone()),
+            ..Numbers::default()
+        };
+        let present = logprobs.clone().without_autodiff();
+        let terms = GroupLogprobs {
+            policy: logprobs,
+            old: group.old.clone(),
+            reference: group.reference.clone(),
+            mask,
+        };
+        if group.old.is_none() && self.config.num_iterations > 1 {
+            group.old = Some(present);
+        }
+        // The tokens of the batch are not known before its last group: dapo's gradient is divided by
+        // them when all are added up.
+        let found = loss(&self.config.settings(), terms, &group.advantages, Some(1.0))
+            .with_context(about)?;
+        numbers.loss = finite(number(found.loss.clone()), "the loss", &about())?;
+        numbers.kl = found.kl.map_or(0.0, mean);
+        numbers.clipped = found.clipped.map_or(0.0, mean);
+        let mut gradients = found.loss.backward();
+        sum.add(policy, policy.gradients(&mut gradients));
+        Ok(numbers)
+    }
+
+    /// What the sum of a batch's gradients and losses is to be multiplied with.
+    pub fn share(&self, groups: usize, tokens: f64) -> f64 {
+        match self.config.loss_type {
+            LossType::Dapo => 1.0 / tokens.max(1.0),
+            _ => 1.0 / groups.max(1) as f64,
+        }
+    }
+}
+
+fn number(x: Tensor<1>) -> f64 {
+    f64::from(x.into_scalar::<f32>())
+}
+
+/// Means over the groups of a step, under TRL's names. `passes` has the numbers of every iteration,
+/// group by group; `entropy` is the mean of -logprob of the drawn tokens (an estimate: the
+/// whole distribution over a vocabulary is not read back), and of the first iteration, as `loss`.
+pub fn summary(groups: &[Group], passes: &[Vec<Numbers>], share: f64) -> serde_json::Value {
+    let numbers = passes.first().map_or(&[][..], Vec::as_slice);
+    let count = groups.len().max(1) as f64;
+    let totals: Vec<Vec<f64>> = groups
+        .iter()
+        .map(|g| g.rewards.iter().map(|r| r.total).collect())
+        .collect();
+    let over_groups = |f: &dyn Fn(&Vec<f64>) -> f64| totals.iter().map(f).sum::<f64>() / count;
+    let rollouts: usize = totals.iter().map(Vec::len).sum();
+    let tokens: f64 = numbers.iter().map(|n| n.tokens).sum();
+    let over_tokens = |f: &dyn Fn(&Numbers) -> f64| {
+        numbers.iter().map(|n| f(n) * n.tokens).sum::<f64>() / tokens.max(1.0)
+    };
+    let over_passes = |f: &dyn Fn(&Numbers) -> f64| {
+        let all = passes.iter().flatten();
+        all.map(|n| f(n) * n.tokens).sum::<f64>() / (tokens * passes.len() as f64).max(1.0)
+    };
+    let mut line = serde_json::json!({
+        "reward": over_groups(&|g| reward::mean(g)),
+        "reward_std": over_groups(&|g| reward::deviation(g)),
+        "frac_reward_zero_std": over_groups(&|g| f64::from(u8::from(reward::deviation(g) == 0.0))),
+        "kl": over_passes(&|n| n.kl),
+        "entropy": over_tokens(&|n| n.entropy),
+        "clip_ratio": over_passes(&|n| n.clipped),
+        "completions/mean_length": tokens / rollouts.max(1) as f64,
+        "loss": numbers.iter().map(|n| n.loss).sum::<f64>() * share,
+    });
+    let mut sums: std::collections::BTreeMap<&str, f64> = std::collections::BTreeMap::new();
+    for reward in groups.iter().flat_map(|g| &g.rewards) {
+        for (name, value) in &reward.parts {
+            *sums.entry(name).or_default() += value;
+        }
+    }
+    for (name, sum) in sums {
+        line[format!("rewards/{name}/mean")] = (sum / rollouts.max(1) as f64).into();
+    }
+    line
+}
+
+/// A group as a line of rollouts.jsonl.
+pub fn record(step: u64, group: &Group) -> serde_json::Value {
+    let sample = &group.draw.prompt.sample;
+    let rollouts: Vec<serde_json::Value> = group
+        .rollouts
+        .iter()
+        .zip(&group.rewards)
+        .zip(&group.advantages)
+        .map(|((rollout, reward), advantage)| {
+            serde_json::json!({
+                "box": rollout.bbox, "completion": rollout.completion, "rewards": reward.parts,
+                "reward": reward.total, "advantage": advantage, "logprob": rollout.logprob,
+            })
+        })
+        .collect();
+    let mut line = serde_json::json!({
+        "step": step, "id": sample.id, "image": group.draw.prompt.place(), "question": sample.question,
+        "answer": sample.answers.first(), "rollouts": rollouts,
+    });
+    let truths = sample.evidence();
+    if !truths.is_empty() {
+        line["true_boxes"] = serde_json::json!(truths);
+    }
+    line
+}

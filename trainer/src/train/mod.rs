@@ -1,0 +1,111 @@
+//! What every kind of training shares: optimizer, checkpoints, the run's folder, progress.
+//!
+//! A run's folder holds `config.toml` (resolved), `metrics.jsonl`, `checkpoint/` and `model/`.
+//! Folders are replaced by renaming and journals are cut back to the checkpoint when a run is
+//! resumed, so that a run killed at any moment goes on as if it had not been.
+
+pub mod checkpoint;
+mod gradients;
+pub mod journal;
+pub mod optimizer;
+pub mod progress;
+mod settings;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use policy::{ModelFiles, Policy};
+use serde::Serialize;
+
+pub use self::checkpoint::{Checkpoint, replace_folder};
+pub use self::gradients::Accumulator;
+pub use self::journal::Journal;
+pub use self::optimizer::{AdamW, OptimizerConfig};
+pub use self::progress::Progress;
+pub use self::settings::read as read_settings;
+
+/// Raised by Ctrl-C (or a polite kill): the run saves and ends after the step at hand.
+#[derive(Clone)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Listens from here on. For the whole process, once.
+    ///
+    /// # Errors
+    /// A handler that is set already.
+    pub fn listen() -> Result<Self> {
+        let flag = Arc::new(AtomicBool::new(false));
+        let raised = flag.clone();
+        ctrlc::set_handler(move || raised.store(true, Ordering::SeqCst))?;
+        Ok(Self(flag))
+    }
+
+    /// Whether the run is to end.
+    pub fn raised(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Makes the run's folder and writes the resolved configuration into it.
+///
+/// # Errors
+/// A folder that cannot be written.
+pub fn open_folder(out: &Path, config: &impl Serialize) -> Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("{}: cannot be made", out.display()))?;
+    let commit = commit().map_or(String::new(), |c| format!("# commit {c}\n"));
+    let resolved = commit + &toml::to_string_pretty(config)?;
+    std::fs::write(out.join("config.toml"), resolved)
+        .with_context(|| format!("{}: cannot be written", out.display()))
+}
+
+/// The commit that the working folder is at, where it is a git checkout. Read from the files: `git`
+/// need not be there.
+fn commit() -> Option<String> {
+    let here = std::env::current_dir().ok()?;
+    let root = here.ancestors().find(|dir| dir.join(".git").is_dir())?;
+    let git = root.join(".git");
+    let head = std::fs::read_to_string(git.join("HEAD")).ok()?;
+    let Some(name) = head.trim().strip_prefix("ref: ") else {
+        return Some(head.trim().to_string());
+    };
+    let loose = std::fs::read_to_string(git.join(name)).ok();
+    let packed = || {
+        let all = std::fs::read_to_string(git.join("packed-refs")).ok()?;
+        let line = all.lines().find(|line| line.ends_with(name))?;
+        line.split(' ').next().map(str::to_string)
+    };
+    loose.map(|c| c.trim().to_string()).or_else(packed)
+}
+
+/// Writes `model/`, the folder that every command loads (an adapter merged into it), and `adapter/`, a
+/// PEFT folder, where there is an adapter.
+///
+/// # Errors
+/// A device that does not deliver, a disk that is full; the old folders stay.
+pub fn save_model(out: &Path, policy: &Policy) -> Result<()> {
+    let save = |name: &str, files: ModelFiles| {
+        let folder = out.join(name);
+        replace_folder(&folder, |new| Ok(files.save(new)?)).with_context(|| {
+            let folder = folder.display();
+            format!("{folder}: cannot be written (is the disk full?)")
+        })
+    };
+    save("model", pollster::block_on(policy.files())?)?;
+    match pollster::block_on(policy.adapter_files())? {
+        Some(files) => save("adapter", files),
+        None => Ok(()),
+    }
+}
+
+/// A number that training may go on with.
+///
+/// # Errors
+/// NaN and infinity; `what` says whose number it is, `about` names the samples.
+pub fn finite(value: f64, what: &str, about: &str) -> Result<f64> {
+    if !value.is_finite() {
+        bail!("{what} is {value}; the last good checkpoint is kept; {about}");
+    }
+    Ok(value)
+}

@@ -1,0 +1,79 @@
+//! The line that says how far a run is and how long it will still take.
+
+use std::io::IsTerminal;
+use std::time::Instant;
+
+/// A progress line: rewritten in place on a terminal, else one line every 50 steps.
+pub struct Progress {
+    start: Instant,
+    first: u64,
+    steps: u64,
+    samples: usize,
+    terminal: bool,
+    every: u64,
+}
+
+impl Progress {
+    /// A run that goes from step `first` to `steps`.
+    pub fn new(first: u64, steps: u64) -> Self {
+        Self {
+            start: Instant::now(),
+            first,
+            steps,
+            samples: 0,
+            terminal: std::io::stderr().is_terminal(),
+            every: 50,
+        }
+    }
+
+    /// Steps between lines where there is no terminal.
+    pub fn every(mut self, steps: u64) -> Self {
+        self.every = steps.max(1);
+        self
+    }
+
+    /// Samples a second since the start.
+    pub fn rate(&self) -> f64 {
+        self.samples as f64 / self.start.elapsed().as_secs_f64()
+    }
+
+    /// A step is done; `what` is what there is to say about it.
+    pub fn step(&mut self, step: u64, samples: usize, what: impl FnOnce() -> String) {
+        self.samples += samples;
+        if !self.terminal && step % self.every != 0 {
+            return;
+        }
+        let done = (step - self.first) as f64;
+        let left = self.start.elapsed().as_secs_f64() / done * (self.steps - step) as f64;
+        let line = format!(
+            "step {step}/{} {} {:.1} samples/s, {} left",
+            self.steps,
+            what(),
+            self.rate(),
+            duration(left)
+        );
+        if self.terminal {
+            eprint!("\r\x1b[2K{line}");
+        } else {
+            eprintln!("{line}");
+        }
+    }
+
+    /// Prints something between two steps, on a line of its own.
+    pub fn say(&self, text: &str) {
+        if self.terminal {
+            eprintln!();
+        }
+        eprintln!("{text}");
+    }
+}
+
+/// Seconds as a person says them.
+pub fn duration(seconds: f64) -> String {
+    let s = seconds as u64;
+    match s {
+        0..=99 => format!("{s} s"),
+        100..=5999 => format!("{} min", s / 60),
+        _ => format!("{:.1} h", s as f64 / 3600.0),
+    }
+}

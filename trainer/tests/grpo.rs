@@ -1,0 +1,293 @@
+//! `grpo` as a person runs it: killed and resumed it ends where an uninterrupted run ends, bit for bit,
+//! for both kinds of policy; a reward that is no number stops it by name; a full disk leaves the old
+//! checkpoint; what cannot be is named.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use burn::tensor::Device;
+use policy::{MapConfig, Policy};
+use serde_json::Value;
+use smolvlm::{ModelFiles, Precision, SmolVlm, tiny};
+
+fn cropvlm() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_cropvlm"))
+}
+
+fn text_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// A tiny Idefics3 with random weights.
+fn tiny_model(folder: &Path, seed: u64) -> ModelFiles {
+    let model = SmolVlm::random(&tiny::files(), seed, &Device::flex()).expect("model");
+    let files = pollster::block_on(model.save(Precision::F32)).expect("files");
+    files.save(folder).expect("saved");
+    files
+}
+
+/// Pages, a reader and a policy with random weights, and a configuration.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(text: bool) -> Self {
+        let place = Self {
+            folder: tempfile::tempdir().expect("folder"),
+        };
+        let made = cropvlm()
+            .args(["render", "--count", "6", "--seed", "3", "--no-system-fonts"])
+            .args(["--kinds", "card", "--out"])
+            .arg(place.path("pages"))
+            .output()
+            .expect("render runs");
+        assert!(made.status.success(), "{}", text_of(&made));
+        tiny_model(&place.path("reader"), 5);
+        if text {
+            tiny_model(&place.path("policy"), 6);
+        } else {
+            let policy = Policy::random_map(&MapConfig::tiny(), 6, &Device::flex());
+            let files = pollster::block_on(policy.expect("policy").files()).expect("files");
+            files.save(&place.path("policy")).expect("saved");
+        }
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn config(&self, steps: u64, extra: &str) -> PathBuf {
+        let text = format!(
+            "seed = 4\npolicy = {:?}\nsteps = {steps}\naccumulation = 2\nnum_generations = 3\n\
+             max_completion_length = 8\ncheckpoint_every = 1\nlog_rollouts_every = 2\n{extra}\n\
+             [reward_model]\npath = {:?}\nmax_tokens = 3\n\
+             [eval]\nsamples = {:?}\nlimit = 2\nevery = 2\n\
+             [[data]]\nsamples = {:?}\n",
+            self.path("policy"),
+            self.path("reader"),
+            self.path("pages/samples.jsonl"),
+            self.path("pages/samples.jsonl"),
+        );
+        let path = self.path("config.toml");
+        std::fs::write(&path, text).expect("config");
+        path
+    }
+}
+
+fn grpo(config: &Path, out: &Path) -> Command {
+    let mut command = cropvlm();
+    command.arg("grpo").arg("--config").arg(config);
+    command.arg("--out").arg(out).stderr(Stdio::piped());
+    command
+}
+
+fn finish(config: &Path, out: &Path) {
+    let done = grpo(config, out).output().expect("grpo runs");
+    assert!(done.status.success(), "{}", text_of(&done));
+}
+
+fn file(out: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(out.join("checkpoint").join(name)).expect("file of a checkpoint")
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).expect("lines");
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("json"))
+        .collect()
+}
+
+/// Lines of metrics without what a clock says.
+fn metrics(out: &Path) -> Vec<Value> {
+    let mut lines = lines(&out.join("metrics.jsonl"));
+    for line in &mut lines {
+        let line = line.as_object_mut().expect("object");
+        line.retain(|name, _| !name.ends_with("time"));
+    }
+    lines
+}
+
+/// Runs once without a stop and once killed after its first checkpoint.
+fn resumes_exactly(place: &Place, config: &Path) {
+    let (whole, killed) = (place.path("whole"), place.path("killed"));
+    finish(config, &whole);
+    let mut child = grpo(config, &killed).spawn().expect("grpo runs");
+    let start = Instant::now();
+    while !killed.join("checkpoint/state.json").exists() {
+        assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().expect("kill"); // SIGKILL
+    child.wait().expect("wait");
+    finish(config, &killed);
+    for name in ["weights.safetensors", "optimizer.safetensors", "state.json"] {
+        assert!(file(&whole, name) == file(&killed, name), "{name} differs");
+    }
+    assert_eq!(metrics(&whole), metrics(&killed));
+    let rollouts = |out: &Path| lines(&out.join("rollouts.jsonl"));
+    assert_eq!(rollouts(&whole), rollouts(&killed));
+    assert!(!rollouts(&whole).is_empty());
+    let start = std::fs::read(place.path("policy/model.safetensors")).expect("weights");
+    let end = std::fs::read(whole.join("model/model.safetensors")).expect("weights");
+    assert!(start != end, "nothing was learned");
+}
+
+#[test]
+fn a_killed_map_run_goes_on_bit_for_bit() {
+    let place = Place::new(false);
+    let config = place.config(6, "");
+    resumes_exactly(&place, &config);
+}
+
+/// With an adapter, free completions (so invalid boxes), two iterations and the whole batch's tokens.
+#[test]
+fn a_killed_text_run_with_an_adapter_goes_on_bit_for_bit() {
+    let place = Place::new(true);
+    let config = place.config(
+        4,
+        "num_iterations = 2\nloss_type = \"dapo\"\noptimizer.lr = 1e-3\n\
+         rewards.accuracy = 1.0\nadapter.r = 4",
+    );
+    resumes_exactly(&place, &config);
+    let out = place.path("whole");
+    assert!(out.join("adapter/adapter_model.safetensors").exists());
+    let first = &lines(&out.join("metrics.jsonl"))[1];
+    for name in [
+        "reward",
+        "reward_std",
+        "frac_reward_zero_std",
+        "kl",
+        "entropy",
+        "clip_ratio",
+        "completions/mean_length",
+        "rewards/likelihood/mean",
+        "rewards/accuracy/mean",
+        "rewards/validity/mean",
+        "loss",
+        "grad_norm",
+        "lr",
+        "step_time",
+    ] {
+        assert!(first[name].is_number(), "{name} in {first}");
+    }
+    // Random weights write no boxes: data, not an error.
+    assert_eq!(first["rewards/validity/mean"], 0.0);
+}
+
+#[test]
+fn a_reward_that_is_no_number_stops_the_run_by_name() {
+    let place = Place::new(false);
+    let config = place.config(2, "");
+    let out = place.path("run");
+    finish(&config, &out);
+    let before = file(&out, "weights.safetensors");
+    // A reader with one broken weight.
+    let path = place.path("reader/model.safetensors");
+    let mut bytes = std::fs::read(&path).expect("weights");
+    let end = bytes.len();
+    for byte in &mut bytes[end - 400..] {
+        *byte = 0xff; // f32 NaN
+    }
+    std::fs::write(&path, bytes).expect("written");
+    let config = place.config(9, "");
+    let done = grpo(&config, &out).output().expect("grpo runs");
+    let text = text_of(&done);
+    assert!(!done.status.success(), "{text}");
+    assert!(
+        text.contains("sample \"card_00000") && text.contains("NaN"),
+        "{text}"
+    );
+    assert!(before == file(&out, "weights.safetensors"));
+}
+
+#[test]
+fn a_sample_without_an_answer_is_named_before_anything_is_done() {
+    let place = Place::new(false);
+    let config = place.config(2, "");
+    let path = place.path("pages/samples.jsonl");
+    let text = std::fs::read_to_string(&path).expect("samples");
+    let end = text.trim_end().rfind("\"answers\":[").expect("answers");
+    let close = end + text[end..].find(']').expect("end");
+    let text = format!("{}\"answers\":[{}", &text[..end], &text[close..]);
+    std::fs::write(&path, text).expect("written");
+    let done = grpo(&config, &place.path("run")).output().expect("runs");
+    let text = text_of(&done);
+    assert!(!done.status.success(), "{text}");
+    assert!(
+        text.contains("card_000005_1") && text.contains("no answer"),
+        "{text}"
+    );
+    assert!(!place.path("run").exists());
+}
+
+/// A limit on the size of files stands for a disk that is full.
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_leaves_the_old_checkpoint_whole() {
+    let place = Place::new(false);
+    let config = place.config(1, "");
+    let out = place.path("run");
+    finish(&config, &out);
+    let names = ["weights.safetensors", "optimizer.safetensors", "state.json"];
+    let before = names.map(|name| file(&out, name));
+    let config = place.config(3, "");
+    let mut shell = Command::new("bash");
+    // Blocks of 1,024 bytes; without the trap the system would kill instead of refusing.
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$@\"", "bash"]);
+    shell.arg(env!("CARGO_BIN_EXE_cropvlm"));
+    shell.arg("grpo").arg("--config").arg(&config);
+    let done = shell.arg("--out").arg(&out).output().expect("bash runs");
+    let text = text_of(&done);
+    assert!(!done.status.success(), "{text}");
+    assert!(text.contains("disk full"), "{text}");
+    assert_eq!(names.map(|name| file(&out, name)), before);
+    // And with room again it goes on.
+    finish(&config, &out);
+}
+
+#[test]
+fn a_dry_run_says_what_a_run_needs_and_leaves_nothing() {
+    let place = Place::new(false);
+    let config = place.config(5, "");
+    let out = place.path("run");
+    let done = grpo(&config, &out).arg("--dry-run").output().expect("runs");
+    let text = text_of(&done);
+    assert!(done.status.success(), "{text}");
+    for part in ["5 steps", "a checkpoint", "memory", "trained weights"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!out.exists());
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    let place = Place::new(false);
+    let config = place.config(5, "nonsense = 3");
+    let refused = |set: &[&str]| {
+        let mut command = grpo(&config, &place.path("run"));
+        for set in set {
+            command.args(["--set", set]);
+        }
+        let done = command.output().expect("grpo runs");
+        assert!(!done.status.success());
+        text_of(&done)
+    };
+    let text = refused(&[]);
+    assert!(
+        text.contains("nonsense") && text.contains("config.toml"),
+        "{text}"
+    );
+    let config = place.config(5, "");
+    let done = grpo(&config, &place.path("run"))
+        .args(["--set", "num_generations=1"])
+        .output()
+        .expect("grpo runs");
+    assert!(
+        text_of(&done).contains("num_generations"),
+        "{}",
+        text_of(&done)
+    );
+}
