@@ -1,31 +1,70 @@
-//! `cropvlm eval`: propose a box for every question of a data set and measure it.
+//! `cropvlm eval`: propose a box for every question of a data set and measure it, and measure what a
+//! target VLM makes of it.
 //!
 //! Beside the policy stands the best fixed box for each kind of question at the policy's own mean
 //! size, fitted on the very same items, which flatters it: a policy that does not beat it knows
 //! only where things usually stand.
+//!
+//! With a target (`--target`, `--target-url`; `sweep.rs`) every question is answered with the full image
+//! alone, with the crop, and so on (`conditions.rs`); the answers are scored as in the papers. Departures:
+//! an invalid box leaves the full image alone, and is counted; a model's closing full stop is not scored.
 
-use std::collections::BTreeMap;
+mod ask;
+mod conditions;
+mod items;
+mod refusal;
+mod summary;
+mod sweep;
+
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use grounding::metrics::Summary;
 use grounding::{FixedBoxes, NormBox, Sample};
 use policy::{Policy, ProposeOptions};
+use serde::Deserialize;
 
-use crate::data::DataSet;
+use self::ask::End;
+use self::sweep::SweepArgs;
+use crate::data::{self, DataSet};
 use crate::device::DeviceKind;
+use crate::http;
 use crate::model::ModelArgs;
+use crate::vlm::TargetArgs;
 
-/// Measure proposed boxes on a data set, beside the best fixed box of the same size.
+/// Measure proposed boxes on a data set, beside the best fixed box of the same size, and what a target
+/// VLM answers with them.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   cropvlm eval --model models/default --data data/dev.jsonl
-  cropvlm eval --model models/default --data data/dev.jsonl --out boxes.jsonl --limit 50 --json")]
+  cropvlm eval --model models/default --data data/dev.jsonl --out boxes.jsonl --limit 50 --json
+  cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --target SmolVLM-256M --items answers.jsonl
+  cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --items answers.jsonl \\
+      --target-url https://api.openai.com/v1 --target-model gpt-4.1-nano --target-key-env OPENAI_API_KEY
+  cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --target SmolVLM-256M \\
+      --conditions full,full+crop,crop --expand 1,1.5,2,4 --target-longest-edge 512,1024
+
+Scores (percent in the table, 0 to 1 in JSON): VQA accuracy (mean over leave-one-out of min(1, matches / 3)
+for ten answers; three or fewer are spellings of one), ANLS with threshold 0.5, exact match; the best over
+the accepted answers, without a closing full stop. \"VQA to full\" is the mean difference to the full image
+alone. An answer that is empty, marked by the provider, or opens with \"I'm sorry\", \"I cannot\" and the
+like counts as refused. Errors are in no mean, and are asked again by the same command with --items.
+--expand is a factor of the crop's area. A longest edge bounds every picture of a question.")]
 pub struct Args {
-    #[command(flatten)]
-    model: ModelArgs,
+    /// Model folder that proposes the boxes: models/default, or any Hugging Face folder of an
+    /// Idefics3 model (SmolVLM)
+    #[arg(long, value_name = "DIR", conflicts_with = "boxes")]
+    model: Option<PathBuf>,
+    /// LoRA adapter to put on it: a PEFT folder (adapter_config.json and adapter_model.safetensors)
+    #[arg(long, value_name = "PEFT_DIR", requires = "model")]
+    adapter: Option<PathBuf>,
+    /// Boxes that were proposed before, one {"id","box"} a line, as --out writes them
+    #[arg(long, value_name = "FILE")]
+    boxes: Option<PathBuf>,
     /// Questions: JSON lines, parquet, or a folder (see `cropvlm data --help`)
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
@@ -47,6 +86,10 @@ pub struct Args {
     /// Print one JSON line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    sweep: SweepArgs,
 }
 
 /// Boxes of a policy on samples, in their order.
@@ -120,28 +163,78 @@ pub fn report(samples: &[Sample], boxes: &[Option<NormBox>], ms: f64) -> serde_j
 /// # Errors
 /// Anything that keeps an item from being measured.
 pub fn run(args: Args) -> Result<()> {
-    let device = args.device.open()?;
-    let policy = args.model.policy(&device)?;
+    let has_boxes = args.model.is_some() || args.boxes.is_some();
+    args.sweep.check(args.target.is_given(), has_boxes)?;
     let set = DataSet::open(&args.data, args.root.as_deref(), args.limit)?;
+    let stop = Arc::default();
+    // Before the boxes, which take a while: a wrong folder or a missing key shows at once.
+    let target = args.target.open(args.device, Arc::clone(&stop))?;
+    let proposed = proposed(&args, &set)?;
+    let mut result = match &proposed {
+        Some((boxes, ms)) => report(&set.samples, boxes, *ms),
+        None => serde_json::json!({ "n": set.samples.len() }),
+    };
+    if !args.json && proposed.is_some() {
+        print_table(&result);
+    }
+    let mut end = End::Complete;
+    if let Some(target) = target {
+        http::stop_on_ctrl_c(stop)?;
+        let boxes = proposed.map_or_else(|| vec![None; set.samples.len()], |(boxes, _)| boxes);
+        let (answers, markdown);
+        (answers, markdown, end) = args.sweep.ask(&target, &set, boxes, has_boxes)?;
+        result["target"] = answers;
+        if !args.json {
+            println!("\n{markdown}");
+        }
+    }
+    if args.json {
+        println!("{result}");
+    }
+    match (end, &args.sweep.items) {
+        (End::Complete, _) => Ok(()),
+        (End::Stopped, Some(path)) => bail!(
+            "stopped; {} keeps the answers, and the same command goes on from there",
+            path.display()
+        ),
+        (End::Stopped, None) => bail!("stopped; with --items FILE the answers would be kept"),
+    }
+}
+
+/// Boxes with the milliseconds that one took, from the policy or from a file; `None` without either.
+fn proposed(args: &Args, set: &DataSet) -> Result<Option<(Vec<Option<NormBox>>, f64)>> {
     let samples = &set.samples;
-    let start = Instant::now();
-    let total = samples.len();
-    let boxes = boxes(
-        &policy,
-        samples,
-        args.longest_edge,
-        |image| set.picture(image),
-        |done| {
-            if done % 20 == 0 || done == total {
-                eprint!("\r{done} of {total} questions");
-            }
-        },
-    )?;
-    eprintln!();
-    let ms = start.elapsed().as_secs_f64() * 1e3 / total.max(1) as f64;
+    let proposed = match (&args.model, &args.boxes) {
+        (Some(model), _) => {
+            let model = ModelArgs {
+                model: model.clone(),
+                adapter: args.adapter.clone(),
+            };
+            let policy = model.policy(&args.device.open()?)?;
+            let start = Instant::now();
+            let total = samples.len();
+            let boxes = boxes(
+                &policy,
+                samples,
+                args.longest_edge,
+                |image| set.picture(image),
+                |done| {
+                    if done % 20 == 0 || done == total {
+                        eprint!("\r{done} of {total} questions");
+                    }
+                },
+            )?;
+            eprintln!();
+            let ms = start.elapsed().as_secs_f64() * 1e3 / total.max(1) as f64;
+            (boxes, ms)
+        }
+        // Nobody knows how long they took: NaN, null in JSON.
+        (None, Some(path)) => (read_boxes(path, samples)?, f64::NAN),
+        (None, None) => return Ok(None),
+    };
     if let Some(path) = &args.out {
         let mut text = Vec::new();
-        for (sample, bbox) in samples.iter().zip(&boxes) {
+        for (sample, bbox) in samples.iter().zip(&proposed.0) {
             writeln!(
                 text,
                 "{}",
@@ -151,13 +244,31 @@ pub fn run(args: Args) -> Result<()> {
         std::fs::write(path, text)
             .with_context(|| format!("{}: cannot be written", path.display()))?;
     }
-    let report = report(samples, &boxes, ms);
-    if args.json {
-        println!("{report}");
-        return Ok(());
+    Ok(Some(proposed))
+}
+
+/// Boxes of a file for samples, in their order.
+fn read_boxes(path: &Path, samples: &[Sample]) -> Result<Vec<Option<NormBox>>> {
+    #[derive(Deserialize)]
+    struct Line {
+        id: String,
+        #[serde(rename = "box")]
+        bbox: Option<NormBox>,
     }
-    print_table(&report);
-    Ok(())
+    let lines: Vec<Line> = data::json_lines(path)?;
+    let known: HashMap<String, Option<NormBox>> =
+        lines.into_iter().map(|line| (line.id, line.bbox)).collect();
+    let missing = samples.iter().filter(|s| !known.contains_key(&s.id));
+    if let Some(first) = missing.clone().next() {
+        bail!(
+            "{}: holds no box for question {} (and {} others); was it made from the same data?",
+            path.display(),
+            first.id,
+            missing.count() - 1
+        );
+    }
+    let of = |s: &Sample| known.get(&s.id).copied().flatten();
+    Ok(samples.iter().map(of).collect())
 }
 
 fn print_table(report: &serde_json::Value) {
@@ -181,8 +292,7 @@ fn print_table(report: &serde_json::Value) {
         }
     }
     row("all", report, &report["baseline"]["full_recall"]);
-    println!(
-        "\n{:.1} ms a question",
-        report["ms_per_item"].as_f64().unwrap_or(f64::NAN)
-    );
+    if let Some(ms) = report["ms_per_item"].as_f64() {
+        println!("\n{ms:.1} ms a question");
+    }
 }

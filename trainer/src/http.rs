@@ -302,14 +302,22 @@ pub fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
 /// A program that has such a handler already.
 pub fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
+    stop_on_ctrl_c(stop.clone())?;
+    Ok(stop)
+}
+
+/// As [`stop_flag`], for a flag that somebody holds already; until here Ctrl-C ends the program.
+///
+/// # Errors
+/// As [`stop_flag`].
+pub fn stop_on_ctrl_c(flag: Arc<AtomicBool>) -> anyhow::Result<()> {
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
         eprintln!("\nstopping; Ctrl-C again ends at once");
     })?;
-    Ok(stop)
+    Ok(())
 }
 
 #[cfg(test)]

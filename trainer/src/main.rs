@@ -18,9 +18,11 @@ mod propose;
 mod pull;
 mod reader;
 mod render;
+mod report;
 mod score;
 mod sft;
 mod train;
+mod vlm;
 mod wildcard;
 
 use clap::{Parser, Subcommand};
@@ -36,7 +38,8 @@ use clap::{Parser, Subcommand};
   cropvlm eval --model models/default --data data/dev.jsonl
   cropvlm render --out data/pages --count 1000
   cropvlm sft --config trainer/configs/default.toml --out runs/first
-  cropvlm grpo --config trainer/configs/smoke.toml"
+  cropvlm grpo --config trainer/configs/smoke.toml
+  cropvlm report runs/first"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -56,6 +59,7 @@ enum Command {
     Score(score::Args),
     Answer(answer::Args),
     Export(export::Args),
+    Report(report::Args),
     Debug(debug::Args),
 }
 
@@ -72,6 +76,7 @@ fn main() -> std::process::ExitCode {
         Command::Score(args) => score::run(args),
         Command::Answer(args) => answer::run(args),
         Command::Export(args) => export::run(args),
+        Command::Report(args) => report::run(args),
         Command::Debug(args) => debug::run(args),
     };
     match result {

@@ -1,0 +1,212 @@
+//! The answers in numbers: one row for each cell, as JSON and as a Markdown table.
+
+use anyhow::Result;
+use grounding::answers::{anls, exact_match, vqa_accuracy, without_full_stop};
+use serde::Serialize;
+
+use super::ask::Asking;
+use super::conditions::Condition;
+use super::refusal::is_refusal;
+
+/// One row. Means are over answered questions, refusals included; errors are in none of them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Pictures that came with the questions.
+    pub condition: Condition,
+    /// By how much the crop's area grew.
+    pub expand: f32,
+    /// Longest edge of every picture.
+    pub longest_edge: Option<u32>,
+    /// Answered questions.
+    pub n: usize,
+    /// Mean VQA accuracy.
+    pub vqa: f64,
+    /// Half of the width of its 95 % interval (normal approximation).
+    pub vqa_margin: f64,
+    /// Mean ANLS, threshold 0.5.
+    pub anls: f64,
+    /// Share of answers that are an accepted one, letter by letter.
+    pub exact: f64,
+    /// Mean difference of VQA accuracy to the full image alone, over questions answered in both.
+    pub vqa_gain: Option<f64>,
+    /// The same of ANLS.
+    pub anls_gain: Option<f64>,
+    /// Answers that refuse.
+    pub refused: usize,
+    /// Questions without an answer, because of an error.
+    pub errors: usize,
+    /// Questions that have not been asked.
+    pub missing: usize,
+    /// Answers for which there was no valid box, so that the full image came alone.
+    pub boxless: usize,
+    /// Mean milliseconds of an answer.
+    pub ms_per_answer: f64,
+    /// Mean tokens of a prompt, where they are known.
+    pub prompt_tokens: Option<f64>,
+}
+
+/// Scores of one question: VQA accuracy, ANLS, exact.
+type Scores = Option<[f64; 3]>;
+
+/// Rows in the order of the cells.
+pub fn rows(asking: &Asking<'_>) -> Vec<Row> {
+    let scores: Vec<Vec<(String, Scores)>> = asking
+        .cells
+        .iter()
+        .map(|cell| {
+            let keys = asking.keys(cell);
+            keys.map(|(sample, key)| {
+                let item = asking.items.get(&key);
+                // Scored anew, so that a file made by an older version counts by today's rules.
+                let scores = item.and_then(|item| item.answer).map(|answer| {
+                    let answer = without_full_stop(&answer);
+                    [
+                        vqa_accuracy(answer, &sample.answers),
+                        anls(answer, &sample.answers),
+                        f64::from(u8::from(exact_match(answer, &sample.answers))),
+                    ]
+                });
+                (sample.id.clone(), scores)
+            })
+            .collect()
+        })
+        .collect();
+    (0..asking.cells.len())
+        .map(|at| row(asking, &scores, at))
+        .collect()
+}
+
+fn row(asking: &Asking<'_>, scores: &[Vec<(String, Scores)>], at: usize) -> Row {
+    let cell = &asking.cells[at];
+    let items: Vec<_> = asking
+        .keys(cell)
+        .map(|(_, key)| asking.items.get(&key))
+        .collect();
+    let answered: Vec<_> = items
+        .iter()
+        .flatten()
+        .filter(|item| item.answer.is_some())
+        .collect();
+    let of = |which: usize| {
+        scores[at]
+            .iter()
+            .filter_map(move |(_, s)| s.map(|s| s[which]))
+    };
+    let (vqa, margin) = mean_and_margin(of(0));
+    let plain = asking.cells.iter().position(|other| {
+        other.condition == Condition::Full && other.longest_edge == cell.longest_edge
+    });
+    let gain = |which: usize| {
+        let plain = plain.filter(|&plain| plain != at)?;
+        let base: std::collections::HashMap<&str, [f64; 3]> = scores[plain]
+            .iter()
+            .filter_map(|(id, s)| Some((id.as_str(), (*s)?)))
+            .collect();
+        let pairs = scores[at]
+            .iter()
+            .filter_map(|(id, s)| Some((*s)?[which] - base.get(id.as_str())?[which]));
+        let gains: Vec<f64> = pairs.collect();
+        (!gains.is_empty()).then(|| mean_and_margin(gains.into_iter()).0)
+    };
+    let tokens: Vec<f64> = answered
+        .iter()
+        .filter_map(|item| item.tokens.map(|(prompt, _)| prompt as f64))
+        .collect();
+    let refused = |text: &Option<String>, marked| {
+        text.as_deref().is_some_and(|text| is_refusal(text, marked))
+    };
+    let asked = items.iter().flatten().count();
+    Row {
+        condition: cell.condition,
+        expand: cell.expand,
+        longest_edge: cell.longest_edge,
+        n: answered.len(),
+        vqa,
+        vqa_margin: margin,
+        anls: mean_and_margin(of(1)).0,
+        exact: mean_and_margin(of(2)).0,
+        vqa_gain: gain(0),
+        anls_gain: gain(1),
+        refused: answered
+            .iter()
+            .filter(|item| refused(&item.answer, item.refused))
+            .count(),
+        errors: asked - answered.len(),
+        missing: items.len() - asked,
+        boxless: if cell.condition == Condition::Full {
+            0
+        } else {
+            answered.iter().filter(|item| item.bbox.is_none()).count()
+        },
+        ms_per_answer: mean_and_margin(answered.iter().map(|item| item.ms)).0,
+        prompt_tokens: (!tokens.is_empty()).then(|| mean_and_margin(tokens.into_iter()).0),
+    }
+}
+
+/// Mean, and 1.96 standard errors of it. Nothing at all gives 0.
+fn mean_and_margin(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let values: Vec<f64> = values.collect();
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    let margin = match values.len() {
+        0 | 1 => 0.0,
+        _ => 1.96 * (squares / (n - 1.0) / n).sqrt(),
+    };
+    (mean, margin)
+}
+
+/// Rows as JSON, under the target's name.
+///
+/// # Errors
+/// None that is known of.
+pub fn json(target: &str, rows: &[Row]) -> Result<serde_json::Value> {
+    Ok(serde_json::json!({"name": target, "cells": serde_json::to_value(rows)?}))
+}
+
+/// Rows as a Markdown table; scores in percent.
+pub fn markdown(target: &str, rows: &[Row]) -> String {
+    let percent = |v: f64| format!("{:.1}", 100.0 * v);
+    let signed = |v: Option<f64>| v.map_or("".to_owned(), |v| format!("{:+.1}", 100.0 * v));
+    let mut text = format!(
+        "{target}\n\n| shown | area x | longest edge | n | VQA | 95 % | ANLS | exact | VQA to full | ANLS to full | refused | no box | errors | s each |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+    );
+    for row in rows {
+        let edge = row
+            .longest_edge
+            .map_or("own".to_owned(), |edge| edge.to_string());
+        let cells = [
+            row.condition.name().to_owned(),
+            row.expand.to_string(),
+            edge,
+            row.n.to_string(),
+            percent(row.vqa),
+            format!("± {}", percent(row.vqa_margin)),
+            percent(row.anls),
+            percent(row.exact),
+            signed(row.vqa_gain),
+            signed(row.anls_gain),
+            row.refused.to_string(),
+            row.boxless.to_string(),
+            (row.errors + row.missing).to_string(),
+            format!("{:.2}", row.ms_per_answer / 1e3),
+        ];
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_margin_is_that_of_the_normal_approximation() {
+        let (mean, margin) = mean_and_margin([0.0, 1.0, 1.0, 0.0].into_iter());
+        assert_eq!(mean, 0.5);
+        // Sample deviation 0.577, divided by two.
+        assert!((margin - 1.96 * 0.577_350_27 / 2.0).abs() < 1e-6);
+        assert_eq!(mean_and_margin([0.25].into_iter()), (0.25, 0.0));
+        assert_eq!(mean_and_margin(std::iter::empty()), (0.0, 0.0));
+    }
+}

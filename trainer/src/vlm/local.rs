@@ -1,0 +1,153 @@
+//! A target on this machine: an Idefics3 folder, greedy answers.
+//!
+//! The vision tower sees a full image once, whatever is asked about it and whichever crops come beside
+//! it; Idefics3 encodes each picture of a prompt by itself, so that changes no answer.
+
+use std::cell::OnceCell;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use burn::tensor::Tensor;
+use grounding::Case;
+use grounding::prompt::answer_prompt;
+use picture::RgbImage;
+use pollster::block_on;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use smolvlm::{Pictures, Sampling, SmolVlm, SmolVlmError};
+
+use super::{Answering, Given, NoAnswer, Original, Shown};
+use crate::device::DeviceKind;
+use crate::model::ModelArgs;
+
+/// A model that answers.
+pub struct Local {
+    model: SmolVlm,
+    name: String,
+    case: Case,
+    max_tokens: usize,
+    stop: Arc<AtomicBool>,
+}
+
+/// A full image, encoded when the first question needs it.
+pub struct LocalView<'a> {
+    picture: &'a RgbImage,
+    longest_edge: Option<usize>,
+    encoded: OnceCell<Encoded>,
+}
+
+/// Rows and columns of tiles, and their image tokens [N x tokens a tile, hidden].
+type Encoded = (Vec<(usize, usize)>, Tensor<2>);
+
+impl From<SmolVlmError> for NoAnswer {
+    fn from(error: SmolVlmError) -> Self {
+        Self::Item(error.to_string())
+    }
+}
+
+impl Local {
+    /// Loads a model folder.
+    ///
+    /// # Errors
+    /// A folder that cannot be loaded or holds no text model, a device that is not there.
+    pub fn open(
+        dir: &Path,
+        device: DeviceKind,
+        case: Case,
+        max_tokens: usize,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self> {
+        let folder = ModelArgs {
+            model: dir.to_path_buf(),
+            adapter: None,
+        };
+        let model = folder.text_model("eval --target", &device.open()?)?;
+        Ok(Self {
+            model,
+            name: dir.display().to_string(),
+            case,
+            max_tokens,
+            stop,
+        })
+    }
+
+    /// Its folder.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn encode(&self, picture: &RgbImage, edge: Option<usize>) -> Result<Encoded, SmolVlmError> {
+        let tiles = self.model.pictures(&[picture], edge)?;
+        let tokens = self.model.encode(&tiles);
+        Ok((tiles.grids, tokens))
+    }
+
+    fn full<'v>(&self, view: &'v LocalView<'_>) -> Result<&'v Encoded, SmolVlmError> {
+        if let Some(encoded) = view.encoded.get() {
+            return Ok(encoded);
+        }
+        let encoded = self.encode(view.picture, view.longest_edge)?;
+        Ok(view.encoded.get_or_init(|| encoded))
+    }
+}
+
+impl Answering for Local {
+    type View<'a> = LocalView<'a>;
+
+    fn look<'a>(
+        &'a self,
+        original: &'a Original<'a>,
+        longest_edge: Option<u32>,
+    ) -> Result<LocalView<'a>, NoAnswer> {
+        Ok(LocalView {
+            picture: original.pixels,
+            longest_edge: longest_edge.map(|edge| edge as usize),
+            encoded: OnceCell::new(),
+        })
+    }
+
+    fn answer(
+        &self,
+        view: &LocalView<'_>,
+        shown: Shown<'_>,
+        question: &str,
+    ) -> Result<Given, NoAnswer> {
+        if self.stop.load(Ordering::SeqCst) {
+            return Err(NoAnswer::Stopped);
+        }
+        let crop = |crop| self.encode(crop, view.longest_edge);
+        let (grids, tokens) = match shown {
+            Shown::Full => self.full(view)?.clone(),
+            Shown::Only(picture) => crop(picture)?,
+            Shown::FullAnd(picture) => {
+                let (mut grids, full) = self.full(view)?.clone();
+                let (more, beside) = crop(picture)?;
+                grids.extend(more);
+                (grids, Tensor::cat(vec![full, beside], 0)) // [tokens of both, hidden]
+            }
+        };
+        // The decoder reads tokens and wants to know the grids; the pixels have done their work.
+        let pictures = Pictures {
+            values: Vec::new(),
+            side: self.model.images().tile(),
+            grids,
+        };
+        let scene = self.model.read_pictures(&pictures, &tokens)?;
+        let prompt = self
+            .model
+            .ask(&scene, &answer_prompt(question, self.case))?;
+        // Never drawn from: the choice is greedy.
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let written = self
+            .model
+            .generate(&prompt, 1, self.max_tokens, Sampling::Greedy, &mut rng);
+        let written = block_on(written)?.remove(0);
+        Ok(Given {
+            text: written.text.trim().to_owned(),
+            refused: false,
+            tokens: Some((prompt.tokens() as u64, written.ids.len() as u64)),
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! The target VLM: a model that nobody here trains, which gets pictures and a question and answers.
+//!
+//! Two kinds behind one face ([`Answering`]): a model folder on this machine ([`local`]), and a provider
+//! over the network ([`remote`]). The pictures come as in the paper, full image first, then the crop.
+
+mod local;
+mod remote;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use grounding::Case;
+use picture::RgbImage;
+use vlm_api::{ApiError, Endpoint, Key};
+
+use crate::device::DeviceKind;
+use crate::http::{Failure, Http, HttpSettings};
+
+pub use local::Local;
+pub use remote::Remote;
+
+/// Which target, and how it is asked.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Target VLM")]
+pub struct TargetArgs {
+    /// Let this model answer: a Hugging Face folder of an Idefics3 model, such as SmolVLM-256M-Instruct
+    #[arg(long, value_name = "DIR", conflicts_with = "target_url")]
+    target: Option<PathBuf>,
+    /// Let a provider's model answer: its base URL, for example https://api.openai.com/v1
+    #[arg(long, value_name = "URL", requires = "target_model")]
+    target_url: Option<String>,
+    /// The provider's name of the model
+    #[arg(long, value_name = "NAME", requires = "target_url")]
+    target_model: Option<String>,
+    /// Environment variable that holds the key [default: no key is sent]
+    #[arg(long, value_name = "VAR", requires = "target_url")]
+    target_key_env: Option<String>,
+    /// How the provider is spoken to
+    #[arg(long, value_enum, default_value = "openai", requires = "target_url")]
+    provider: Provider,
+    /// Ask the question in its own letters instead of capitalising as the CropVLM reference does
+    #[arg(long)]
+    target_keep_case: bool,
+    /// Tokens of an answer at most (model folders; a provider has limits of its own)
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    target_max_tokens: usize,
+    /// Questions that a provider is asked at the same time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    parallel: u16,
+    /// Seconds that a provider has for one answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..))]
+    target_timeout: u32,
+    /// Tries of one question before it counts as an error
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
+    target_tries: u32,
+}
+
+/// Ways to speak to a provider: those that `vlm-api` knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Provider {
+    /// OpenAI-compatible chat completions: OpenAI, OpenRouter, vLLM, llama.cpp, Ollama and many others
+    Openai,
+}
+
+/// What the target is shown.
+#[derive(Clone, Copy)]
+pub enum Shown<'a> {
+    /// The full image.
+    Full,
+    /// The full image, then this crop.
+    FullAnd(&'a RgbImage),
+    /// This crop alone.
+    Only(&'a RgbImage),
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Given {
+    /// What was written, empty where nothing was.
+    pub text: String,
+    /// Whether the provider itself marks it as a refusal.
+    pub refused: bool,
+    /// Tokens of prompt and answer, where they are known.
+    pub tokens: Option<(u64, u64)>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum NoAnswer {
+    /// The person pressed Ctrl-C.
+    Stopped,
+    /// This question cannot be answered; the next one may be.
+    Item(String),
+    /// No question would be answered.
+    All(String),
+}
+
+impl From<Failure> for NoAnswer {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Stopped => Self::Stopped,
+            failure if failure.concerns_all() => Self::All(failure.to_string()),
+            failure => Self::Item(failure.to_string()),
+        }
+    }
+}
+
+/// A full image as it lies on disk and as it was decoded.
+pub struct Original<'a> {
+    /// The file.
+    pub file: &'a [u8],
+    /// Its pixels, upright.
+    pub pixels: &'a RgbImage,
+}
+
+/// Something that answers questions about pictures.
+pub trait Answering {
+    /// A full image that the target has been given, good for any number of questions.
+    type View<'a>
+    where
+        Self: 'a;
+
+    /// Gives the target a full image. `longest_edge` in pixels bounds every picture that it sees.
+    ///
+    /// # Errors
+    /// A picture that the target cannot take.
+    fn look<'a>(
+        &'a self,
+        original: &'a Original<'a>,
+        longest_edge: Option<u32>,
+    ) -> Result<Self::View<'a>, NoAnswer>;
+
+    /// Asks a question about it.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    fn answer(
+        &self,
+        view: &Self::View<'_>,
+        shown: Shown<'_>,
+        question: &str,
+    ) -> Result<Given, NoAnswer>;
+}
+
+/// A target that is ready.
+pub enum Target {
+    /// On this machine.
+    Local(Box<Local>),
+    /// Over the network, with how many questions at the same time.
+    Remote(Box<Remote>, usize),
+}
+
+impl TargetArgs {
+    /// Whether one is named.
+    pub fn is_given(&self) -> bool {
+        self.target.is_some() || self.target_url.is_some()
+    }
+
+    fn case(&self) -> Case {
+        if self.target_keep_case {
+            Case::Keep
+        } else {
+            Case::Capitalize
+        }
+    }
+
+    /// Loads the model, or makes ready to ask the provider; `None` where no target is named.
+    ///
+    /// # Errors
+    /// A model folder that cannot be loaded, an address or key that cannot be one.
+    pub fn open(&self, device: DeviceKind, stop: Arc<AtomicBool>) -> Result<Option<Target>> {
+        if let Some(dir) = &self.target {
+            let local = Local::open(dir, device, self.case(), self.target_max_tokens, stop)?;
+            return Ok(Some(Target::Local(Box::new(local))));
+        }
+        let (Some(url), Some(model)) = (&self.target_url, &self.target_model) else {
+            return Ok(None);
+        };
+        let key = match &self.target_key_env {
+            None => Key::default(),
+            Some(name) => match std::env::var(name) {
+                Ok(key) => Key::new(&key)
+                    .map_err(|e: ApiError| anyhow::anyhow!("environment variable {name}: {e}"))?,
+                Err(_) => bail!(
+                    "environment variable {name} is not set: it should hold the provider's key"
+                ),
+            },
+        };
+        let endpoint = Endpoint {
+            base_url: url.clone(),
+            model: model.clone(),
+            key,
+        };
+        let settings = HttpSettings {
+            timeout: Duration::from_secs(self.target_timeout.into()),
+            tries: self.target_tries,
+            ..HttpSettings::default()
+        };
+        let remote = Remote::new(
+            endpoint,
+            self.provider,
+            self.case(),
+            Http::new(settings, stop),
+        )
+        .context("--target-url")?;
+        Ok(Some(Target::Remote(Box::new(remote), self.parallel.into())))
+    }
+}
+
+impl Target {
+    /// What tells this target from others: its folder, or the model's name and its provider's address.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Local(local) => local.name(),
+            Self::Remote(remote, _) => remote.name(),
+        }
+    }
+}
