@@ -1,1 +1,0 @@
-//! Evaluation with a target.
