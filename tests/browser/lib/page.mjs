@@ -79,7 +79,7 @@ export async function open(context, url, { ready = true } = {}) {
 export async function state(page, ...wanted) {
   const handle = await page.waitForFunction(
     (wanted) => wanted.includes(document.documentElement.dataset.state) && document.documentElement.dataset.state,
-    wanted, { timeout: 120_000, polling: 20 });
+    wanted, { timeout: 240_000, polling: 20 });
   return handle.jsonValue();
 }
 

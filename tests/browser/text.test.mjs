@@ -1,0 +1,75 @@
+// The text policy on the page: SmolVLM's architecture, tiny and with random weights, from a Hugging Face folder named
+// in the address. What it proposes means nothing; that it is a valid box, whatever the weights, is the promise. On
+// SwiftShader most of the time goes into compiling shaders, so that one question has to do there.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { decode, file, picture } from './lib/files.mjs';
+import { browser, choose, complaint, cropBytes, edges, kept, open, propose, site, state } from './lib/page.mjs';
+
+const RECEIPT = file('receipt.png', picture('receipt.png'));
+const smolvlm = (path) => readFileSync(new URL(`../../crates/smolvlm/${path}`, import.meta.url));
+const FOLDER = {
+  'config.json': smolvlm('tiny/config.json'),
+  'preprocessor_config.json': smolvlm('tiny/preprocessor_config.json'),
+  'processor_config.json': smolvlm('tiny/processor_config.json'),
+  'chat_template.json': smolvlm('tiny/chat_template.json'),
+  'tokenizer.json': smolvlm('tiny/tokenizer.json'),
+  'model.safetensors': smolvlm('goldens/model.safetensors'),
+};
+
+describe('the text policy on the page', () => {
+  let server;
+  before(async () => {
+    server = await site();
+  });
+  after(() => server?.close());
+  const serve = () => {
+    for (const [name, bytes] of Object.entries(FOLDER)) server.replace.set(`models/text/${name}`, bytes);
+  };
+  const found = {};
+
+  const QUESTIONS = ['What is the total?', 'When was this bought?'];
+  for (const [name, questions] of [['CPU', QUESTIONS], ['WebGPU', QUESTIONS.slice(0, 1)]]) {
+    test(`writes a valid box on the ${name}`, async () => {
+      serve();
+      const chrome = await browser({ webgpu: name === 'WebGPU' });
+      const context = await chrome.newContext({ acceptDownloads: true });
+      const page = await open(context, `${server.url}?model=models/text/&device=${name.toLowerCase()}`);
+      await kept(page, `text ${name}`, async () => {
+        assert.equal(await page.locator('#device').getAttribute('data-device'), name, await page.locator('#device').innerText());
+        await choose(page, RECEIPT);
+        found[name] = [];
+        for (const question of questions) {
+          assert.equal(await propose(page, question), 'done', await complaint(page));
+          const [x1, y1, x2, y2] = await edges(page);
+          assert.ok(0 <= x1 && x1 < x2 && x2 <= 100 && 0 <= y1 && y1 < y2 && y2 <= 100, `${[x1, y1, x2, y2]}`);
+          found[name].push([x1, y1, x2, y2]);
+          const crop = decode(await cropBytes(page));
+          assert.equal(crop.width, Math.round((x2 * 620) / 100) - Math.round((x1 * 620) / 100));
+        }
+        if (name === 'WebGPU') return;
+        await choose(page, file('other.jpg', picture('receipt.jpg')));
+        assert.equal(await propose(page), 'done', await complaint(page));
+      });
+      await chrome.close();
+    });
+  }
+
+  test('both devices write the same boxes', () => {
+    assert.deepEqual(found.WebGPU, found.CPU.slice(0, 1));
+  });
+
+  test('a folder without its tokenizer is named, and a click tries again', async () => {
+    serve();
+    server.replace.set('models/text/tokenizer.json', 404);
+    const chrome = await browser();
+    const page = await open(await chrome.newContext(), `${server.url}?model=models/text/`, { ready: false });
+    assert.equal(await state(page, 'ready', 'error'), 'error');
+    assert.match(await complaint(page), /tokenizer\.json/);
+    serve();
+    await choose(page, RECEIPT);
+    assert.equal(await propose(page, 'What is the total?'), 'done');
+    await chrome.close();
+  });
+});
