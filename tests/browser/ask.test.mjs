@@ -96,6 +96,8 @@ describe('asking an endpoint', () => {
   on('too many requests', async () => {
     endpoint.mode = '429';
     assert.match(await askAndSee(), /\(429\).*Try again in 7 seconds/);
+    endpoint.mode = '429 until';
+    assert.match(await askAndSee(), /\(429\).*Try again after Fri, 20 Nov 2026 08:00:00 GMT\./);
     await stillWorks();
   });
 

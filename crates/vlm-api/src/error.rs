@@ -62,10 +62,12 @@ pub enum ApiError {
         message: String,
     },
     /// 429.
-    #[error("Too many requests, or the quota is used up (429).{} {}", said(.message), wait(.retry_after))]
+    #[error("Too many requests, or the quota is used up (429).{} {}", said(.message), wait(.retry_after, .retry_at))]
     RateLimited {
         /// Seconds to wait, where the provider says so and the page may read it.
         retry_after: Option<u64>,
+        /// The date to wait for, as the provider wrote it, where it says that instead of seconds.
+        retry_at: Option<String>,
         /// The provider's words, may be empty.
         message: String,
     },
@@ -145,11 +147,13 @@ fn said(message: &str) -> String {
     format!(" It says: \"{message}\"")
 }
 
-fn wait(seconds: &Option<u64>) -> String {
-    match seconds {
-        Some(1) => "Try again in 1 second.".to_owned(),
-        Some(seconds) => format!("Try again in {seconds} seconds."),
-        None => "Wait a little and try again, or check your account.".to_owned(),
+fn wait(seconds: &Option<u64>, date: &Option<String>) -> String {
+    match (seconds, date) {
+        (Some(1), _) => "Try again in 1 second.".to_owned(),
+        (Some(seconds), _) => format!("Try again in {seconds} seconds."),
+        // This crate has no clock: the person has one.
+        (None, Some(date)) => format!("Try again after {date}."),
+        (None, None) => "Wait a little and try again, or check your account.".to_owned(),
     }
 }
 

@@ -104,6 +104,7 @@ pub struct Usage {
 pub struct Reply {
     status: u16,
     retry_after: Option<u64>,
+    retry_at: Option<String>,
     key: Key,
     form: Form,
     answer: Answer,
@@ -128,6 +129,7 @@ impl Reply {
         Reply {
             status,
             retry_after: retry_after.and_then(seconds),
+            retry_at: retry_after.and_then(date),
             key: key.clone(),
             form: Form::Unknown,
             answer: Answer {
@@ -326,6 +328,7 @@ impl Reply {
             400 | 422 => ApiError::BadRequest { status, message },
             429 => ApiError::RateLimited {
                 retry_after: self.retry_after,
+                retry_at: self.retry_at.clone(),
                 message,
             },
             500..=599 => ApiError::Server { status, message },
@@ -367,10 +370,33 @@ fn is_html(text: &str) -> bool {
     text.trim_start().starts_with('<')
 }
 
-/// `Retry-After` in whole seconds, rounded up; its other form, a date, is left alone.
+/// `Retry-After` in whole seconds, rounded up.
 fn seconds(header: &str) -> Option<u64> {
     let seconds: f64 = header.trim().parse().ok()?;
     (0.0..=1e6)
         .contains(&seconds)
         .then(|| seconds.ceil().max(1.0) as u64)
+}
+
+/// `Retry-After` as a date, `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7; the two obsolete forms are left alone).
+/// It is shown as it is, so nothing but a date passes.
+fn date(header: &str) -> Option<String> {
+    const DAYS: [&str; 7] = ["Mon,", "Tue,", "Wed,", "Thu,", "Fri,", "Sat,", "Sun,"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let parts: Vec<&str> = header.split_ascii_whitespace().collect();
+    let &[weekday, day, month, year, time, "GMT"] = parts.as_slice() else {
+        return None;
+    };
+    let digits =
+        |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    let clock: Vec<&str> = time.split(':').collect();
+    let valid = DAYS.contains(&weekday)
+        && digits(day, 2)
+        && MONTHS.contains(&month)
+        && digits(year, 4)
+        && clock.len() == 3
+        && clock.iter().all(|part| digits(part, 2));
+    valid.then(|| parts.join(" "))
 }

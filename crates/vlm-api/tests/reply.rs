@@ -223,6 +223,25 @@ fn retry_after_is_seconds_or_nothing() {
 }
 
 #[test]
+fn retry_after_as_a_date_is_shown_as_it_is() {
+    let said = |header: &str| {
+        let reply = Reply::new(429, Some(header), &Key::default());
+        reply.finish().expect_err("a rate limit").to_string()
+    };
+    let date = "Fri, 20 Nov 2026 08:00:00 GMT";
+    assert!(said(date).ends_with(&format!("Try again after {date}.")));
+    for no_date in [
+        "tomorrow",
+        "Fri, 20 Nov 2026 08:00 GMT",
+        "Fri, 20 Nov 2026 08:00:00 <b>",
+        "Foo, 20 Nov 2026 08:00:00 GMT",
+        "Friday, 20-Nov-26 08:00:00 GMT",
+    ] {
+        assert!(said(no_date).ends_with("check your account."), "{no_date}");
+    }
+}
+
+#[test]
 fn a_provider_s_words_are_cut_and_lose_the_key() {
     let long = format!(
         r#"{{"error":{{"message":"{}\n\tkey {KEY} bad"}}}}"#,

@@ -31,6 +31,7 @@ async function serve(state, request, response) {
     response.writeHead(status, { 'Content-Type': 'application/json', ...headers })
       .end(JSON.stringify({ error: { message, type: 'invalid_request_error', param: null, code: null } }));
   if (state.mode === '429') return refuse(429, 'Rate limit reached.', { 'Retry-After': '7' });
+  if (state.mode === '429 until') return refuse(429, 'Rate limit reached.', { 'Retry-After': 'Fri, 20 Nov 2026 08:00:00 GMT' });
   if (state.mode === '500') return refuse(500, 'Something broke.');
   if (request.headers.authorization !== `Bearer ${KEY}`) {
     return refuse(401, `Incorrect API key provided: ${(request.headers.authorization ?? '').slice(7)}.`);
