@@ -250,6 +250,44 @@ fn the_search_goes_on_where_it_was_killed() {
             "nothing is done twice"
         );
     }
+    // Killed for real, while it works.
+    let many: Vec<Value> = (0..40)
+        .map(|i| {
+            sample(
+                &format!("m{i}"),
+                ["a.png", "b.png"][i % 2],
+                [280, 56][i % 2],
+                &format!("Question {i}?"),
+                &["x"],
+            )
+        })
+        .collect();
+    place.data("many.jsonl", &many);
+    let arguments = |out: &'static str| with(&[&SEARCH, &[out, "--data", "many.jsonl"]]);
+    place.json(&arguments("all.jsonl"));
+    let all = std::fs::read_to_string(place.path("all.jsonl")).expect("text");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cropvlm"));
+    command
+        .current_dir(place.0.path())
+        .args(arguments("killed.jsonl"));
+    let mut child = command
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("cropvlm runs");
+    let text = || std::fs::read_to_string(place.path("killed.jsonl")).unwrap_or_default();
+    while text().lines().count() < 3 {
+        assert!(
+            child.try_wait().expect("child").is_none(),
+            "it ended before it could be killed"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("child");
+    let before = text().lines().count();
+    assert!(before < 40 && all.starts_with(&text()[..text().rfind('\n').expect("line")]));
+    place.json(&arguments("killed.jsonl"));
+    assert_eq!(text(), all);
     let other = with(&[
         &SEARCH,
         &["whole.jsonl", "--data", "data.jsonl", "--seed", "4"],

@@ -244,6 +244,9 @@ fn tables_beside_pictures() {
     write("two/a.csv", "a\n");
     write("two/b.json", "[]");
     assert!(refusal(&path("two")).contains("several tables; name one of"));
+    write("disk/state.json", "{}");
+    write("disk/data-00000-of-00001.arrow", "");
+    assert!(refusal(&path("disk")).contains("to_parquet"));
     write("empty/readme.txt", "");
     assert!(refusal(&path("empty")).contains("holds no data"));
     assert!(refusal(&path("absent")).contains("no such file or folder"));

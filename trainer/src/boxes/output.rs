@@ -30,20 +30,23 @@ pub fn line(
         // Hundredths of a pixel: finer than any percent of a picture, and short to read.
         let edge = |percent: f32, side: u32| (percent * side as f32).round() / 100.0;
         let (w, h) = (sample.width, sample.height);
-        sample.boxes = vec![[
-            edge(bbox.x1, w),
-            edge(bbox.y1, h),
-            edge(bbox.x2, w),
-            edge(bbox.y2, h),
-        ]];
+        let [x1, y1, x2, y2] = bbox.to_array();
+        sample.boxes = vec![[edge(x1, w), edge(y1, h), edge(x2, w), edge(y2, h)]];
     }
     sample.image = image_from(set, out, &sample.image)?;
     let mut value = serde_json::to_value(&sample)?;
+    value["boxes"] = sample.boxes.iter().copied().map(short).collect();
     value["box_source"] = source.into();
     for (name, what) in more {
         value[*name] = what.clone();
     }
     Ok(value.to_string())
+}
+
+/// Numbers as f32 prints them: JSON's own would be f64, 293.98 becoming 293.9800109863281.
+pub fn short(edges: [f32; 4]) -> Value {
+    let short = |edge: f32| edge.to_string().parse::<f64>().unwrap_or(f64::from(edge));
+    edges.map(short).to_vec().into()
 }
 
 /// The name by which a picture is found from where the output lies: as it is, if that leads to the same

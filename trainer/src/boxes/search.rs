@@ -85,7 +85,10 @@ pub fn run(args: &Args, set: &DataSet, stop: &Arc<AtomicBool>) -> Result<Value> 
             } else {
                 widened(grid_box, settings.grid, settings.seed, &sample.id)
             };
-            let more = [("score", json!(score)), ("grid_box", json!(grid_box))];
+            let more = [
+                ("score", json!(score)),
+                ("grid_box", output::short(grid_box.to_array())),
+            ];
             output.push(&output::line(
                 set,
                 &args.out,

@@ -95,7 +95,7 @@ pub fn run(args: &Args, set: &DataSet, stop: &Arc<AtomicBool>) -> Result<Value> 
         } else {
             quintiles.grow(*bbox)
         };
-        let more = [("teacher_box", json!(bbox))];
+        let more = [("teacher_box", output::short(bbox.to_array()))];
         lines.push(output::line(
             set,
             &args.out,

@@ -49,12 +49,14 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
 /// The data files of a folder: its parquet files of one split, else its one table.
 fn folder(path: &Path) -> Result<Vec<PathBuf>> {
     let mut splits: BTreeMap<(PathBuf, String), Vec<PathBuf>> = BTreeMap::new();
-    let mut tables = Vec::new();
+    let (mut tables, mut arrow) = (Vec::new(), false);
     let mut folders = vec![(path.to_owned(), 0)];
     while let Some((folder, depth)) = folders.pop() {
         for file in list(&folder)? {
             if file.is_dir() && depth < 3 {
                 folders.push((file, depth + 1));
+            } else if has_ending(&file, "arrow") {
+                arrow = true;
             } else if has_ending(&file, "parquet") {
                 let split = stem(&file)
                     .split("-0")
@@ -98,6 +100,13 @@ fn folder(path: &Path) -> Result<Vec<PathBuf>> {
         complete(&files)?;
         return Ok(files);
     }
+    if arrow {
+        bail!(
+            "{}: holds Arrow files, as `save_to_disk` writes them, which are not read; in Python, \
+             `datasets.load_from_disk(\"{0}\").to_parquet(\"data.parquet\")` makes what is",
+            path.display()
+        );
+    }
     let metadata = tables.iter().find(|t| stem(t) == "metadata").cloned();
     match (metadata, &tables[..]) {
         (Some(file), _) => Ok(vec![file]),
@@ -126,6 +135,8 @@ fn complete(files: &[PathBuf]) -> Result<()> {
         .filter_map(|file| {
             let stem = stem(file);
             let (rest, all) = stem.rsplit_once("-of-")?;
+            // Older files have a checksum behind the number.
+            let all = all.split('-').next()?;
             Some((rest.rsplit('-').next()?.parse().ok()?, all.parse().ok()?))
         })
         .collect();

@@ -118,12 +118,10 @@ pub fn find_image(data: &Path, root: Option<&Path>, image: &str) -> Result<PathB
         })
 }
 
-/// Reads and decodes a picture.
+/// Reads and decodes a picture: a file, or a row of a parquet file, `file.parquet#row`.
 ///
 /// # Errors
 /// Named by its path.
 pub fn picture(path: &Path) -> Result<picture::RgbImage> {
-    let bytes =
-        std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-    picture::decode(&bytes).with_context(|| format!("{}", path.display()))
+    PictureSource::at(path)?.picture()
 }

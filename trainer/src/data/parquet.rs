@@ -36,8 +36,20 @@ pub struct Shard {
     /// First row of every row group, and the number of rows at the end.
     groups: Vec<usize>,
     /// Where reading of the bytes stands, and of the paths.
-    cursors: [Mutex<Option<Cursor>>; 2],
+    cursors: [Mutex<Standing>; 2],
 }
+
+/// Where reading stands. The reader is kept only while rows are asked for in their order: it holds a
+/// page, tens of megabytes, and who jumps about in eighty shards would hold eighty of them.
+#[derive(Default)]
+struct Standing {
+    /// The row behind the last one.
+    expected: usize,
+    open: Option<Cursor>,
+}
+
+/// Rows that may be left out in what still counts as going on.
+const STEP: usize = 16;
 
 /// A column reader inside a row group.
 struct Cursor {
@@ -81,7 +93,7 @@ impl Shard {
             name,
             pictures,
             groups,
-            cursors: [Mutex::new(None), Mutex::new(None)],
+            cursors: Default::default(),
             reader,
         }))
     }
@@ -162,20 +174,22 @@ impl Shard {
     fn leaf(
         &self,
         column: Option<usize>,
-        cursor: &Mutex<Option<Cursor>>,
+        standing: &Mutex<Standing>,
         row: usize,
     ) -> Result<Option<Vec<u8>>> {
         let Some(column) = column else {
             return Ok(None);
         };
-        let mut cursor = cursor.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut open = match cursor.take() {
+        let mut standing = standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = match standing.open.take() {
             Some(open) if (open.next..open.end).contains(&row) => open,
             _ => self.cursor_at(column, row)?,
         };
         // A reader that failed is not put back: the next picture opens a new one.
         let bytes = open.read(row).with_context(|| self.place(row))?;
-        *cursor = Some(open);
+        let goes_on = (standing.expected..=standing.expected + STEP).contains(&row);
+        standing.expected = row + 1;
+        standing.open = goes_on.then_some(open);
         Ok(bytes)
     }
 
@@ -355,5 +369,29 @@ fn value(field: &Field) -> Value {
             .into(),
         Field::ListInternal(list) => list.elements().iter().map(value).collect(),
         other => serde_json::json!({"value": other.to_string()}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_are_the_same_in_whatever_order_they_are_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+        for (name, rows) in [
+            ("docvqa.parquet", 3),
+            ("textvqa/train-00000-of-00002.parquet", 2),
+        ] {
+            let shard = Shard::open(&folder.join(name), name.to_owned()).expect("shard");
+            assert_eq!(shard.rows(), rows);
+            let read = |row| shard.picture(row).expect("row").expect("picture");
+            let pictures: Vec<Vec<u8>> = (0..rows).map(read).collect();
+            for row in [rows - 1, 0, 0, 1, rows - 1, rows - 1, 1, 0] {
+                assert_eq!(read(row), pictures[row], "{name}, row {row}");
+            }
+            let said = shard.picture(rows).expect_err("no such row").to_string();
+            assert!(said.contains(&format!("no row {rows}")), "{said}");
+        }
     }
 }
