@@ -34,10 +34,7 @@ impl Prompt {
 
     /// Where the picture is: the path of its file, or its row of a parquet file.
     pub fn place(&self) -> String {
-        match &self.source {
-            PictureSource::File(path) => path.display().to_string(),
-            PictureSource::Row(..) => self.sample.image.clone(),
-        }
+        self.source.place()
     }
 }
 
