@@ -4,6 +4,7 @@
 //! reads data sets, [`device`] picks the device.
 
 mod answer;
+mod bench;
 mod boxes;
 mod data;
 mod debug;
@@ -61,6 +62,7 @@ enum Command {
     Export(export::Args),
     Report(report::Args),
     Debug(debug::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -78,6 +80,7 @@ fn main() -> std::process::ExitCode {
         Command::Export(args) => export::run(args),
         Command::Report(args) => report::run(args),
         Command::Debug(args) => debug::run(args),
+        Command::Bench(args) => bench::run(args),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -1,11 +1,9 @@
 //! `cropvlm debug grpo-step`: the numbers of one GRPO step over given rollouts, for comparing with
 //! other implementations (tests/parity/grpo_step.py does). Nothing is drawn and nothing is updated.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use burn::module::{ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use grounding::reward::advantages;
@@ -16,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::data;
 use crate::device::DeviceKind;
+use crate::grpo::GrpoConfig;
 use crate::model::ModelArgs;
+use crate::train::{self, Accumulator, read_settings};
 
 /// Compute one GRPO step over given rollouts: log-probabilities, k3, advantages, loss, gradient norm.
 ///
@@ -31,8 +31,8 @@ rollouts.json: [{\"image\", \"question\", \"completions\": [\"[10, 20, 63, 57].\
 are looked up from the working folder, else beside the file or in the folder above it. A completion's
 tokens are those of a space, the text and <end_of_utterance>.
 
-The configuration (TOML) may have beta, num_generations, max_completion_length, loss_type (dr_grpo, grpo,
-bnpo, dapo) and epsilon; left out: those of the paper.
+The configuration is one of `cropvlm grpo`; beta, num_generations, max_completion_length and loss_type
+(dr_grpo, grpo, bnpo, dapo) are read, and may stand alone; left out: those of the paper.
 
 With --json one line: loss; logprobs, ref_logprobs and kl (by prompt, completion, token); advantages (by
 prompt, completion); grad_norm (over the adapter's parameters, not clipped); tokens.")]
@@ -85,7 +85,7 @@ pub fn run(args: &StepArgs) -> Result<()> {
     let settings = settings(&args.config)?;
     let groups = groups(&args.rollouts, &settings)?;
     let policy = args.model.policy(&args.device.open()?.autodiff())?;
-    let report = compute(args, &settings, &groups, &policy)?;
+    let (report, _) = compute(args, &settings, &groups, &policy)?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
         return Ok(());
@@ -107,13 +107,10 @@ pub fn run(args: &StepArgs) -> Result<()> {
 
 /// The settings of the loss; `num_generations` is 0 where the file does not say it.
 fn settings(path: &Path) -> Result<GrpoSettings> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("{}: cannot be read", path.display()))?;
-    let about = || format!("{}", path.display());
-    let table: toml::Table = toml::from_str(&text).with_context(about)?;
-    let said = table.contains_key("num_generations");
-    let mut settings: GrpoSettings = toml::from_str(&text).with_context(about)?;
-    if !said {
+    let config: GrpoConfig = read_settings(path, &[])?;
+    let said = std::fs::read_to_string(path)?.parse::<toml::Table>()?;
+    let mut settings = config.settings();
+    if !said.contains_key("num_generations") {
         settings.num_generations = 0;
     }
     Ok(settings)
@@ -155,12 +152,13 @@ fn rows(tensor: Tensor<2>, rollouts: &[Rollout]) -> Result<Vec<Vec<f32>>> {
         .collect())
 }
 
+/// The numbers of the step, and the gradient of its loss.
 fn compute(
     args: &StepArgs,
     settings: &GrpoSettings,
     groups: &[Given],
     policy: &Policy,
-) -> Result<Report> {
+) -> Result<(Report, GradientsParams)> {
     let rollouts: Vec<Vec<Rollout>> = groups
         .iter()
         .map(|group| {
@@ -177,7 +175,7 @@ fn compute(
         tokens,
         ..Report::default()
     };
-    let mut sum = Sum::default();
+    let mut sum = Accumulator::default();
     for (given, drawn) in groups.iter().zip(&rollouts) {
         let about = || format!("picture {}", given.image);
         let picture = data::picture(&find(&args.rollouts, &given.image)?)?;
@@ -217,8 +215,9 @@ fn compute(
         let mut gradients = part.backward();
         sum.add(policy, policy.gradients(&mut gradients));
     }
-    report.grad_norm = sum.norm();
-    Ok(report)
+    let gradients = sum.take(policy, 1.0);
+    report.grad_norm = train::norm(policy, &gradients);
+    Ok((report, gradients))
 }
 
 /// The picture as named from the working folder, else where data sets have theirs.
@@ -230,36 +229,76 @@ fn find(rollouts: &Path, image: &str) -> Result<PathBuf> {
     data::find_image(rollouts, None, image)
 }
 
-/// Gradients of several losses added up, flat.
-#[derive(Default)]
-struct Sum {
-    parts: HashMap<ParamId, Tensor<1>>,
-    next: GradientsParams,
-}
+#[cfg(test)]
+mod tests {
+    use safetensors::SafeTensors;
+    use smolvlm::{ADAPTER_WEIGHTS, tiny};
 
-impl Sum {
-    fn add(&mut self, policy: &Policy, next: GradientsParams) {
-        self.next = next;
-        policy.visit(self);
+    use super::*;
+    use crate::train::{AdamW, OptimizerConfig};
+
+    fn floats(bytes: &[u8]) -> Vec<f32> {
+        let chunks = bytes.as_chunks().0.iter();
+        chunks.map(|&b| f32::from_le_bytes(b)).collect()
     }
 
-    fn norm(&self) -> f64 {
-        let square = |part: &Tensor<1>| (part.clone() * part.clone()).sum().into_scalar::<f32>();
-        let squares = self.parts.values().map(|part| f64::from(square(part)));
-        squares.sum::<f64>().sqrt()
-    }
-}
+    /// `crates/policy/goldens/make.py` made the same step with torch.optim.AdamW.
+    #[test]
+    fn one_step_of_adamw_is_that_of_pytorch() {
+        let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/policy/goldens");
+        let place = tempfile::tempdir().expect("folder");
+        let mut files = tiny::files();
+        let weights = include_bytes!("../../../crates/smolvlm/goldens/model.safetensors");
+        files.insert("model.safetensors", weights.to_vec());
+        files.save(place.path()).expect("model");
+        let args = StepArgs {
+            model: ModelArgs {
+                model: place.path().to_path_buf(),
+                adapter: Some(goldens.join("adapter")),
+            },
+            rollouts: goldens.join("rollouts.json"),
+            config: PathBuf::new(),
+            longest_edge: None,
+            device: DeviceKind::Cpu,
+            json: true,
+        };
+        let settings = GrpoSettings {
+            num_generations: 3,
+            ..GrpoSettings::default()
+        };
+        let device = DeviceKind::Cpu.open().expect("device").autodiff();
+        let policy = args.model.policy(&device).expect("policy");
+        let groups = groups(&args.rollouts, &settings).expect("groups");
+        let (report, gradients) = compute(&args, &settings, &groups, &policy).expect("step");
+        let mut optimizer = AdamW::new(&OptimizerConfig {
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            grad_clip: 0.1,
+            average: 0.0,
+            ..OptimizerConfig::default()
+        });
+        let (policy, norm) = optimizer.step(policy, gradients, 1e-3);
+        assert_eq!(norm, report.grad_norm);
+        assert!(norm > 0.5, "{norm}: the gradient is clipped");
 
-impl ModuleVisitor for Sum {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(next) = self.next.remove::<D>(param.id) else {
-            return;
-        };
-        let next = next.reshape([-1]);
-        let sum = match self.parts.remove(&param.id) {
-            Some(sum) => sum + next,
-            None => next,
-        };
-        self.parts.insert(param.id, sum);
+        let files = block_on(policy.adapter_files())
+            .expect("files")
+            .expect("an adapter");
+        let bytes = files.get(ADAPTER_WEIGHTS).expect("weights");
+        let found = SafeTensors::deserialize(bytes).expect("weights");
+        let mut names = found.names();
+        names.sort_unstable();
+        let actual = names
+            .into_iter()
+            .flat_map(|name| floats(found.tensor(name).expect("tensor").data()));
+        let actual: Vec<f32> = actual.collect();
+        let bytes = std::fs::read(goldens.join("grpo.safetensors")).expect("goldens");
+        let golden = SafeTensors::deserialize(&bytes).expect("goldens");
+        let expected = floats(golden.tensor("updated").expect("updated").data());
+        assert_eq!(actual.len(), expected.len());
+        for (i, (a, e)) in actual.iter().zip(&expected).enumerate() {
+            assert!((a - e).abs() < 1e-5, "{i}: {a} instead of {e}");
+        }
     }
 }

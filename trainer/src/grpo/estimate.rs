@@ -7,7 +7,7 @@ use anyhow::Result;
 use policy::Policy;
 
 use super::step::{Draw, Trainer};
-use crate::train::{Accumulator, progress::duration};
+use crate::train::{Accumulator, peak_memory, progress::duration};
 
 /// Numbers of a run.
 pub struct Plan {
@@ -80,12 +80,4 @@ pub fn estimate(trainer: &Trainer, policy: &Policy, draw: Draw, plan: &Plan) -> 
         _ => println!("memory                not known on this system"),
     }
     Ok(())
-}
-
-/// Largest resident memory of this program so far, in bytes; Linux says it, others do not.
-fn peak_memory() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024.0)
 }

@@ -30,7 +30,7 @@ use burn::tensor::Device;
 use policy::{ModelFiles, Policy};
 use serde_json::Value;
 
-use self::config::GrpoConfig;
+pub use self::config::GrpoConfig;
 use self::prompts::{Order, Prompt};
 use self::rewards::Rewards;
 use self::step::{Draw, Trainer};

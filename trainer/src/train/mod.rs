@@ -22,7 +22,7 @@ use serde::Serialize;
 pub use self::checkpoint::{Checkpoint, replace_folder};
 pub use self::gradients::Accumulator;
 pub use self::journal::Journal;
-pub use self::optimizer::{AdamW, OptimizerConfig};
+pub use self::optimizer::{AdamW, OptimizerConfig, norm};
 pub use self::progress::Progress;
 pub use self::settings::read as read_settings;
 
@@ -108,4 +108,12 @@ pub fn finite(value: f64, what: &str, about: &str) -> Result<f64> {
         bail!("{what} is {value}; the last good checkpoint is kept; {about}");
     }
     Ok(value)
+}
+
+/// Largest resident memory of this program so far, in bytes; Linux says it, others do not.
+pub fn peak_memory() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024.0)
 }

@@ -98,6 +98,17 @@ impl ModuleVisitor for Norm<'_> {
     }
 }
 
+/// The norm of all gradients together.
+pub fn norm(policy: &Policy, gradients: &GradientsParams) -> f64 {
+    let mut norm = Norm {
+        gradients,
+        sum: None,
+    };
+    policy.visit(&mut norm);
+    norm.sum
+        .map_or(0.0, |s| f64::from(s.into_scalar::<f32>()).sqrt())
+}
+
 struct Update<'a> {
     path: Vec<String>,
     optimizer: &'a mut AdamW,
@@ -184,14 +195,7 @@ impl AdamW {
 
     /// One update at a learning rate; returns the gradient norm before clipping.
     pub fn step(&mut self, policy: Policy, gradients: GradientsParams, rate: f64) -> (Policy, f64) {
-        let mut norm = Norm {
-            gradients: &gradients,
-            sum: None,
-        };
-        policy.visit(&mut norm);
-        let norm = norm
-            .sum
-            .map_or(0.0, |s| f64::from(s.into_scalar::<f32>()).sqrt());
+        let norm = norm(&policy, &gradients);
         let shrink = (self.config.grad_clip / (norm + 1e-6)).min(1.0);
         self.steps += 1;
         let mut update = Update {
