@@ -31,7 +31,7 @@ from grpo_reference import LOSS_TYPES, Policy, step  # noqa: E402
 
 LENGTH = 32  # max_completion_length
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "fc1", "fc2", "proj"]
-ADAMW = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01}
+ADAMW = {"lr": 1e-4, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01}
 CLIP = 0.1
 GROUPS = [
     {
