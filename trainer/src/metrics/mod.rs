@@ -77,10 +77,13 @@ impl Metrics {
         let time = now.map_or(0.0, |d| d.as_secs_f64());
         let mut bytes = Vec::new();
         if self.events.is_none() {
-            self.events = Some(self.event_file(time)?);
+            let (file, number) = self.event_file(time)?;
+            self.events = Some(file);
             bytes.extend(events::record(&events::version(time)));
-            if self.first > 0 {
-                bytes.extend(events::record(&events::start(time, self.first + 1)));
+            if number > 0 {
+                // From its start a run may measure step 0 again.
+                let again = if self.first == 0 { 0 } else { self.first + 1 };
+                bytes.extend(events::record(&events::start(time, again)));
             }
         }
         bytes.extend(events::record(&events::scalars(time, step, &values)));
@@ -91,8 +94,9 @@ impl Metrics {
         Ok(())
     }
 
-    /// A new file, whose name sorts behind those that are there: TensorBoard reads them in this order.
-    fn event_file(&self, time: f64) -> Result<File> {
+    /// A new file, and how many there were before. Its name sorts behind theirs: TensorBoard reads them
+    /// in this order.
+    fn event_file(&self, time: f64) -> Result<(File, usize)> {
         let folder = self.run.join(EVENTS);
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("{}: cannot be made", folder.display()))?;
@@ -100,11 +104,12 @@ impl Metrics {
         let path = folder.join(format!(
             "events.out.tfevents.{time:010.0}.cropvlm.{number:06}"
         ));
-        OpenOptions::new()
+        let file = OpenOptions::new()
             .create_new(true)
             .append(true)
             .open(&path)
-            .with_context(|| format!("{}: cannot be made", path.display()))
+            .with_context(|| format!("{}: cannot be made", path.display()))?;
+        Ok((file, number))
     }
 }
 

@@ -93,7 +93,10 @@ fn range(values: &Series, smooth: &Series, beside: Option<&Series>) -> (f64, f64
         };
         return (floor, high + air);
     }
-    let air = if low == 0.0 { 1.0 } else { 0.1 * low.abs() };
+    if low == 0.0 {
+        return (0.0, 1.0);
+    }
+    let air = 0.1 * low.abs();
     (low - air, high + air)
 }
 

@@ -81,14 +81,18 @@ fn sentence(run: &Run) -> String {
         ),
         _ => ("The loss", after < before),
     };
-    let moved = if after > before { "rose" } else { "fell" };
-    let doubt = if good {
+    let moved = match after - before {
+        change if change.abs() <= 0.03 * before.abs().max(after.abs()) => "hardly moved",
+        change if change > 0.0 => "rose",
+        _ => "fell",
+    };
+    let doubt = if good || moved == "hardly moved" {
         ""
     } else {
         ", which is not what it should do"
     };
     format!(
-        "<p class=\"lead\">{what} {moved} from {} (first tenth of the run) to {} (last tenth){doubt}.</p>",
+        "<p class=\"lead\">{what} {moved}: {} in the first tenth of the run, {} in the last{doubt}.</p>",
         number(before),
         number(after)
     )
@@ -125,7 +129,8 @@ fn facts(run: &Run) -> String {
         facts.push(("time in steps", duration(mean * run.last_step() as f64)));
     }
     for (title, key) in [("seed", "seed"), ("commit", "commit")] {
-        if let Some(value) = run.setting(key) {
+        let written = run.setting(key).or_else(|| run.comment(key));
+        if let Some(value) = written {
             facts.push((title, value));
         }
     }

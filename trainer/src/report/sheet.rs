@@ -16,7 +16,7 @@ use picture::Filter;
 
 use super::html::{escape, number, signed, thousands};
 use super::read::{Group, Rollout, Run};
-use crate::data;
+use crate::data::PictureSource;
 
 /// JPEG quality of the pictures.
 const QUALITY: u8 = 75;
@@ -74,7 +74,7 @@ impl Sheet<'_> {
 
     /// A picture as a small JPEG in a `data:` URL, with its width and height.
     fn picture(&self, image: &str) -> Result<(String, u32, u32)> {
-        let picture = data::picture(&self.find(image))?;
+        let picture = PictureSource::at(&self.find(image))?.picture()?;
         let (width, height) = picture.dimensions();
         let scale = (f64::from(self.edge) / f64::from(width.max(height))).min(1.0);
         let side = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
@@ -84,7 +84,8 @@ impl Sheet<'_> {
         Ok((url, small.width(), small.height()))
     }
 
-    /// Under `--root`, as it is written, beside the run or above it; the first that is there.
+    /// Under `--root`, as it is written, beside the run or above it, beside the run's data; the first that
+    /// is there.
     fn find(&self, image: &str) -> PathBuf {
         let path = Path::new(image);
         let above = self.run.folder.parent();

@@ -57,7 +57,7 @@ fn grpo(folder: &Path) {
     write(
         folder,
         "config.toml",
-        "commit = \"abc123\"\n[train]\nsteps = 7\nseed = 4\n",
+        "# commit abc123\nseed = 4\n[train]\nsteps = 7\n",
     );
 }
 
@@ -70,7 +70,7 @@ fn a_grpo_run_shows_curves_and_rollouts() {
     assert!(html.contains("<h3>Reward</h3>") && html.contains("averaged over all tries"));
     assert!(!html.contains("Distance from the start"));
     assert!(
-        html.contains("rose from 0.1 (first tenth of the run) to 0.5"),
+        html.contains("rose: 0.1 in the first tenth of the run, 0.5 in the last"),
         "{html}"
     );
     // Three of five groups, each with the picture, the box, and both rollouts.
@@ -148,6 +148,21 @@ fn a_picture_that_is_gone_is_said_in_its_place() {
     let html = report(folder.path());
     assert!(html.contains("class=\"picture lost\"") && html.contains("page.png: cannot be read"));
     assert_eq!(html.matches("class=\"box c0\"").count(), 3);
+}
+
+#[test]
+fn a_picture_in_a_parquet_file_is_found_beside_the_runs_data() {
+    let folder = tempfile::tempdir().expect("folder");
+    grpo(folder.path());
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/docvqa.parquet");
+    let config = format!("[[data]]\nsamples = {:?}\n", data.display().to_string());
+    write(folder.path(), "config.toml", &config);
+    let path = folder.path().join("rollouts.jsonl");
+    let groups = std::fs::read_to_string(&path).expect("groups");
+    let groups = groups.replace("page.png", "docvqa.parquet#0");
+    std::fs::write(&path, groups).expect("written");
+    let html = report(folder.path());
+    assert_eq!(html.matches("src=\"data:image/jpeg;base64,").count(), 3);
 }
 
 #[test]

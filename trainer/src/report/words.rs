@@ -1,5 +1,7 @@
 //! What each number is, in words for somebody who has never seen it.
 
+use grounding::prompt::capitalize;
+
 /// Parts of the page, in their order.
 pub const GROUPS: [&str; 4] = [
     "Is it learning?",
@@ -25,7 +27,13 @@ pub struct Words {
 /// Name, group, heading, sentence.
 type Known = (&'static str, usize, &'static str, &'static str);
 
-const KNOWN: [Known; 29] = [
+const KNOWN: [Known; 30] = [
+    (
+        "eval/time",
+        OPTIMISER,
+        "Seconds an evaluation",
+        "How long it took to measure the held-out questions.",
+    ),
     (
         "reward",
         LEARNING,
@@ -228,6 +236,16 @@ pub fn words(name: &str, grpo: bool) -> Words {
             );
         }
         _ => {}
+    }
+    if let Some(reward) = name.strip_prefix("eval/rewards/") {
+        let title = format!("{} reward, held out", capitalize(reward));
+        let train = format!("rewards/{reward}/mean");
+        let same = KNOWN.iter().find(|known| known.0 == train);
+        let sentence = same.map_or_else(
+            || format!("The part \"{reward}\" of the reward; upwards is better."),
+            |known| known.3.to_owned(),
+        );
+        return of(LEARNING, &title, &sentence);
     }
     let reward = name
         .strip_prefix("rewards/")

@@ -131,7 +131,8 @@ impl Answering for Remote {
         match self.http.ask(&request, &self.endpoint.key) {
             Ok(answer) => Ok(Given {
                 text: answer.text.trim().to_owned(),
-                refused: answer.refused,
+                refused: answer.refused
+                    || answer.finish_reason.as_deref() == Some("content_filter"),
                 tokens: answer.usage.map(|u| (u.prompt_tokens, u.completion_tokens)),
             }),
             // An empty answer is an answer of a kind: it is counted, not an error.
