@@ -89,15 +89,16 @@ impl Sheet<'_> {
     fn find(&self, image: &str) -> PathBuf {
         let path = Path::new(image);
         let above = self.run.folder.parent();
-        let mut places = [
+        let near = [
             self.root,
             Some(Path::new("")),
             Some(&self.run.folder),
             above,
-        ]
-        .into_iter()
-        .flatten()
-        .map(|place| place.join(path));
+        ];
+        let near = near.into_iter().flatten().map(Path::to_path_buf);
+        let mut places = near
+            .chain(self.run.data_folders())
+            .map(|place| place.join(path));
         places
             .find(|place| place.is_file())
             .unwrap_or_else(|| path.to_path_buf())
