@@ -186,27 +186,6 @@ impl Run {
             .map(|(_, value)| value.trim().to_owned())
     }
 
-    /// Folders in which the configuration's data lie, for pictures that are named by their place there.
-    pub fn data_folders(&self) -> Vec<PathBuf> {
-        let table = self
-            .config
-            .as_deref()
-            .and_then(|c| c.parse::<toml::Table>().ok());
-        let data = table.as_ref().and_then(|t| t.get("data")?.as_array());
-        let mut folders = Vec::new();
-        for source in data.into_iter().flatten() {
-            for key in ["root", "samples"] {
-                let Some(path) = source.get(key).and_then(toml::Value::as_str) else {
-                    continue;
-                };
-                let path = Path::new(path);
-                folders.extend([path.to_path_buf(), path.join("data")]);
-                folders.extend(path.parent().map(Path::to_path_buf));
-            }
-        }
-        folders
-    }
-
     /// The last step that anything is known of.
     pub fn last_step(&self) -> u64 {
         let numbers = self.series.values().filter_map(|s| s.last().map(|p| p.0));

@@ -84,24 +84,23 @@ impl Sheet<'_> {
         Ok((url, small.width(), small.height()))
     }
 
-    /// Under `--root`, as it is written, beside the run or above it, beside the run's data; the first that
-    /// is there.
+    /// Under `--root`, as it is written, beside the run or above it; the first that is there. A row of a
+    /// parquet file (`file.parquet#row`) is where its file is.
     fn find(&self, image: &str) -> PathBuf {
         let path = Path::new(image);
+        let file = image.rsplit_once('#').map_or(image, |(file, _)| file);
         let above = self.run.folder.parent();
-        let near = [
+        let mut places = [
             self.root,
             Some(Path::new("")),
             Some(&self.run.folder),
             above,
-        ];
-        let near = near.into_iter().flatten().map(Path::to_path_buf);
-        let mut places = near
-            .chain(self.run.data_folders())
-            .map(|place| place.join(path));
+        ]
+        .into_iter()
+        .flatten();
         places
-            .find(|place| place.is_file())
-            .unwrap_or_else(|| path.to_path_buf())
+            .find(|place| place.join(path).is_file() || place.join(file).is_file())
+            .map_or_else(|| path.to_path_buf(), |place| place.join(path))
     }
 
     fn group(

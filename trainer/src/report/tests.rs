@@ -151,16 +151,14 @@ fn a_picture_that_is_gone_is_said_in_its_place() {
 }
 
 #[test]
-fn a_picture_in_a_parquet_file_is_found_beside_the_runs_data() {
+fn a_picture_in_a_parquet_file_is_shown() {
     let folder = tempfile::tempdir().expect("folder");
     grpo(folder.path());
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/docvqa.parquet");
-    let config = format!("[[data]]\nsamples = {:?}\n", data.display().to_string());
-    write(folder.path(), "config.toml", &config);
+    std::fs::copy(data, folder.path().join("a.parquet")).expect("copied");
     let path = folder.path().join("rollouts.jsonl");
     let groups = std::fs::read_to_string(&path).expect("groups");
-    let groups = groups.replace("page.png", "docvqa.parquet#0");
-    std::fs::write(&path, groups).expect("written");
+    std::fs::write(&path, groups.replace("page.png", "a.parquet#0")).expect("written");
     let html = report(folder.path());
     assert_eq!(html.matches("src=\"data:image/jpeg;base64,").count(), 3);
 }
