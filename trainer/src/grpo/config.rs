@@ -274,3 +274,46 @@ impl GrpoConfig {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::read_settings;
+
+    fn committed(name: &str) -> GrpoConfig {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+        let config: GrpoConfig = read_settings(&folder.join(name), &[]).expect(name);
+        config.check().expect(name);
+        config
+    }
+
+    /// What the commented file says is what holds without it.
+    #[test]
+    fn the_papers_configuration_is_the_defaults() {
+        let paper = committed("grpo.toml");
+        let adapter = paper.adapter.clone().expect("an adapter");
+        assert_eq!((adapter.r, adapter.lora_alpha), (128, 256.0));
+        let defaults = GrpoConfig {
+            policy: paper.policy.clone(),
+            data: paper.data.clone(),
+            adapter: paper.adapter.clone(),
+            reward_model: ReaderConfig {
+                path: paper.reward_model.path.clone(),
+                ..GrpoConfig::default().reward_model
+            },
+            eval: EvalConfig {
+                samples: paper.eval.samples.clone(),
+                limit: paper.eval.limit,
+                ..GrpoConfig::default().eval
+            },
+            ..GrpoConfig::default()
+        };
+        let text = |config: &GrpoConfig| toml::to_string(config).expect("toml");
+        assert_eq!(text(&paper), text(&defaults));
+    }
+
+    #[test]
+    fn the_smoke_configuration_is_one() {
+        assert!(committed("smoke.toml").needs_reader());
+    }
+}

@@ -1,8 +1,9 @@
-//! The smallest page that a crop is needed for: clutter, a round and a square card, a digit on each.
+//! The smallest page that a crop is needed for: clutter, and a round or a square card with a digit, or
+//! both.
 //!
 //! At the page's own size a digit is easily read; shrunk to a tile of a quarter of that, it is not. So a
-//! reader of one small tile needs the crop, and a policy has to find the right card: enough for
-//! learning from rewards in minutes on a processor.
+//! reader of one small tile needs the crop, and a policy has to find the card: enough for learning from
+//! rewards in minutes on a processor. With two cards it has to know one from the other as well.
 
 use anyhow::Result;
 
@@ -17,11 +18,11 @@ const SIDE: f32 = 256.0;
 /// Diameter and side of a card.
 const CARD: f32 = 30.0;
 
-/// Draws a page.
+/// Draws a page with one card or with both.
 ///
 /// # Errors
 /// A font that cannot be read.
-pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
+pub fn make(studio: &mut Studio<'_>, both: bool) -> Result<Page> {
     let Studio { fonts, dice } = studio;
     let grey = |v: f32| -> Color { [v as u8; 3] };
     let mut page = Page::new(SIDE as usize, SIDE as usize, grey(dice.real(150.0, 235.0)));
@@ -33,9 +34,13 @@ pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
         page.canvas.fill(Rect::new(x, y, x + w, y + h), shade, 1.0);
     }
     let face = fonts.pick(dice, Style::Mono, false);
-    let round = place(dice, None);
-    let square = place(dice, Some(round));
-    for (at, is_round) in [(round, true), (square, false)] {
+    let first = place(dice, None);
+    let cards = if both {
+        vec![(first, true), (place(dice, Some(first)), false)]
+    } else {
+        vec![(first, dice.chance(0.5))]
+    };
+    for (at, is_round) in cards {
         let paper = grey(dice.real(228.0, 255.0));
         let ink = grey(dice.real(0.0, 40.0));
         let (x, y) = at;

@@ -24,8 +24,10 @@ pub enum Kind {
     Sign,
     /// Number plates in photos.
     Plate,
-    /// Two cards with a digit on a cluttered page: for training small models in minutes.
+    /// A card with a digit on a cluttered page: for training small models in minutes.
     Card,
+    /// Two such cards.
+    Cards,
 }
 
 /// Every kind that looks like a real page, with its usual weight.
@@ -51,6 +53,7 @@ impl Kind {
             Self::Sign => "sign",
             Self::Plate => "plate",
             Self::Card => "card",
+            Self::Cards => "cards",
         }
     }
 
@@ -64,13 +67,14 @@ impl Kind {
             Self::Table => table::make(studio)?,
             Self::Sign => sign::sign(studio, backgrounds)?,
             Self::Plate => sign::plate(studio, backgrounds)?,
-            // Its two questions are all that is to be asked.
-            Self::Card => return card::make(studio),
+            // Their own questions are all that is to be asked.
+            Self::Card => return card::make(studio, false),
+            Self::Cards => return card::make(studio, true),
         };
         let neighbours = match self {
             Self::Receipt | Self::Form | Self::Invoice => 6,
             Self::Table => 2,
-            Self::Chart | Self::Sign | Self::Plate | Self::Card => 1,
+            Self::Chart | Self::Sign | Self::Plate | Self::Card | Self::Cards => 1,
         };
         page.ask_neighbours(studio.dice, neighbours);
         if matches!(self, Self::Receipt | Self::Form | Self::Invoice) && studio.dice.chance(0.1) {
@@ -94,7 +98,11 @@ impl Mix {
         let mut mix = Vec::new();
         for part in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
             let (name, weight) = part.split_once('=').unwrap_or((part, "1"));
-            let known = || ALL.iter().map(|(kind, _)| *kind).chain([Kind::Card]);
+            let known = || {
+                ALL.iter()
+                    .map(|(kind, _)| *kind)
+                    .chain([Kind::Card, Kind::Cards])
+            };
             let Some(kind) = known().find(|k| k.name() == name.trim()) else {
                 let known: Vec<&str> = known().map(Kind::name).collect();
                 bail!(

@@ -70,8 +70,8 @@ pub struct RenderArgs {
     /// Same seed, same pages
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
-    /// Of receipt, form, invoice, chart, table, sign, plate, card; with weights if wished:
-    /// receipt=60,form=15 [default: all but card, which is a toy]
+    /// Of receipt, form, invoice, chart, table, sign, plate, card, cards; with weights if
+    /// wished: receipt=60,form=15 [default: all but card and cards, which are toys]
     #[arg(long, value_name = "KINDS")]
     pub kinds: Option<String>,
     /// Folder of photos without text that sheets lie on [default: made-up table tops]

@@ -93,6 +93,11 @@ pub struct DataConfig {
     /// Share of the questions that are made from the printed lines ("to the right of", "below").
     #[serde(default)]
     pub derive: f64,
+    /// Percent of the picture: every edge of a true box is moved outwards by a uniform number up to
+    /// this, once, as the boxes of a coarse search are (paper, Appendix E). For studying what GRPO
+    /// makes of a rough start.
+    #[serde(default)]
+    pub noise: f64,
 }
 
 /// What is measured at every checkpoint.

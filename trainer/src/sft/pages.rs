@@ -7,6 +7,8 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context, Result};
 use picture::{Filter, GrayImage};
 use policy::map::input::luma;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use super::config::DataConfig;
 use crate::data::{self, DataSet, PageLines, PictureSource};
@@ -77,6 +79,19 @@ impl Page {
     }
 }
 
+/// The boxes of a source are the same in every run, also roughened.
+const NOISE_SEED: u64 = 0x626f_7865;
+
+/// A box in percent with every edge moved outwards by up to `noise`, inside the picture.
+fn rough(bbox: [f32; 4], noise: f64, rng: &mut ChaCha8Rng) -> [f32; 4] {
+    if noise <= 0.0 {
+        return bbox;
+    }
+    let mut by = || rng.random_range(0.0..noise) as f32;
+    let [x1, y1, x2, y2] = bbox;
+    [x1 - by(), y1 - by(), x2 + by(), y2 + by()].map(|v| v.clamp(0.0, 100.0))
+}
+
 fn share([x1, y1, x2, y2]: [f32; 4], width: u32, height: u32) -> [f32; 4] {
     let (w, h) = (width.max(1) as f32, height.max(1) as f32);
     [x1 / w, y1 / h, x2 / w, y2 / h]
@@ -108,6 +123,7 @@ pub fn open(config: &DataConfig) -> Result<Source> {
         Ok(pages.len() - 1)
     };
     let set = DataSet::open(&config.samples, None, None)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(NOISE_SEED);
     for sample in &set.samples {
         let i = page(
             &mut pages,
@@ -119,7 +135,7 @@ pub fn open(config: &DataConfig) -> Result<Source> {
         let boxes: Vec<[f32; 4]> = sample
             .evidence()
             .iter()
-            .map(|b| b.to_array().map(|v| v / 100.0))
+            .map(|b| rough(b.to_array(), config.noise, &mut rng).map(|v| v / 100.0))
             .collect();
         if !boxes.is_empty() {
             pages[i].questions.push(Question {
