@@ -217,7 +217,7 @@ fn a_sample_without_an_answer_is_named_before_anything_is_done() {
     let text = text_of(&done);
     assert!(!done.status.success(), "{text}");
     assert!(
-        text.contains("card_000005_1") && text.contains("no answer"),
+        text.contains("card_000005_0") && text.contains("no answer"),
         "{text}"
     );
     assert!(!place.path("run").exists());
