@@ -1,5 +1,6 @@
 // Bad input: each gets a clear sentence, picture and question stay, and the next try works.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { decode, editSafetensors, file, greyPng, picture } from './lib/files.mjs';
 import {
@@ -7,6 +8,10 @@ import {
 } from './lib/page.mjs';
 
 const QUESTION = 'What is the total?';
+// As Photoshop writes small files: four channels of different sizes.
+const inks = readFileSync(new URL('../../crates/picture/goldens/pictures/cmyk_half.jpg', import.meta.url));
+// Its Huffman tables overwritten.
+const damaged = Buffer.from(picture('receipt.jpg')).fill('damaged', 185, 205);
 const RECEIPT = file('receipt.png', picture('receipt.png'));
 
 describe('bad input', () => {
@@ -31,6 +36,8 @@ describe('bad input', () => {
     ['text with the name of a picture', file('letter.png', Buffer.from('Dear Sir or Madam, this is no picture at all.')), /not a picture/],
     ['an empty file', file('empty.png', Buffer.alloc(0)), /empty/],
     ['a truncated PNG', file('half.png', RECEIPT.buffer.subarray(0, 20_000)), /ends too early/],
+    ['a PDF', file('letter.jpg', Buffer.from('%PDF-1.7\n%âãÏÓ\n1 0 obj')), /a PDF document.*save it as JPEG or PNG/],
+    ['a JPEG damaged inside', file('damaged.jpg', damaged), /damaged.*save it anew/],
     ['a truncated JPEG', file('half.jpg', picture('receipt.jpg').subarray(0, 30_000)), /ends too early/],
   ];
   for (const [name, bad, sentence] of refused) {
@@ -63,6 +70,7 @@ describe('bad input', () => {
     ['1 x 1', file('dot.png', greyPng(1, 1, (_, row) => row.fill(128))), [1, 1]],
     ['an animated GIF (its first frame)', file('animated.gif', picture('animated.gif')), [248, 392]],
     ['a CMYK JPEG', file('cmyk.jpg', picture('cmyk.jpg')), [248, 392]],
+    ['a CMYK JPEG with half-size channels', file('inks.jpg', inks), [29, 19]],
     ['a very flat one', file('flat.png', greyPng(2000, 3, (y, row) => row.fill(y * 80))), [2000, 3]],
   ];
   for (const [name, good, [width, height]] of accepted) {

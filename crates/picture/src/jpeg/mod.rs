@@ -12,8 +12,8 @@
 //! segments (which every viewer passes over), nothing after the end; and which colours the channels are is decided
 //! here, as libjpeg does.
 //!
-//! The decoder runs in its strict mode, in which broken entropy-coded data is an error. Departure: Pillow shows such
-//! pictures with stripes of wrong colours; a model would propose from them.
+//! The decoder runs in its strict mode, in which broken entropy-coded data is an error where it shows: an impossible
+//! code, an end too early. Departure: Pillow shows all such pictures, with stripes of wrong colours.
 //!
 //! CMYK and YCCK: Pillow takes the four channels as Adobe writes them, inverted, whether or not the Adobe marker is
 //! there. Source of the layout: ITU-T T.81, annex B; EXIF 2.32, 4.5.4; Adobe TN 5116, section 18.
@@ -283,7 +283,8 @@ fn without_rest(bytes: &[u8], layout: &Layout) -> Result<Vec<u8>, PictureError> 
 
 fn from_decoder(error: JpegError) -> PictureError {
     match error {
-        JpegError::UnexpectedEof => TRUNCATED,
+        // The end-of-image marker is there: something before it is wrong.
+        JpegError::UnexpectedEof => damaged("its data end early"),
         JpegError::Unsupported(feature) => rare(&plain(&feature)),
         JpegError::CorruptData(detail) => damaged(plain(&detail)),
         other => damaged(plain(&other.to_string())),
