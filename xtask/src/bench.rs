@@ -35,7 +35,16 @@ pub fn run(options: &Options) -> Result<()> {
         json(&mut browser::node(&chromium, &["bench.mjs"]))
     })?;
     step("the native program", || {
-        run_cargo(&["build", "--release", "-p", "trainer"])
+        // The selection that `cargo xtask test` builds: another one would compile burn once more.
+        run_cargo(&[
+            "build",
+            "--release",
+            "--workspace",
+            "--exclude",
+            "cropvlm-worker",
+            "--bin",
+            "cropvlm",
+        ])
     })?;
     let native = step("native propose, median of 7 runs", native)?;
 
