@@ -23,9 +23,7 @@ impl DeviceKind {
         match self {
             Self::Cpu => Ok(Device::flex()),
             Self::Wgpu => wgpu(),
-            Self::Cuda => bail!(
-                "this build has no CUDA: use --device cpu, or --device wgpu for a graphics card"
-            ),
+            Self::Cuda => cuda(),
         }
     }
 }
@@ -44,4 +42,24 @@ fn wgpu() -> Result<Device> {
 #[cfg(not(feature = "wgpu"))]
 fn wgpu() -> Result<Device> {
     bail!("this build has no wgpu: build with `--features wgpu`, or use --device cpu")
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<Device> {
+    use burn::tensor::DeviceType;
+    let found = Device::enumerate(DeviceType::Cuda).into_vec();
+    match found.into_iter().next() {
+        Some(device) => Ok(device),
+        None => bail!(
+            "no NVIDIA card was found: install its driver, or use --device wgpu or --device cpu"
+        ),
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Result<Device> {
+    bail!(
+        "this build has no CUDA: build with `--features cuda`, or use --device wgpu for any \
+         graphics card, or --device cpu"
+    )
 }
