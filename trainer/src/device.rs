@@ -20,44 +20,60 @@ impl DeviceKind {
     /// # Errors
     /// A device that this program was not built for, or that the machine does not have.
     pub fn open(self) -> Result<Device> {
-        match self {
-            Self::Cpu => Ok(Device::flex()),
-            Self::Wgpu => wgpu(),
-            Self::Cuda => cuda(),
+        match self.open_many(1)?.pop() {
+            Some(device) => Ok(device),
+            None => bail!("no device was asked for"),
         }
+    }
+
+    /// Opens so many devices of the kind. The processor serves any number of replicas.
+    ///
+    /// # Errors
+    /// As [`DeviceKind::open`]; fewer devices than asked for.
+    pub fn open_many(self, count: usize) -> Result<Vec<Device>> {
+        let (found, advice) = match self {
+            Self::Cpu => (vec![Device::flex(); count], ""),
+            Self::Wgpu => (wgpu()?, "install its driver, or use --device cpu"),
+            Self::Cuda => (
+                cuda()?,
+                "install the driver, or use --device wgpu or --device cpu",
+            ),
+        };
+        if count == 0 {
+            bail!("0 devices were asked for: at least one has to compute");
+        }
+        if found.is_empty() {
+            bail!("no {self:?} device was found: {advice}");
+        }
+        if found.len() < count {
+            bail!(
+                "{count} {self:?} devices were asked for, {} are there",
+                found.len()
+            );
+        }
+        Ok(found.into_iter().take(count).collect())
     }
 }
 
+// Asking what there is is clean; opening a device that is not there panics.
+
 #[cfg(feature = "wgpu")]
-fn wgpu() -> Result<Device> {
-    use burn::tensor::DeviceType;
-    // Asking first is clean; opening a device that is not there panics.
-    let found = Device::enumerate(DeviceType::Wgpu).into_vec();
-    match found.into_iter().next() {
-        Some(device) => Ok(device),
-        None => bail!("no graphics adapter was found: install its driver, or use --device cpu"),
-    }
+fn wgpu() -> Result<Vec<Device>> {
+    Ok(Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec())
 }
 
 #[cfg(not(feature = "wgpu"))]
-fn wgpu() -> Result<Device> {
+fn wgpu() -> Result<Vec<Device>> {
     bail!("this build has no wgpu: build with `--features wgpu`, or use --device cpu")
 }
 
 #[cfg(feature = "cuda")]
-fn cuda() -> Result<Device> {
-    use burn::tensor::DeviceType;
-    let found = Device::enumerate(DeviceType::Cuda).into_vec();
-    match found.into_iter().next() {
-        Some(device) => Ok(device),
-        None => bail!(
-            "no NVIDIA card was found: install its driver, or use --device wgpu or --device cpu"
-        ),
-    }
+fn cuda() -> Result<Vec<Device>> {
+    Ok(Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec())
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda() -> Result<Device> {
+fn cuda() -> Result<Vec<Device>> {
     bail!(
         "this build has no CUDA: build with `--features cuda`, or use --device wgpu for any \
          graphics card, or --device cpu"

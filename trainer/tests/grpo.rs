@@ -2,6 +2,7 @@
 //! for both kinds of policy; a reward that is no number stops it by name; a full disk leaves the old
 //! checkpoint; what cannot be is named; and with the committed little policy and reader it learns.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -175,6 +176,45 @@ fn a_killed_text_run_with_an_adapter_goes_on_bit_for_bit() {
     }
     // Random weights write no boxes: data, not an error.
     assert_eq!(first["rewards/validity/mean"], 0.0);
+}
+
+/// Replicas that share the groups take the step that one policy takes alone: the same rollouts and
+/// rewards, the same averaged gradient but for the order of its sum.
+#[test]
+fn replicas_take_the_step_of_one() {
+    let place = Place::new(false);
+    let config = place.config(1, "optimizer.lr = 1e-3\noptimizer.floor = 1.0");
+    let run = |devices: &str| {
+        let out = place.path(&format!("devices-{devices}"));
+        let mut command = grpo(&config, &out);
+        command.args(["--set", "accumulation=5", "--devices", devices]);
+        let done = command.output().expect("grpo runs");
+        assert!(done.status.success(), "{}", text_of(&done));
+        out
+    };
+    let (alone, shared) = (run("1"), run("3"));
+    let rollouts = |out: &Path| lines(&out.join("rollouts.jsonl"));
+    assert_eq!(rollouts(&alone).len(), 5);
+    assert_eq!(rollouts(&alone), rollouts(&shared));
+    let (one, three) = (&metrics(&alone)[1], &metrics(&shared)[1]);
+    for name in ["loss", "reward", "grad_norm"] {
+        let (a, b) = (one[name].as_f64(), three[name].as_f64());
+        let (a, b) = (a.expect("number"), b.expect("number"));
+        assert!((a - b).abs() <= 1e-4 * a.abs(), "{name}: {a} and {b}");
+    }
+    let weights = |bytes: Vec<u8>| policy::map::weights::read(&bytes).expect("weights");
+    let after = |out: &Path| weights(file(out, "weights.safetensors"));
+    let start = std::fs::read(place.path("policy/model.safetensors")).expect("weights");
+    let (start, a, b) = (weights(start), after(&alone), after(&shared));
+    let distance = |a: &HashMap<String, (Vec<usize>, Vec<f32>)>, b: &HashMap<String, _>| {
+        let pairs = a.iter().flat_map(|(name, (_, values))| {
+            let (_, others): &(Vec<usize>, Vec<f32>) = &b[name];
+            values.iter().zip(others)
+        });
+        pairs.map(|(a, b)| f64::from((a - b).abs())).sum::<f64>()
+    };
+    let (apart, way) = (distance(&a, &b), distance(&a, &start));
+    assert!(apart < 0.01 * way, "{apart} apart after a way of {way}");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! makes the better ones of each group likelier.
 //!
 //! ```text
-//! config -> prompts in order -> groups (step.rs) -> rewards (rewards.rs) -> loss (policy::grpo)
-//!   -> gradient -> AdamW -> checkpoint -> model folder; metrics.jsonl, rollouts.jsonl
+//! config -> prompts in order -> groups (step.rs), dealt to devices (replica.rs) -> rewards (rewards.rs)
+//!   -> loss (policy::grpo) -> gradient, added up over devices -> AdamW -> checkpoint -> model folder; metrics.jsonl, rollouts.jsonl
 //! ```
 //!
 //! A step's prompts and rollouts follow from the seed and the step's number, and a checkpoint holds
@@ -18,6 +18,7 @@ mod config;
 mod estimate;
 mod measure;
 mod prompts;
+mod replica;
 mod rewards;
 mod step;
 
@@ -32,14 +33,14 @@ use serde_json::Value;
 
 pub use self::config::GrpoConfig;
 use self::prompts::{Order, Prompt};
+use self::replica::{Replica, Share, deal, each, gather};
 use self::rewards::Rewards;
 use self::step::{Draw, Trainer};
 use crate::device::DeviceKind;
 use crate::metrics::{self, Metrics};
 use crate::reader::RewardModel;
-use crate::train::{
-    self, Accumulator, AdamW, Checkpoint, Journal, Progress, Stop, finite, read_settings,
-};
+use crate::train::reduce::{Reduce, add_up};
+use crate::train::{self, AdamW, Checkpoint, Journal, Progress, Stop, finite, read_settings};
 
 /// Train a policy by the rewards of its own boxes (GRPO), from an SFT policy.
 ///
@@ -73,6 +74,10 @@ pub struct Args {
     /// Where to compute
     #[arg(long, value_enum, default_value = "cpu")]
     device: DeviceKind,
+    /// Replicas of the policy, one a card, that share a step's groups (with --device cpu all on the
+    /// same processor, for checking)
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    devices: usize,
     /// Measure one group, print what the run will need in time and memory, and end
     #[arg(long)]
     dry_run: bool,
@@ -94,37 +99,59 @@ pub fn run(args: Args) -> Result<()> {
         let name = args.config.file_stem().unwrap_or("grpo".as_ref());
         Path::new("runs").join(name)
     });
-    let device = args.device.open()?;
+    let devices = args.device.open_many(args.devices)?;
     let prompts = prompts::open(&config.data)?;
     let held_out = match &config.eval.samples {
         Some(file) => prompts::read(file, config.eval.root.as_deref(), config.eval.limit)?,
         None => Vec::new(),
     };
     config.steps = Some(config.steps(prompts.len()));
-    let policy = load_policy(&config, &device.clone().autodiff())?;
-    let reader = load_reader(&config, &device)?;
-    let rewards = Rewards::new(&config, reader.as_ref());
+    let policies = devices
+        .iter()
+        .map(|device| load_policy(&config, &device.clone().autodiff()))
+        .collect::<Result<Vec<_>>>()?;
+    let readers = devices
+        .iter()
+        .map(|device| load_reader(&config, device))
+        .collect::<Result<Vec<_>>>()?;
+    let rewards: Vec<Rewards> = readers
+        .iter()
+        .map(|reader| Rewards::new(&config, reader.as_ref()))
+        .collect();
     for prompt in prompts.iter().chain(&held_out) {
-        rewards.check(&prompt.sample)?;
+        rewards[0].check(&prompt.sample)?;
     }
-    let reference = (config.beta > 0.0).then(|| policy.reference());
-    let mut run = Run {
-        trainer: Trainer {
-            config: &config,
-            reference: reference.as_ref(),
-            rewards: &rewards,
-        },
+    let references: Vec<Option<Policy>> = policies
+        .iter()
+        .map(|policy| (config.beta > 0.0).then(|| policy.reference()))
+        .collect();
+    let models = policies.into_iter().zip(&references).zip(&rewards);
+    let replicas: Vec<Replica> = models
+        .map(|((policy, reference), rewards)| Replica {
+            trainer: Trainer {
+                config: &config,
+                reference: reference.as_ref(),
+                rewards,
+            },
+            policy,
+            optimizer: AdamW::new(&config.optimizer),
+        })
+        .collect();
+    let run = Run {
         config: &config,
         prompts: &prompts,
         held_out: &held_out,
         out: &out,
-        optimizer: AdamW::new(&config.optimizer),
+        reduce: match args.device {
+            DeviceKind::Cuda => Reduce::Cards,
+            _ => Reduce::Host,
+        },
     };
     if args.dry_run {
-        return run.dry(&policy);
+        return run.dry(&replicas[0]);
     }
     train::open_folder(&out, &config)?;
-    run.go(policy)
+    run.go(replicas)
 }
 
 /// The policy that is trained, with its adapter.
@@ -161,12 +188,11 @@ fn load_reader(config: &GrpoConfig, device: &Device) -> Result<Option<RewardMode
 
 /// A run in progress.
 struct Run<'a> {
-    trainer: Trainer<'a>,
     config: &'a GrpoConfig,
     prompts: &'a [Prompt],
     held_out: &'a [Prompt],
     out: &'a Path,
-    optimizer: AdamW,
+    reduce: Reduce,
 }
 
 impl Run<'_> {
@@ -174,7 +200,7 @@ impl Run<'_> {
         self.config.steps(self.prompts.len())
     }
 
-    fn dry(&self, policy: &Policy) -> Result<()> {
+    fn dry(&self, replica: &Replica) -> Result<()> {
         let steps = self.steps();
         let first = Order::new(self.config.seed, self.prompts.len()).at(0);
         let prompt = &self.prompts[first];
@@ -186,23 +212,32 @@ impl Run<'_> {
         let plan = estimate::Plan {
             steps,
             groups: self.config.accumulation,
-            trained: count(policy)?,
+            trained: count(&replica.policy)?,
             held_out: (self.held_out.len(), steps / self.config.eval.every + 2),
         };
-        estimate::estimate(&self.trainer, policy, draw, &plan)
+        estimate::estimate(&replica.trainer, &replica.policy, draw, &plan)
     }
 
-    fn go(&mut self, policy: Policy) -> Result<()> {
+    fn go(&self, replicas: Vec<Replica>) -> Result<()> {
         let stop = Stop::listen()?;
         let place = Checkpoint::new(self.out);
-        let (mut policy, mut step) = place.load(policy, &mut self.optimizer)?;
+        let mut step = 0;
+        let loaded = replicas.into_iter().map(|mut replica| {
+            (replica.policy, step) = place.load(replica.policy, &mut replica.optimizer)?;
+            Ok(replica)
+        });
+        let mut replicas = loaded.collect::<Result<Vec<_>>>()?;
         let (first, steps) = (step, self.steps());
         eprintln!(
-            "{:.2} M weights are trained on {} prompts; step {step} of {steps}, {} groups of {} a step",
-            count(&policy)? as f64 / 1e6,
+            "{:.2} M weights are trained on {} prompts; step {step} of {steps}, {} groups of {} a step{}",
+            count(&replicas[0].policy)? as f64 / 1e6,
             self.prompts.len(),
             self.config.accumulation,
-            self.config.num_generations
+            self.config.num_generations,
+            match replicas.len() {
+                1 => String::new(),
+                n => format!(", shared by {n} replicas"),
+            }
         );
         if step == 0 {
             // A run killed before its first checkpoint measures its start again.
@@ -211,10 +246,11 @@ impl Run<'_> {
         let mut metrics = Metrics::open(self.out, step)?;
         let mut rollouts = Journal::open(&self.out.join("rollouts.jsonl"), step)?;
         if step == 0 {
-            let found = self.measure(&policy, 0, &mut metrics)?;
+            let found = self.measure(&replicas[0], 0, &mut metrics)?;
             found.iter().for_each(|line| eprintln!("{line}"));
         } else if step >= steps {
-            train::save_model(self.out, &policy)?; // a kill may have come between checkpoint and folder
+            // A kill may have come between checkpoint and folder.
+            train::save_model(self.out, &replicas[0].policy)?;
         }
         std::thread::scope(|scope| -> Result<()> {
             let (sender, draws) = mpsc::sync_channel(4);
@@ -223,7 +259,7 @@ impl Run<'_> {
             let mut progress = Progress::new(first, steps).every(10);
             while step < steps {
                 let line;
-                (policy, line) = self.step(policy, step, &draws, &mut rollouts)?;
+                (replicas, line) = self.step(replicas, step, &draws, &mut rollouts)?;
                 step += 1;
                 progress.step(step, self.config.accumulation, || {
                     let of = |key: &str| line[key].as_f64().unwrap_or(f64::NAN);
@@ -233,13 +269,14 @@ impl Run<'_> {
                     metrics.write(&line)?;
                 }
                 let stopped = stop.raised();
+                let lead = &replicas[0];
                 if !stopped && (step % self.config.eval.every == 0 || step == steps) {
-                    let found = self.measure(&policy, step, &mut metrics)?;
+                    let found = self.measure(lead, step, &mut metrics)?;
                     found.iter().for_each(|line| progress.say(line));
                 }
                 if step % self.config.checkpoint_every == 0 || step == steps || stopped {
-                    place.save(step, &policy, &self.optimizer)?;
-                    train::save_model(self.out, &policy)?;
+                    place.save(step, &lead.policy, &lead.optimizer)?;
+                    train::save_model(self.out, &lead.policy)?;
                 }
                 if stopped {
                     progress.say(&format!(
@@ -254,41 +291,36 @@ impl Run<'_> {
     }
 
     /// One step: groups, and the updates that follow from them. Returns its line of metrics.
-    fn step(
-        &mut self,
-        policy: Policy,
+    fn step<'a>(
+        &self,
+        replicas: Vec<Replica<'a>>,
         step: u64,
         draws: &mpsc::Receiver<Result<Draw<'_>>>,
         rollouts: &mut Journal,
-    ) -> Result<(Policy, Value)> {
+    ) -> Result<(Vec<Replica<'a>>, Value)> {
         let start = Instant::now();
         let config = self.config;
-        let mut sum = Accumulator::default();
-        let (mut groups, mut numbers) = (Vec::new(), Vec::new());
-        let frozen = policy.without_gradients();
-        for _ in 0..config.accumulation {
-            let draw = draws
-                .recv()
-                .context("the thread that reads pictures ended")??;
-            let (group, found) = self.trainer.first(&policy, &frozen, draw, &mut sum)?;
-            groups.push(group);
-            numbers.push(found);
-        }
-        let tokens: f64 = numbers.iter().map(|n| n.tokens).sum();
-        let share = self.trainer.share(groups.len(), tokens);
-        let ids: Vec<&str> = groups
-            .iter()
-            .map(|g| g.draw.prompt.sample.id.as_str())
-            .collect();
-        let about = format!("samples {ids:?}");
         let rate = config.optimizer.rate(step, self.steps());
-        let mut passes = vec![numbers];
-        let (mut policy, mut norm) = self.update(policy, &mut sum, share, rate, &about)?;
-        for _ in 1..config.num_iterations {
-            let again = |group| self.trainer.again(&policy, group, &mut sum);
-            passes.push(groups.iter_mut().map(again).collect::<Result<_>>()?);
-            (policy, norm) = self.update(policy, &mut sum, share, rate, &about)?;
+        let (mut replicas, mut passes, mut norm) = (replicas, Vec::new(), 0.0);
+        let mut shares: Vec<Share> = Vec::new();
+        let mut by = 0.0;
+        for pass in 0..config.num_iterations.max(1) {
+            if pass == 0 {
+                let dealt = deal(self.draw(draws)?, replicas.len());
+                shares = each(&replicas, dealt, |replica, draws| replica.first(draws))?;
+            } else {
+                let shares = shares.iter_mut().collect();
+                each(&replicas, shares, |replica, share| replica.again(share))?;
+            }
+            let numbers = gather(shares.iter().map(|s| s.numbers.clone()).collect());
+            if pass == 0 {
+                let tokens = numbers.iter().map(|n| n.tokens).sum();
+                by = replicas[0].trainer.share(numbers.len(), tokens);
+            }
+            passes.push(numbers);
+            (replicas, norm) = self.update(replicas, &mut shares, by, rate)?;
         }
+        let groups = gather(shares.into_iter().map(|s| s.groups).collect());
         let done = step + 1;
         let every = config.log_rollouts_every;
         if every > 0 && (done % every == 0 || done == 1) {
@@ -296,37 +328,62 @@ impl Run<'_> {
                 rollouts.write(&step::record(done, group))?;
             }
         }
-        let mut line = step::summary(&groups, &passes, share);
+        let mut line = step::summary(&groups, &passes, by);
         line["step"] = done.into();
         line["grad_norm"] = norm.into();
         line["lr"] = rate.into();
         line["step_time"] = start.elapsed().as_secs_f64().into();
-        Ok((policy, line))
+        Ok((replicas, line))
     }
 
-    /// One update by the gradients added up.
-    fn update(
-        &mut self,
-        policy: Policy,
-        sum: &mut Accumulator,
-        share: f64,
+    /// The prompts of a step, with their pictures.
+    fn draw<'d>(&self, draws: &mpsc::Receiver<Result<Draw<'d>>>) -> Result<Vec<Draw<'d>>> {
+        let next = || draws.recv().context("the thread that reads pictures ended");
+        (0..self.config.accumulation).map(|_| next()?).collect()
+    }
+
+    /// One update of every replica by the gradients of all, added up.
+    fn update<'a>(
+        &self,
+        replicas: Vec<Replica<'a>>,
+        shares: &mut [Share],
+        by: f64,
         rate: f64,
-        about: &str,
-    ) -> Result<(Policy, f64)> {
-        let gradients = sum.take(&policy, share);
-        let (policy, norm) = self.optimizer.step(policy, gradients, rate);
-        finite(norm, "the gradient's norm", about)?;
-        Ok((policy, norm))
+    ) -> Result<(Vec<Replica<'a>>, f64)> {
+        let gradients = replicas.iter().zip(shares.iter_mut());
+        let gradients = gradients.map(|(r, share)| r.gradients(share, by)).collect();
+        let policies: Vec<&Policy> = replicas.iter().map(|r| &r.policy).collect();
+        let gradients = add_up(self.reduce, &policies, gradients)?;
+        let mut norm = 0.0;
+        let moved = replicas.into_iter().zip(gradients).map(|(replica, g)| {
+            let moved;
+            (moved, norm) = replica.update(g, rate);
+            moved
+        });
+        let replicas = moved.collect();
+        let ids: Vec<&str> = shares
+            .iter()
+            .flat_map(|share| &share.groups)
+            .map(|group| group.draw.prompt.sample.id.as_str())
+            .collect();
+        finite(norm, "the gradient's norm", &format!("samples {ids:?}"))?;
+        Ok((replicas, norm))
     }
 
-    /// Measures the policy on the held-out prompts, where there are any; what it found, in a line.
-    fn measure(&self, policy: &Policy, step: u64, metrics: &mut Metrics) -> Result<Option<String>> {
+    /// Measures a policy on the held-out prompts, where there are any; what it found, in a line.
+    fn measure(
+        &self,
+        replica: &Replica,
+        step: u64,
+        metrics: &mut Metrics,
+    ) -> Result<Option<String>> {
         if self.held_out.is_empty() {
             return Ok(None);
         }
         let start = Instant::now();
-        let frozen = policy.without_gradients();
-        let found = measure::measure(self.config, &frozen, self.trainer.rewards, self.held_out)?;
+        let frozen = replica.policy.without_gradients();
+        let rewards = replica.trainer.rewards;
+        let found = measure::measure(self.config, &frozen, rewards, self.held_out)?;
         let shown: Vec<String> = found
             .iter()
             .map(|(name, value)| {

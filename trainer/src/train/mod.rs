@@ -9,6 +9,7 @@ mod gradients;
 pub mod journal;
 pub mod optimizer;
 pub mod progress;
+pub mod reduce;
 mod settings;
 
 use std::path::Path;
