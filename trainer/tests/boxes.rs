@@ -297,6 +297,15 @@ fn the_search_goes_on_where_it_was_killed() {
         said.contains("begun with other settings") && said.contains("seed: 3, now 4"),
         "{said}"
     );
+    let others = with(&[
+        &SEARCH,
+        &["whole.jsonl", "--data", "many.jsonl", "--seed", "3"],
+    ]);
+    let said = place.refusal(&others);
+    assert!(
+        said.contains("data: ") && said.contains("many.jsonl"),
+        "{said}"
+    );
 }
 
 #[test]

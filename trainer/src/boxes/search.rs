@@ -39,7 +39,7 @@ pub fn run(args: &Args, set: &DataSet, stop: &Arc<AtomicBool>) -> Result<Value> 
             args.data.display()
         );
     }
-    let mut output = Output::open(&args.out, &settings_of(settings, dir))?;
+    let mut output = Output::open(&args.out, &settings_of(args, set, dir))?;
     let reader = RewardModel::load(
         dir,
         &settings.device.open()?,
@@ -116,10 +116,15 @@ pub fn run(args: &Args, set: &DataSet, stop: &Arc<AtomicBool>) -> Result<Value> 
     }))
 }
 
-fn settings_of(settings: &SearchArgs, dir: &Path) -> Value {
+/// What an output depends on; the data too, since ids like 0 and 1 stand in many sets. Not the limit:
+/// it may grow.
+fn settings_of(args: &Args, set: &DataSet, dir: &Path) -> Value {
+    let settings = &args.searching;
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     json!({
         "way": "search",
-        "reader": dir.canonicalize().unwrap_or_else(|_| dir.to_owned()),
+        "data": set.files.iter().map(|f| whole(f)).collect::<Vec<_>>(),
+        "reader": whole(dir),
         "grid": settings.grid,
         "seed": settings.seed,
         "noise": !settings.no_noise,

@@ -83,7 +83,7 @@ fn cache_edge() -> u32 {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Questions, JSON lines.
+    /// Questions: JSON lines, parquet or a folder (`cropvlm data --help`).
     pub samples: PathBuf,
     /// Printed lines, JSON lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,7 +104,7 @@ pub struct DataConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvalConfig {
-    /// Questions, JSON lines.
+    /// Questions: JSON lines, parquet or a folder (`cropvlm data --help`).
     pub data: PathBuf,
     /// Only the first so many.
     #[serde(default = "all")]
