@@ -341,7 +341,13 @@ fn the_smoke_configuration_learns() {
     let out = folder.path().join("run");
     let done = cropvlm()
         .current_dir(&root)
-        .args(["grpo", "--config", "trainer/configs/smoke.toml", "--steps", "40"])
+        .args([
+            "grpo",
+            "--config",
+            "trainer/configs/smoke.toml",
+            "--steps",
+            "40",
+        ])
         .args(["--set", "eval.every=40", "--set", "eval.limit=40", "--out"])
         .arg(&out)
         .output()

@@ -54,7 +54,11 @@ pub fn estimate(trainer: &Trainer, policy: &Policy, draw: Draw, plan: &Plan) -> 
     println!(
         "a step                {} groups: about {}",
         plan.groups,
-        duration(per_step)
+        if per_step < 10.0 {
+            format!("{per_step:.1} s")
+        } else {
+            duration(per_step)
+        }
     );
     println!(
         "the run               {} steps: about {}, measuring on held-out prompts included",
