@@ -174,6 +174,31 @@ fn an_adapter_that_does_not_fit_is_named() {
     }
 }
 
+/// The task `answer`: a reader, measured from crops and from whole pages.
+#[test]
+fn a_killed_reader_run_goes_on_bit_for_bit() {
+    let folder = tempfile::tempdir().expect("folder");
+    let model = folder.path().join("tiny");
+    tiny::files().save(&model).expect("tiny model");
+    let samples = folder.path().join("pages/samples.jsonl");
+    let extra = format!(
+        "task = \"answer\"\ninit = {model:?}\nanswer.batch = 3\n[eval]\ndata = {samples:?}\nlimit = 2"
+    );
+    let config = place(folder.path(), 4, &extra);
+    resumes_exactly(&config, folder.path());
+    let metrics = folder.path().join("killed/metrics.jsonl");
+    let metrics = std::fs::read_to_string(metrics).expect("metrics");
+    let last: Value = serde_json::from_str(metrics.lines().last().expect("a line")).expect("json");
+    for name in [
+        "crop/likelihood",
+        "crop/exact",
+        "whole/likelihood",
+        "whole/exact",
+    ] {
+        assert!(last[format!("eval/{name}")].is_number(), "{name} in {last}");
+    }
+}
+
 #[test]
 fn a_few_hundred_steps_lower_the_loss() {
     let folder = tempfile::tempdir().expect("folder");

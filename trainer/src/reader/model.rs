@@ -69,11 +69,6 @@ impl RewardModel {
         }
     }
 
-    /// The model.
-    pub fn model(&self) -> &SmolVlm {
-        &self.model
-    }
-
     /// Encodes and reads the full image.
     ///
     /// # Errors
@@ -295,7 +290,7 @@ mod tests {
     fn alone(reader: &RewardModel, bbox: Option<NormBox>, target: &str) -> (Vec<f32>, String) {
         let full = picture();
         let crop = crop(&full, bbox);
-        let model = reader.model();
+        let model = &reader.model;
         let tiles = model
             .pictures(&[&full, &crop], reader.longest_edge)
             .expect("tiles");

@@ -301,3 +301,38 @@ pub fn measure(
         "whole": {"likelihood": mean(sums[1][0]), "exact": mean(sums[1][1])},
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crops_hold_the_true_box_unless_they_are_drawn_anywhere() {
+        let truth = NormBox::new(2.0, 40.0, 9.0, 47.0).expect("a box");
+        let config = AnswerConfig {
+            anywhere: 0.0,
+            whole: 0.2,
+            ..AnswerConfig::default()
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let drawn: Vec<NormBox> = (0..400)
+            .map(|_| draw(&config, &[truth], &mut rng))
+            .collect();
+        let whole = drawn.iter().filter(|b| **b == NormBox::FULL).count();
+        assert!((50..110).contains(&whole), "{whole} of 400");
+        for bbox in &drawn {
+            assert!(bbox.join(truth) == *bbox, "{bbox:?}");
+            let wide = config.grow as f32 * 7.0 + 0.01;
+            assert!(*bbox == NormBox::FULL || bbox.width().max(bbox.height()) <= wide);
+        }
+        let config = AnswerConfig {
+            anywhere: 1.0,
+            whole: 0.0,
+            ..config
+        };
+        for _ in 0..400 {
+            let NormBox { x1, y1, x2, y2 } = draw(&config, &[truth], &mut rng);
+            assert!(NormBox::new(x1, y1, x2, y2).is_ok());
+        }
+    }
+}
