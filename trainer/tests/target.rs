@@ -229,6 +229,9 @@ fn what_was_answered_is_not_asked_again() {
     place.lines("other.jsonl", &boxes);
     place.run(&provider, &["--boxes", "other.jsonl"]);
     assert_eq!(provider.asked().len(), asked + 1 + 2);
+    // The same questions in their own letters are others.
+    place.run(&provider, &["--conditions", "full", "--target-keep-case"]);
+    assert_eq!(provider.asked().len(), asked + 1 + 2 + 3);
 }
 
 #[test]

@@ -270,7 +270,7 @@ impl<'a> Run<'a> {
             vqa: None,
             anls: None,
             exact: None,
-            ms,
+            ms: (10.0 * ms).round() / 10.0,
             tokens: None,
             error: None,
         };

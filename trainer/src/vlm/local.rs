@@ -18,7 +18,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use smolvlm::{Pictures, Sampling, SmolVlm, SmolVlmError};
 
-use super::{Answering, Given, NoAnswer, Original, Shown};
+use super::{Answering, Given, NoAnswer, Original, Shown, full_name};
 use crate::device::DeviceKind;
 use crate::model::ModelArgs;
 
@@ -66,7 +66,7 @@ impl Local {
         let model = folder.text_model("eval --target", &device.open()?)?;
         Ok(Self {
             model,
-            name: dir.display().to_string(),
+            name: full_name(&dir.display().to_string(), case),
             case,
             max_tokens,
             stop,

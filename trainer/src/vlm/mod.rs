@@ -210,6 +210,14 @@ impl TargetArgs {
     }
 }
 
+/// A target's name, with what changes its answers: those in other letters are another's.
+fn full_name(name: &str, case: Case) -> String {
+    match case {
+        Case::Capitalize => name.to_owned(),
+        Case::Keep => format!("{name}, case kept"),
+    }
+}
+
 impl Target {
     /// What tells this target from others: its folder, or the model's name and its provider's address.
     pub fn name(&self) -> &str {

@@ -11,7 +11,7 @@ use grounding::Case;
 use picture::{Filter, Format, Orientation, RgbImage};
 use vlm_api::{ApiError, Endpoint, Image, MediaType, Question, openai};
 
-use super::{Answering, Given, NoAnswer, Original, Provider, Shown};
+use super::{Answering, Given, NoAnswer, Original, Provider, Shown, full_name};
 use crate::http::{Failure, Http};
 
 /// Quality of JPEGs that are made here: no visible loss in small print.
@@ -62,7 +62,7 @@ impl Remote {
         };
         let origin = openai::request(&endpoint, &probe)?.origin().to_owned();
         Ok(Self {
-            name: format!("{} at {origin}", endpoint.model.trim()),
+            name: full_name(&format!("{} at {origin}", endpoint.model.trim()), case),
             endpoint,
             provider,
             case,
