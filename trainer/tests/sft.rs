@@ -113,7 +113,12 @@ fn an_adapter_run_goes_on_bit_for_bit_and_leaves_the_base_alone() {
     files.save(&model).expect("tiny model");
     let adapter = "[adapter]\nr = 2\nlora_alpha = 4\nlora_dropout = 0.1\n\
                    target_modules = [\"q_proj\", \"fc1\", \"proj\"]";
-    let config = place(folder.path(), 4, &format!("init = {model:?}\n{adapter}"));
+    let memory = "accumulation = 2\ngradient_checkpointing = true";
+    let config = place(
+        folder.path(),
+        4,
+        &format!("init = {model:?}\n{memory}\n{adapter}"),
+    );
     resumes_exactly(&config, folder.path());
     // model/ is the base with the adapter merged: no more than the targets differ.
     let run = folder.path().join("whole");

@@ -23,7 +23,7 @@ use super::flops::{Flops, Pass};
 use super::shape::smolvlm_256m;
 use crate::device::DeviceKind;
 use crate::reader::RewardModel;
-use crate::train::{AdamW, OptimizerConfig, peak_memory};
+use crate::train::{AdamW, OptimizerConfig, peak_memory, training_device};
 
 const QUESTION: &str = "What is the total?";
 const ANSWER: &str = "12.50 euros.";
@@ -141,10 +141,7 @@ impl<'a> Bench<'a> {
             true => SmolVlm::load(&files, device),
             false => SmolVlm::random(&files, 1, device),
         };
-        let mut trained = device.clone().autodiff();
-        if args.checkpointing {
-            trained = trained.gradient_checkpointing();
-        }
+        let trained = training_device(device.clone(), args.checkpointing);
         let mut policy = Policy::Text(TextPolicy::new(load(&trained)?)?);
         let lora = LoraConfig {
             r: args.rank,

@@ -34,6 +34,8 @@ pub struct GrpoConfig {
     pub epochs: f64,
     /// Groups a step (one prompt each), whose gradients are added up.
     pub accumulation: usize,
+    /// Whether cheap intermediate results are computed again on the way back instead of kept.
+    pub gradient_checkpointing: bool,
     /// Rollouts a prompt, G.
     pub num_generations: usize,
     /// Tokens of a completion at most.
@@ -155,6 +157,7 @@ impl Default for GrpoConfig {
             steps: None,
             epochs: 1.0,
             accumulation: 16,
+            gradient_checkpointing: false,
             num_generations: settings.num_generations,
             max_completion_length: settings.max_completion_length,
             temperature: 0.8,

@@ -106,9 +106,11 @@ pub fn run(args: Args) -> Result<()> {
         None => Vec::new(),
     };
     config.steps = Some(config.steps(prompts.len()));
+    let trained =
+        |device: &Device| train::training_device(device.clone(), config.gradient_checkpointing);
     let policies = devices
         .iter()
-        .map(|device| load_policy(&config, &device.clone().autodiff()))
+        .map(|device| load_policy(&config, &trained(device)))
         .collect::<Result<Vec<_>>>()?;
     let readers = devices
         .iter()

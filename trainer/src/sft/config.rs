@@ -30,6 +30,12 @@ pub struct SftConfig {
     /// Printed lines a page and step, for learning to read.
     #[serde(default)]
     pub lines: usize,
+    /// Batches a step, whose gradients are added up: as many pages more in no more memory.
+    #[serde(default = "one")]
+    pub accumulation: u64,
+    /// Whether cheap intermediate results are computed again on the way back instead of kept.
+    #[serde(default)]
+    pub gradient_checkpointing: bool,
     /// Steps between checkpoints.
     pub checkpoint_every: u64,
     /// Steps between lines of metrics.jsonl.
@@ -69,6 +75,10 @@ pub enum Task {
     Boxes,
     /// To answer from full image and crop: a reader.
     Answer,
+}
+
+fn one() -> u64 {
+    1
 }
 
 fn ten() -> u64 {
@@ -127,6 +137,7 @@ impl SftConfig {
         config.model.check()?;
         for (name, value) in [
             ("steps", config.steps),
+            ("accumulation", config.accumulation),
             ("checkpoint_every", config.checkpoint_every),
             ("log_every", config.log_every),
         ] {

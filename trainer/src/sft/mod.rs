@@ -21,16 +21,17 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use anyhow::{Context, Result};
+use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use policy::{ModelFiles, Policy};
 
 use self::config::{SftConfig, Task};
-use self::work::Work;
+use self::work::{Batch, Work};
 use crate::data::DataSet;
 use crate::device::DeviceKind;
 use crate::metrics::{self, Metrics};
 use crate::reader::RewardModel;
-use crate::train::{self, AdamW, Checkpoint, Progress, Stop};
+use crate::train::{self, Accumulator, AdamW, Checkpoint, Progress, Stop};
 
 /// Train a policy on questions with true boxes, or a reader on answers (supervised fine-tuning).
 ///
@@ -68,7 +69,7 @@ pub fn run(args: Args) -> Result<()> {
     train::open_folder(&args.out, &config)?;
     let stop = Stop::listen()?;
 
-    let device = args.device.open()?.autodiff();
+    let device = train::training_device(args.device.open()?, config.gradient_checkpointing);
     let mut policy = match &config.init {
         Some(dir) => Policy::start(&ModelFiles::from_dir(dir)?, config.seed, &device)
             .with_context(|| format!("init {}", dir.display()))?,
@@ -109,8 +110,9 @@ pub fn run(args: Args) -> Result<()> {
         let work = &work;
         let config = &config;
         scope.spawn(move || {
-            for step in first..steps {
-                if sender.send(work.make(config, step)).is_err() {
+            let parts = config.accumulation;
+            for number in first * parts..steps * parts {
+                if sender.send(work.make(config, number)).is_err() {
                     break;
                 }
             }
@@ -119,24 +121,12 @@ pub fn run(args: Args) -> Result<()> {
         let mut progress = Progress::new(first, steps);
         let mut smooth = f64::NAN;
         while step < steps {
-            let batch = receiver.recv().context("the data thread ended")??;
-            let about = || format!("questions: {:?}", batch.questions());
-            // An adapter's dropout follows seed and step, as the batch does.
-            policy.set_dropout(Some(config.seed.wrapping_add(step)));
-            let loss = batch.loss(config, &policy)?;
-            policy.set_dropout(None);
-            let total = train::finite(
-                f64::from(loss.total.clone().into_scalar::<f32>()),
-                &format!("the loss of step {step}"),
-                &about(),
-            )?;
-            let parts: Vec<(&str, f64)> = loss
-                .parts
-                .iter()
-                .map(|(name, part)| (*name, f64::from(part.clone().into_scalar::<f32>())))
-                .collect();
-            let mut gradients = loss.total.backward();
-            let gradients = policy.gradients(&mut gradients);
+            let Learned {
+                gradients,
+                loss: total,
+                parts,
+                questions,
+            } = learn(config, &mut policy, &receiver, step)?;
             let rate = config.optimizer.rate(step, steps);
             let norm;
             (policy, norm) = optimizer.step(policy, gradients, rate);
@@ -144,14 +134,14 @@ pub fn run(args: Args) -> Result<()> {
             train::finite(
                 norm,
                 &format!("the gradient's norm at step {step}"),
-                &about(),
+                &format!("questions: {questions:?}"),
             )?;
             smooth = if smooth.is_nan() {
                 total
             } else {
                 0.98 * smooth + 0.02 * total
             };
-            progress.step(step, batch.questions().len(), || {
+            progress.step(step, questions.len(), || {
                 let parts: Vec<String> = parts.iter().map(|(n, v)| format!("{n} {v:.2}")).collect();
                 format!("loss {smooth:.3} ({})", parts.join(", "))
             });
@@ -186,6 +176,53 @@ pub fn run(args: Args) -> Result<()> {
         }
         drop(receiver);
         Ok(())
+    })
+}
+
+/// What one step learns.
+struct Learned {
+    gradients: GradientsParams,
+    loss: f64,
+    parts: Vec<(&'static str, f64)>,
+    questions: Vec<String>,
+}
+
+/// The batches of one step: their mean loss and its gradient. One batch's history at a time is in
+/// memory.
+fn learn(
+    config: &SftConfig,
+    policy: &mut Policy,
+    batches: &mpsc::Receiver<Result<Batch>>,
+    step: u64,
+) -> Result<Learned> {
+    let count = config.accumulation;
+    let share = 1.0 / count as f64;
+    let mut sum = Accumulator::default();
+    let (mut total, mut parts, mut questions) = (0.0, Vec::new(), Vec::new());
+    for number in step * count..(step + 1) * count {
+        let batch = batches.recv().context("the data thread ended")??;
+        let about = format!("questions: {:?}", batch.questions());
+        // An adapter's dropout follows seed and number, as the batch does.
+        policy.set_dropout(Some(config.seed.wrapping_add(number)));
+        let loss = batch.loss(config, policy)?;
+        policy.set_dropout(None);
+        let value = f64::from(loss.total.clone().into_scalar::<f32>());
+        total += share * train::finite(value, &format!("the loss of step {step}"), &about)?;
+        for (i, (name, part)) in loss.parts.iter().enumerate() {
+            if i == parts.len() {
+                parts.push((*name, 0.0));
+            }
+            parts[i].1 += share * f64::from(part.clone().into_scalar::<f32>());
+        }
+        let mut gradients = loss.total.backward();
+        sum.add(policy, policy.gradients(&mut gradients));
+        questions.extend_from_slice(batch.questions());
+    }
+    Ok(Learned {
+        gradients: sum.take(policy, share),
+        loss: total,
+        parts,
+        questions,
     })
 }
 

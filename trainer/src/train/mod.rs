@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
 use policy::{ModelFiles, Policy};
 use serde::Serialize;
 
@@ -97,6 +98,16 @@ pub fn save_model(out: &Path, policy: &Policy) -> Result<()> {
     match pollster::block_on(policy.adapter_files())? {
         Some(files) => save("adapter", files),
         None => Ok(()),
+    }
+}
+
+/// The device with gradients; with `checkpointing`, elementwise results are computed again on the way
+/// back instead of kept (burn's balanced strategy).
+pub fn training_device(device: Device, checkpointing: bool) -> Device {
+    let device = device.autodiff();
+    match checkpointing {
+        true => device.gradient_checkpointing(),
+        false => device,
     }
 }
 

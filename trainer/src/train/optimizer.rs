@@ -133,6 +133,7 @@ impl ModuleMapper for Update<'_> {
         let config = &optimizer.config;
         let (id, tensor, mapper) = param.consume();
         let tracked = tensor.is_require_grad();
+        let strategy = tensor.gradient_checkpointing_strategy();
         let value = tensor.inner();
         let shape = value.dims();
         let flat = value.reshape([-1]);
@@ -176,6 +177,9 @@ impl ModuleMapper for Update<'_> {
             },
         );
         let mut tensor = Tensor::from_inner(flat.reshape(shape));
+        if let Some(strategy) = strategy {
+            tensor = tensor.with_gradient_checkpointing_strategy(strategy);
+        }
         if tracked {
             tensor = tensor.require_grad();
         }
