@@ -178,6 +178,37 @@ fn a_killed_text_run_with_an_adapter_goes_on_bit_for_bit() {
     assert_eq!(first["rewards/validity/mean"], 0.0);
 }
 
+/// Weights under an adapter, and the reader's, in bf16: another rounding, the same run otherwise.
+#[test]
+fn frozen_weights_may_be_bf16() {
+    let place = Place::new(true);
+    let config = place.config(
+        1,
+        "adapter.r = 4\noptimizer.lr = 1e-3\noptimizer.floor = 1.0",
+    );
+    let run = |frozen: &str| {
+        let out = place.path(frozen);
+        let mut command = grpo(&config, &out);
+        command.args(["--set", &format!("frozen={frozen}")]);
+        let done = command.output().expect("grpo runs");
+        assert!(done.status.success(), "{}", text_of(&done));
+        out
+    };
+    let (exact, rough) = (run("f32"), run("bf16"));
+    let reward = |out: &Path| metrics(out)[0]["eval/reward"].as_f64().expect("number");
+    let (a, b) = (reward(&exact), reward(&rough));
+    assert!(a != b && (a - b).abs() < 0.05 * a.abs(), "{a} and {b}");
+    // The adapter is f32 and has moved; the merged model is what it gives, in f32.
+    for out in [&exact, &rough] {
+        let bytes = file(out, "weights.safetensors");
+        let weights = policy::map::weights::read(&bytes).expect("weights");
+        let moved = |(name, (_, values)): (&String, &(Vec<usize>, Vec<f32>))| {
+            name.ends_with(".b") && values.iter().any(|v| *v != 0.0)
+        };
+        assert!(weights.iter().any(moved), "no factor moved");
+    }
+}
+
 /// Replicas that share the groups take the step that one policy takes alone: the same rollouts and
 /// rewards, the same averaged gradient but for the order of its sum.
 #[test]

@@ -14,6 +14,7 @@ use crate::error::{Result, SmolVlmError};
 use crate::params::walk_projections;
 use crate::projection::{Factors, Projection};
 use crate::smolvlm::SmolVlm;
+use crate::weights::Precision;
 
 /// Which modules are adapted, and how. Keys and defaults are PEFT's, except that the default
 /// targets are those of the CropVLM paper.
@@ -194,11 +195,13 @@ impl SmolVlm {
         });
     }
 
-    /// The plain model that computes the same: each product of factors added to its weight.
-    pub fn merge_adapter(mut self) -> Self {
-        walk_projections(&mut self.net, |_, layer| layer.merge());
-        self.adapter = None;
-        self
+    /// The plain model that computes the same, in f32 (a step of training is smaller than bf16 can
+    /// hold): each product of factors added to its weight.
+    pub fn merge_adapter(self) -> Self {
+        let mut this = self.with_precision(Precision::F32);
+        walk_projections(&mut this.net, |_, layer| layer.merge());
+        this.adapter = None;
+        this
     }
 
     /// The model with its adapter off: the reference model. Weights are shared, not copied.

@@ -12,6 +12,7 @@ use burn::tensor::activation::{silu, softmax};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::config::TextConfig;
+use crate::precision::in_f32;
 use crate::projection::Projection;
 
 /// Keys and values [B or 1, G, T, D] of one layer: those shared by all rows, and each row's own.
@@ -150,6 +151,10 @@ impl Pass {
 
     /// Rotates [B, heads, T, D] by position: halves, not interleaved pairs.
     fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
+        in_f32(x, |x| self.rotate_f32(x))
+    }
+
+    fn rotate_f32(&self, x: Tensor<4>) -> Tensor<4> {
         let half = x.dims()[3] / 2;
         let a = x.clone().narrow(3, 0, half);
         let b = x.narrow(3, half, half);
@@ -222,7 +227,7 @@ impl Attention {
             let mask = mask.clone().expand(scores.dims());
             scores = scores.mask_fill(mask, f32::NEG_INFINITY);
         }
-        let weights = softmax(scores, 3); // [B, G, H/G*T, all]
+        let weights = in_f32(scores, |scores| softmax(scores, 3)); // [B, G, H/G*T, all]
         let all = weights.dims()[3];
         let mut mixed = weights.clone().narrow(3, shared, all - shared).matmul(v);
         if let Some((_, past)) = &cache.shared {
@@ -266,9 +271,9 @@ impl DecoderLayer {
     }
 
     fn forward(&self, x: Tensor<3>, pass: &Pass, cache: &mut LayerCache) -> Tensor<3> {
-        let hidden = self.input_layernorm.forward(x.clone());
+        let hidden = in_f32(x.clone(), |x| self.input_layernorm.forward(x));
         let x = self.self_attn.forward(hidden, pass, cache) + x; // [B, T, hidden]
-        let hidden = self.post_attention_layernorm.forward(x.clone());
+        let hidden = in_f32(x.clone(), |x| self.post_attention_layernorm.forward(x));
         let gated = silu(self.gate_proj.forward(hidden.clone())) * self.up_proj.forward(hidden);
         self.down_proj.forward(gated) + x // [B, T, hidden]
     }
@@ -326,6 +331,6 @@ impl TextModel {
             x = layer.forward(x, &pass, cache);
         }
         cache.length += t;
-        self.norm.forward(x)
+        in_f32(x, |x| self.norm.forward(x))
     }
 }

@@ -34,6 +34,7 @@ mod likelihood;
 mod model;
 mod params;
 mod peft;
+mod precision;
 mod projection;
 mod prompt;
 mod smolvlm;

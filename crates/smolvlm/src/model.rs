@@ -6,6 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::config::Config;
 use crate::decoder::{KvCache, TextModel};
+use crate::precision::to_f32;
 use crate::vision::{Connector, VisionModel, image_tokens};
 
 /// Idefics3 for conditional generation. Fields carry the names of the checkpoint's keys.
@@ -84,9 +85,9 @@ impl Idefics3 {
         self.text_model.forward(embeddings, cache)
     }
 
-    /// Logits [B, T, V] of normed states [B, T, hidden].
+    /// Logits [B, T, V] of normed states [B, T, hidden], in f32.
     pub fn logits(&self, states: Tensor<3>) -> Tensor<3> {
-        match &self.lm_head {
+        let logits = match &self.lm_head {
             Some(head) => head.forward(states),
             None => {
                 // The table as the left factor: the CPU multiplies by its turned view far slower.
@@ -96,7 +97,8 @@ impl Idefics3 {
                 let [v, _] = logits.dims();
                 logits.transpose().reshape([b, t, v])
             }
-        }
+        };
+        to_f32(logits)
     }
 
     /// Logits [B, T, n] of `n` tokens only: far cheaper than the whole vocabulary where a
@@ -115,7 +117,7 @@ impl Idefics3 {
                 .select(0, index)
                 .transpose(),
         };
-        states.matmul(columns.unsqueeze())
+        to_f32(states.matmul(columns.unsqueeze()))
     }
 }
 

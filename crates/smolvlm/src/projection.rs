@@ -2,13 +2,16 @@
 //!
 //! Why not burn's own LoRA: that one composes the dense weight `W + A B` in every pass, which costs
 //! a product of the weight's size and keeps a gradient of that size. Here the factors stay factors,
-//! forwards and backwards, as in PEFT; a frozen `W` gets no gradient and none is computed for it.
+//! forwards and backwards, as in PEFT; a frozen `W` gets no gradient and none is computed for it. Where
+//! `W` is bf16 the factors are f32 all the same, and so is what they compute.
 
 use burn::module::{Module, Param};
 use burn::tensor::module::linear;
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor, TensorData};
 
 use burn::nn::{Linear, LinearConfig};
+
+use crate::precision::to_f32;
 
 /// A linear layer with an optional adapter beside it.
 #[derive(Module, Debug)]
@@ -52,7 +55,13 @@ impl Projection {
             None => linear(x, self.weight.val(), bias),
             Some(lora) => {
                 let base = linear(x.clone(), self.weight.val(), bias); // [.., out]
-                base + lora.forward(x)
+                let dtype = base.dtype();
+                let added = lora.forward(to_f32(x)); // [.., out], f32
+                base + if dtype == DType::F32 {
+                    added
+                } else {
+                    added.cast(FloatDType::from(dtype))
+                }
             }
         }
     }

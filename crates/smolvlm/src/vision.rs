@@ -14,6 +14,7 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::config::{Config, VisionConfig};
+use crate::precision::{in_f32, like};
 use crate::projection::Projection;
 
 /// Tiles that pass through the tower together: 50 MB of attention scores a tile at SmolVLM's size.
@@ -84,8 +85,13 @@ impl VisionLayer {
     }
 
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = self.self_attn.forward(self.layer_norm1.forward(x.clone())) + x; // [B, T, width]
-        let hidden = self.fc1.forward(self.layer_norm2.forward(x.clone()));
+        let x = self
+            .self_attn
+            .forward(in_f32(x.clone(), |x| self.layer_norm1.forward(x)))
+            + x; // [B, T, width]
+        let hidden = self
+            .fc1
+            .forward(in_f32(x.clone(), |x| self.layer_norm2.forward(x)));
         self.fc2.forward(gelu_tanh(hidden)) + x // [B, T, width]
     }
 }
@@ -146,6 +152,7 @@ impl VisionModel {
         let [_, _, height, width] = pixel_values.dims();
         let rows = height / self.patch_size;
         let columns = width / self.patch_size;
+        let pixel_values = like(pixel_values, &self.patch_embedding.weight.val());
         let patches = self.patch_embedding.forward(pixel_values); // [N, width, rows, columns]
         let patches: Tensor<3> = patches.flatten(2, 3).swap_dims(1, 2); // [N, T, width]
 
@@ -158,7 +165,7 @@ impl VisionModel {
         for layer in &self.layers {
             x = layer.forward(x);
         }
-        self.post_layernorm.forward(x)
+        in_f32(x, |x| self.post_layernorm.forward(x))
     }
 }
 

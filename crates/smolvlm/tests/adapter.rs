@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
-use smolvlm::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, LoraConfig, ModelFiles, SmolVlm, tiny};
+use smolvlm::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, LoraConfig, ModelFiles, Precision, SmolVlm, tiny};
 
 fn base(device: &Device) -> SmolVlm {
     SmolVlm::random(&tiny::files(), 3, device).expect("model")
@@ -27,6 +27,11 @@ fn config() -> LoraConfig {
 
 /// A model whose adapter does something: both factors random.
 fn adapted(device: &Device) -> SmolVlm {
+    adapted_by(0.4, device)
+}
+
+/// A model whose adapter has factors up to `edge`.
+fn adapted_by(edge: f32, device: &Device) -> SmolVlm {
     let mut model = base(device);
     model.add_adapter(&config(), 1).expect("adapter");
     let files = block_on(model.save_adapter()).expect("folder");
@@ -34,7 +39,7 @@ fn adapted(device: &Device) -> SmolVlm {
     let files = changed(&files, |_, _, values| {
         values
             .iter_mut()
-            .for_each(|v| *v = rng.random_range(-0.4..0.4));
+            .for_each(|v| *v = rng.random_range(-edge..edge));
     });
     model.load_adapter(&files).expect("loaded");
     model
@@ -306,4 +311,49 @@ fn what_does_not_fit_is_named() {
         .load_adapter(&set("use_rslora", json!(true)))
         .expect("loaded");
     assert!(distance(&values(logits(&model)), &values(logits(&adapted(&device)))) > 1e-3);
+}
+
+/// Gradients of the sum of squared logits, factor by factor.
+fn gradients(model: &SmolVlm) -> Vec<Vec<f32>> {
+    let logits = logits(model);
+    let gradients = (logits.clone() * logits).sum().backward();
+    let flat = |gradient: Option<Tensor<2>>| -> Vec<f32> {
+        let data = gradient.expect("a gradient").into_data();
+        data.try_into_vec().expect("f32 factors have f32 gradients")
+    };
+    let layers = model.projections();
+    let factors = layers.iter().filter_map(|(_, layer)| layer.lora.as_ref());
+    factors
+        .flat_map(|lora| [lora.a.val(), lora.b.val()])
+        .map(|factor| flat(factor.grad(&gradients)))
+        .collect()
+}
+
+#[test]
+fn frozen_weights_in_bf16_give_nearly_the_same() {
+    let device = Device::flex().autodiff();
+    // Larger factors saturate attention, and then any rounding may change what is looked at.
+    let exact = adapted_by(0.1, &device);
+    let rough = exact.clone().with_precision(Precision::BF16);
+    let (a, b) = (values(logits(&exact)), values(logits(&rough)));
+    let largest = a.iter().fold(0f32, |top, v| top.max(v.abs()));
+    let apart = distance(&a, &b);
+    // bf16 keeps 8 bits: not the same numbers, but within a few of the last bits.
+    assert!(
+        apart > 0.0 && apart < 0.03 * largest,
+        "{apart} of {largest}"
+    );
+    let (a, b) = (gradients(&exact), gradients(&rough));
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        let terms = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
+        terms.sum()
+    };
+    for (i, (a, b)) in a.iter().zip(&b).enumerate() {
+        let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+        assert!(cosine > 0.98, "factor {i}: cosine {cosine}");
+    }
+    // Merged in f32, whatever the base was.
+    let merged = rough.merge_adapter();
+    let apart = distance(&values(logits(&merged)), &values(logits(&exact)));
+    assert!(apart < 0.03 * largest, "{apart} of {largest}");
 }

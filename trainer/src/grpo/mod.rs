@@ -30,6 +30,7 @@ use anyhow::{Context, Result};
 use burn::tensor::Device;
 use policy::{ModelFiles, Policy};
 use serde_json::Value;
+use smolvlm::Precision;
 
 pub use self::config::GrpoConfig;
 use self::prompts::{Order, Prompt};
@@ -106,15 +107,16 @@ pub fn run(args: Args) -> Result<()> {
         None => Vec::new(),
     };
     config.steps = Some(config.steps(prompts.len()));
+    let frozen = config.frozen.precision(args.device);
     let trained =
         |device: &Device| train::training_device(device.clone(), config.gradient_checkpointing);
     let policies = devices
         .iter()
-        .map(|device| load_policy(&config, &trained(device)))
+        .map(|device| load_policy(&config, &trained(device), frozen))
         .collect::<Result<Vec<_>>>()?;
     let readers = devices
         .iter()
-        .map(|device| load_reader(&config, device))
+        .map(|device| load_reader(&config, device, frozen))
         .collect::<Result<Vec<_>>>()?;
     let rewards: Vec<Rewards> = readers
         .iter()
@@ -157,7 +159,7 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// The policy that is trained, with its adapter.
-fn load_policy(config: &GrpoConfig, device: &Device) -> Result<Policy> {
+fn load_policy(config: &GrpoConfig, device: &Device, frozen: Precision) -> Result<Policy> {
     let dir = &config.policy;
     let mut policy = Policy::load(&ModelFiles::from_dir(dir)?, device)
         .with_context(|| format!("policy {}", dir.display()))?;
@@ -175,17 +177,25 @@ fn load_policy(config: &GrpoConfig, device: &Device) -> Result<Policy> {
     }
     if let Some(adapter) = &config.adapter {
         policy.add_adapter(adapter, config.seed)?;
+        if let Policy::Text(text) = &mut policy {
+            *text = text.with_model(text.model().clone().with_precision(frozen));
+        }
     }
     Ok(policy)
 }
 
-fn load_reader(config: &GrpoConfig, device: &Device) -> Result<Option<RewardModel>> {
+fn load_reader(
+    config: &GrpoConfig,
+    device: &Device,
+    frozen: Precision,
+) -> Result<Option<RewardModel>> {
     let reader = &config.reward_model;
     if reader.path.as_os_str().is_empty() {
         return Ok(None);
     }
     let edge = reader.longest_edge;
-    RewardModel::load(&reader.path, device, config.case, edge).map(Some)
+    let model = RewardModel::load(&reader.path, device, config.case, edge)?;
+    Ok(Some(model.with_precision(frozen)))
 }
 
 /// A run in progress.

@@ -16,7 +16,7 @@ use grounding::prompt::answer_prompt;
 use grounding::{Case, NormBox};
 use picture::RgbImage;
 use pollster::block_on;
-use smolvlm::{KvCache, ModelFiles, SmolVlm};
+use smolvlm::{KvCache, ModelFiles, Precision, SmolVlm};
 
 use super::rows::{self, Grid};
 
@@ -58,6 +58,12 @@ impl RewardModel {
         let model = SmolVlm::load(&ModelFiles::from_dir(dir)?, device)
             .with_context(|| format!("reward model {}", dir.display()))?;
         Ok(Self::new(model, case, longest_edge))
+    }
+
+    /// The same reader with its weights in another precision; log-probabilities stay f32.
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.model = self.model.with_precision(precision);
+        self
     }
 
     /// Takes a model that is there already.
