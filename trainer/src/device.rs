@@ -1,7 +1,9 @@
-//! Which device a command computes on.
+//! Which device a command computes on, and with which numbers.
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use smolvlm::Precision;
 
 /// Devices that a command can be told to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -52,6 +54,30 @@ impl DeviceKind {
             );
         }
         Ok(found.into_iter().take(count).collect())
+    }
+}
+
+/// Precision of weights that are not trained. Adapters, norms, log-probabilities and losses are f32
+/// always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Frozen {
+    /// bf16 on NVIDIA cards, f32 elsewhere.
+    #[default]
+    Auto,
+    /// 32 bits.
+    F32,
+    /// 16 bits.
+    Bf16,
+}
+
+impl Frozen {
+    /// The precision on a kind of device.
+    pub fn precision(self, device: DeviceKind) -> Precision {
+        match (self, device) {
+            (Self::Bf16, _) | (Self::Auto, DeviceKind::Cuda) => Precision::BF16,
+            _ => Precision::F32,
+        }
     }
 }
 

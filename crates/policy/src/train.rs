@@ -13,6 +13,18 @@ use crate::{ModelFiles, Policy, PolicyError, Result, TextPolicy};
 use smolvlm::{LoraConfig, Precision, SmolVlm};
 
 impl Policy {
+    /// The same policy with the weights under its adapter in another precision; without an adapter
+    /// nothing changes, because trained weights stay f32.
+    pub fn with_frozen(self, precision: Precision) -> Self {
+        match self {
+            Self::Text(text) if text.model().adapter().is_some() => {
+                let model = text.model().clone().with_precision(precision);
+                Self::Text(text.with_model(model))
+            }
+            other => other,
+        }
+    }
+
     /// A map policy with random weights.
     ///
     /// # Errors

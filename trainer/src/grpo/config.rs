@@ -9,9 +9,7 @@ use policy::LoraConfig;
 use policy::grpo::{GrpoSettings, LossType};
 use serde::{Deserialize, Serialize};
 
-use smolvlm::Precision;
-
-use crate::device::DeviceKind;
+use crate::device::Frozen;
 use crate::train::OptimizerConfig;
 
 /// Everything that a run depends on, beside the bytes of models and data. Relative paths start from
@@ -79,29 +77,6 @@ pub struct GrpoConfig {
     pub eval: EvalConfig,
     /// Prompts.
     pub data: Vec<DataConfig>,
-}
-
-/// Precision of weights that are not trained. Adapters, norms, log-probabilities and losses are f32
-/// always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Frozen {
-    /// bf16 on NVIDIA cards, f32 elsewhere.
-    Auto,
-    /// 32 bits.
-    F32,
-    /// 16 bits.
-    Bf16,
-}
-
-impl Frozen {
-    /// The precision on a kind of device.
-    pub fn precision(self, device: DeviceKind) -> Precision {
-        match (self, device) {
-            (Self::Bf16, _) | (Self::Auto, DeviceKind::Cuda) => Precision::BF16,
-            _ => Precision::F32,
-        }
-    }
 }
 
 /// Weights of the rewards, which are added up. A reward of weight 0 is not computed.

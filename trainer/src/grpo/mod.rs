@@ -177,11 +177,8 @@ fn load_policy(config: &GrpoConfig, device: &Device, frozen: Precision) -> Resul
     }
     if let Some(adapter) = &config.adapter {
         policy.add_adapter(adapter, config.seed)?;
-        if let Policy::Text(text) = &mut policy {
-            *text = text.with_model(text.model().clone().with_precision(frozen));
-        }
     }
-    Ok(policy)
+    Ok(policy.with_frozen(frozen))
 }
 
 fn load_reader(

@@ -7,6 +7,7 @@ use policy::{LoraConfig, MapConfig};
 use serde::{Deserialize, Serialize};
 
 use super::answer::AnswerConfig;
+use crate::device::Frozen;
 use crate::train::OptimizerConfig;
 
 /// Everything that a run depends on, beside the data's bytes.
@@ -53,6 +54,9 @@ pub struct SftConfig {
     /// Shape of the network.
     #[serde(default)]
     pub model: MapConfig,
+    /// Numbers of the weights under an adapter.
+    #[serde(default)]
+    pub frozen: Frozen,
     /// A LoRA adapter to train in place of all weights (text policy).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<LoraConfig>,

@@ -80,6 +80,7 @@ pub fn run(args: Args) -> Result<()> {
             .add_adapter(adapter, config.seed)
             .context("[adapter]")?;
     }
+    policy = policy.with_frozen(config.frozen.precision(args.device));
     let mut optimizer = AdamW::new(&config.optimizer);
     let place = Checkpoint::new(&args.out);
     let (mut policy, mut step) = place.load(policy, &mut optimizer)?;
