@@ -15,23 +15,22 @@ pub(crate) fn in_f32<const D: usize>(
     x: Tensor<D>,
     compute: impl FnOnce(Tensor<D>) -> Tensor<D>,
 ) -> Tensor<D> {
-    match x.dtype() {
-        DType::F32 => compute(x),
-        other => compute(x.cast(FloatDType::F32)).cast(FloatDType::from(other)),
-    }
+    let dtype = x.dtype();
+    of_type(compute(to_f32(x)), dtype)
 }
 
 /// The same numbers in f32.
 pub(crate) fn to_f32<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    match x.dtype() {
-        DType::F32 => x,
-        _ => x.cast(FloatDType::F32),
-    }
+    of_type(x, DType::F32)
 }
 
 /// The same numbers in another tensor's number type.
 pub(crate) fn like<const D: usize, const E: usize>(x: Tensor<D>, other: &Tensor<E>) -> Tensor<D> {
-    let dtype = other.dtype();
+    of_type(x, other.dtype())
+}
+
+/// The same numbers in a number type; untouched where that is theirs.
+fn of_type<const D: usize>(x: Tensor<D>, dtype: DType) -> Tensor<D> {
     if x.dtype() == dtype {
         x
     } else {

@@ -7,11 +7,11 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::module::linear;
-use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
 
 use burn::nn::{Linear, LinearConfig};
 
-use crate::precision::to_f32;
+use crate::precision::{like, to_f32};
 
 /// A linear layer with an optional adapter beside it.
 #[derive(Module, Debug)]
@@ -55,13 +55,9 @@ impl Projection {
             None => linear(x, self.weight.val(), bias),
             Some(lora) => {
                 let base = linear(x.clone(), self.weight.val(), bias); // [.., out]
-                let dtype = base.dtype();
                 let added = lora.forward(to_f32(x)); // [.., out], f32
-                base + if dtype == DType::F32 {
-                    added
-                } else {
-                    added.cast(FloatDType::from(dtype))
-                }
+                let added = like(added, &base);
+                base + added
             }
         }
     }
