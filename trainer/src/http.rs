@@ -74,6 +74,9 @@ impl Failure {
                     | ApiError::NoModel
                     | ApiError::KeyCharacters
                     | ApiError::KeyRefused
+                    | ApiError::KeyInvalid { .. }
+                    | ApiError::UnknownModel { .. }
+                    | ApiError::NoCredit { .. }
                     | ApiError::NotFound { .. }
                     | ApiError::Html { .. }
                     | ApiError::Status { .. }

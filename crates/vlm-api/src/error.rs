@@ -18,6 +18,9 @@ pub enum ApiError {
     /// No model is named.
     #[error("No model is named. Enter its name as your provider spells it.")]
     NoModel,
+    /// No key is given where nothing works without.
+    #[error("This provider wants a key. Enter yours.")]
+    NoKey,
     /// The question is empty.
     #[error("The question is empty. Type what you want to know about the picture.")]
     NoQuestion,
@@ -38,6 +41,14 @@ pub enum ApiError {
         "The provider refused the key (401). Check that it is complete and belongs to this base URL."
     )]
     KeyRefused,
+    /// The key was refused with another status: Google does it with 400.
+    #[error(
+        "The provider refused the key ({status}). Check that it is complete and belongs to this base URL."
+    )]
+    KeyInvalid {
+        /// HTTP status.
+        status: u16,
+    },
     /// 403.
     #[error("The key is not allowed to do this (403).{} Check its permissions and the model's name.", said(.message))]
     Forbidden {
@@ -47,6 +58,22 @@ pub enum ApiError {
     /// 404.
     #[error("The address or the model was not found (404).{} Check the base URL (it often ends in /v1) and the model's name.", said(.message))]
     NotFound {
+        /// The provider's words, may be empty.
+        message: String,
+    },
+    /// The provider has no model of this name.
+    #[error("The provider does not know this model ({status}).{} Check the model's name.", said(.message))]
+    UnknownModel {
+        /// HTTP status.
+        status: u16,
+        /// The provider's words, may be empty.
+        message: String,
+    },
+    /// The money or the free quota is used up; waiting does not help.
+    #[error("The account has no credit left, or its quota is used up ({status}).{} Check the account at the provider.", said(.message))]
+    NoCredit {
+        /// HTTP status.
+        status: u16,
         /// The provider's words, may be empty.
         message: String,
     },
@@ -72,7 +99,7 @@ pub enum ApiError {
         message: String,
     },
     /// 500 to 599.
-    #[error("The provider has a problem of its own ({status}).{} Try again in a moment.", said(.message))]
+    #[error("The provider {} ({status}).{} Try again in a moment.", trouble(*.status), said(.message))]
     Server {
         /// HTTP status.
         status: u16,
@@ -95,9 +122,9 @@ pub enum ApiError {
         /// HTTP status.
         status: u16,
     },
-    /// A success that is no chat completion.
+    /// A success that is no answer.
     #[error(
-        "The reply is no chat completion: {reason}. Check that the base URL is of an OpenAI-compatible API."
+        "The reply is no answer of this API: {reason}. Check that base URL and provider belong together."
     )]
     Unexpected {
         /// What was missing or wrong.
@@ -145,6 +172,15 @@ fn said(message: &str) -> String {
         return String::new();
     }
     format!(" It says: \"{message}\"")
+}
+
+/// 529 is Anthropic's status for it; elsewhere the provider's words say so.
+fn trouble(status: u16) -> &'static str {
+    if status == 529 {
+        "is overloaded"
+    } else {
+        "has a problem of its own"
+    }
 }
 
 fn wait(seconds: &Option<u64>, date: &Option<String>) -> String {

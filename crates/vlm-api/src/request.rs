@@ -5,6 +5,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use grounding::Case;
+use grounding::prompt::answer_prompt;
 
 use crate::ApiError;
 
@@ -134,6 +135,11 @@ impl Image<'_> {
         STANDARD.encode_string(self.bytes, &mut url);
         url
     }
+
+    /// The picture in base64 alone.
+    pub(crate) fn base64(&self) -> String {
+        STANDARD.encode(self.bytes)
+    }
 }
 
 impl fmt::Debug for Image<'_> {
@@ -155,6 +161,16 @@ pub struct Question<'a> {
     pub crop: Option<Image<'a>>,
 }
 
+impl<'a> Question<'a> {
+    /// The pictures in the order in which they are shown.
+    pub(crate) fn images(&self) -> Vec<Image<'a>> {
+        [Some(self.image), self.crop]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
 /// A POST request, ready to send. `Debug` shows neither key nor pictures.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
@@ -169,9 +185,7 @@ pub struct Request {
 impl Request {
     /// Scheme, host and port: what may be shown to a person.
     pub fn origin(&self) -> &str {
-        let host = self.url.find("://").map_or(0, |at| at + 3);
-        let end = self.url[host..].find(['/', '?']);
-        &self.url[..end.map_or(self.url.len(), |at| host + at)]
+        origin_of(&self.url)
     }
 
     /// The error for when no reply came at all.
@@ -192,6 +206,49 @@ impl fmt::Debug for Request {
             .field("body_bytes", &self.body.len())
             .finish()
     }
+}
+
+/// Scheme, host and port of an address. A key belongs to one of these: what was typed for one is never sent to
+/// another.
+pub fn origin_of(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let end = url[host..].find(['/', '?', '#']);
+    &url[..end.map_or(url.len(), |at| host + at)]
+}
+
+/// The prompt for a question, empty for an empty one.
+pub(crate) fn prompt_of(question: &Question<'_>) -> String {
+    match question.text.trim() {
+        "" => String::new(),
+        text => answer_prompt(text, question.case),
+    }
+}
+
+/// The model's name.
+pub(crate) fn model_of(endpoint: &Endpoint) -> Result<&str, ApiError> {
+    let model = endpoint.model.trim();
+    (!model.is_empty())
+        .then_some(model)
+        .ok_or(ApiError::NoModel)
+}
+
+/// A prompt that says something.
+pub(crate) fn said(prompt: &str) -> Result<&str, ApiError> {
+    (!prompt.is_empty())
+        .then_some(prompt)
+        .ok_or(ApiError::NoQuestion)
+}
+
+/// The headers of a POST, with those that hold the key.
+pub(crate) fn headers(
+    key: impl IntoIterator<Item = (&'static str, String)>,
+) -> Vec<(&'static str, String)> {
+    let mut headers = vec![
+        ("content-type", "application/json".to_owned()),
+        ("accept", "text/event-stream, application/json".to_owned()),
+    ];
+    headers.extend(key);
+    headers
 }
 
 /// A base URL with a path added, a query (`?api-version=...`) kept behind it. The path is not added

@@ -57,6 +57,7 @@ fn a_stream_gives_text_reason_and_usage() {
         usage: Some(Usage {
             prompt_tokens: 812,
             completion_tokens: 7,
+            cost: None,
         }),
     };
     assert_eq!(answer, Ok(expected));
