@@ -4,6 +4,8 @@
 //! that it is small and there at once; the *worker module* (`worker/`) owns pictures and model, so that no
 //! computation ever runs on the main thread. They speak through [`protocol`] and nothing else.
 //!
+//! For asking a provider: [`keys`] (each with its origin), [`compare`] ("Did the crop matter?").
+//!
 //! ```
 //! use cropvlm_web::protocol::{DeviceChoice, ToWorker};
 //! let start = ToWorker::Start { model: "models/default/".into(), device: DeviceChoice::Auto, after: None };
@@ -11,5 +13,7 @@
 //! assert_eq!(DeviceChoice::from_name("cpu"), Some(DeviceChoice::Cpu));
 //! ```
 
+pub mod compare;
+pub mod keys;
 pub mod protocol;
 pub mod text;

@@ -39,6 +39,17 @@ pub enum ToWorker {
         job: u32,
         /// Number of the picture.
         picture: u32,
+        /// Longest edge, pixels: at most [`MAX_SENT_EDGE`], less to save tokens.
+        edge: u32,
+    },
+    /// Make a grey picture that stands in for a crop: answered by [`FromWorker::Blank`].
+    Blank {
+        /// Number of the click on "Compare".
+        job: u32,
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
     },
 }
 
@@ -83,7 +94,12 @@ pub enum FromWorker {
         /// Pixels.
         height: u32,
     },
-    /// The picture could not be encoded.
+    /// The grey picture. The payload is a PNG.
+    Blank {
+        /// Number of the click on "Compare".
+        job: u32,
+    },
+    /// The picture, or the grey one, could not be encoded.
     EncodeRefused {
         /// Number of the click on "Ask".
         job: u32,
@@ -221,6 +237,13 @@ pub const MAX_QUESTION: usize = 2_000;
 /// Longest edge of the full image sent to an endpoint, pixels: what large providers scale down to anyway.
 /// The crop keeps its original pixels.
 pub const MAX_SENT_EDGE: u32 = 2_048;
+
+/// The size of a picture that may not be longer than `edge`; one that is not is left as it is.
+pub fn fitted(width: u32, height: u32, edge: u32) -> (u32, u32) {
+    let scale = (f64::from(edge) / f64::from(width.max(height).max(1))).min(1.0);
+    let side = |pixels: u32| ((f64::from(pixels) * scale).round() as u32).max(1);
+    (side(width), side(height))
+}
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,8 @@
 //! something in them are functions. Sentences about files come from the `picture` crate and about answers of an
 //! endpoint from `vlm-api`, which the command line shows too.
 
+pub mod asking;
+
 use crate::protocol::{DeviceKind, MAX_QUESTION, Running, Stage, Why};
 
 /// `data-text` of an element and what it says.
@@ -27,14 +29,14 @@ pub const LABELS: &[(&str, &str)] = &[
     ("ask-title", "Ask a vision model"),
     (
         "ask-note",
-        "Sends the picture and the crop to any OpenAI-compatible endpoint you name.",
+        "Sends the picture and the crop to a provider of your choice, or to a model on your own computer.",
     ),
     ("base-url", "Base URL"),
     ("model", "Model"),
     ("key", "Key"),
     (
         "key-note",
-        "Kept in memory only, gone when you close the page.",
+        "Kept in memory only, gone when you close the page, unless you ask for more below.",
     ),
     ("ask", "Ask"),
     ("stop", "Stop"),

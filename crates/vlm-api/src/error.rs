@@ -36,6 +36,14 @@ pub enum ApiError {
         /// Scheme, host and port.
         origin: String,
     },
+    /// The address sends on to another one, which is not followed: it would get the key.
+    #[error(
+        "{origin} sends on to another address. Enter that one: a key goes nowhere but to the origin it was typed for."
+    )]
+    Redirected {
+        /// Scheme, host and port.
+        origin: String,
+    },
     /// 401.
     #[error(
         "The provider refused the key (401). Check that it is complete and belongs to this base URL."

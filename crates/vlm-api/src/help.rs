@@ -117,6 +117,11 @@ pub fn no_reply(
     reasons
 }
 
+/// Whether an address is on this very computer, for which browsers have a permission of its own.
+pub fn on_this_computer(base_url: &str) -> bool {
+    is_loopback(host_of(origin_of(base_url.trim())))
+}
+
 fn host_of(origin: &str) -> &str {
     let host = origin.split_once("://").map_or(origin, |(_, host)| host);
     if let Some(v6) = host.strip_prefix('[') {

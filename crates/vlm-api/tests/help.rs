@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use vlm_api::help::{Permission, no_reply, setup};
+use vlm_api::help::{Permission, no_reply, on_this_computer, setup};
 use vlm_api::{Provider, origin_of};
 
 const PUBLIC: &str = "https://someone.github.io";
@@ -102,6 +102,8 @@ fn near_is_near() {
     ] {
         assert!(near(url), "{url}");
     }
+    assert!(on_this_computer("http://[::1]:8000/v1") && on_this_computer(" http://localhost"));
+    assert!(!on_this_computer("http://192.168.1.5/v1") && !on_this_computer(""));
     for url in [
         "https://api.openai.com/v1",
         "http://172.32.0.1",

@@ -15,10 +15,11 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, File, HtmlImageElement, Url, UrlSearchParams};
 
 use crate::ask::Asking;
+use crate::desk::Desk;
 use crate::link::{Arrived, Link};
 use crate::state::{Click, Picture, Proposal, Shown, State, revoke, state_is};
 use crate::ui::{Ui, say};
-use crate::{input, view};
+use crate::{input, provider, view};
 
 /// The page.
 pub struct App {
@@ -26,6 +27,7 @@ pub struct App {
     pub state: RefCell<State>,
     pub link: RefCell<Option<Link>>,
     pub asking: RefCell<Option<Asking>>,
+    pub desk: Desk,
     numbers: Cell<u32>,
     /// Where the model is and what the person asked for.
     pub model: String,
@@ -45,8 +47,10 @@ impl App {
             .get("model")
             .unwrap_or_else(|| "models/default/".into());
         let folder = Url::new_with_base(&folder, &base)?.href();
+        let ui = Ui::find()?;
         let app = Rc::new(App {
-            ui: Ui::find()?,
+            desk: Desk::find(&ui.document)?,
+            ui,
             state: RefCell::default(),
             link: RefCell::new(None),
             asking: RefCell::new(None),
@@ -62,6 +66,7 @@ impl App {
                 .unwrap_or_default(),
         });
         input::wire(&app);
+        provider::wire(&app);
         view::draw(&app);
         app.connect(app.device, None);
         Ok(())
@@ -263,6 +268,7 @@ impl App {
                 FromWorker::Proposed(proposed) => self.proposed(proposed, payload),
                 FromWorker::ProposeRefused { job, why } => self.fail(job, &why),
                 FromWorker::Encoded { job, .. } => self.encoded(job, payload),
+                FromWorker::Blank { job } => self.blanked(job, payload),
                 FromWorker::EncodeRefused { job, why } => self.ask_failed(job, &why),
                 FromWorker::Broken { why } => self.broken(why),
             },

@@ -1,187 +1,208 @@
-//! "Ask": picture, crop and question go to an OpenAI-compatible endpoint, and its answer streams in.
+//! "Ask" and "Compare": picture, crop and question go to the chosen provider, and answers stream in.
 //!
-//! What is sent and how replies are read is `vlm-api`'s; here is the browser's part, `fetch`. The key is read
-//! from its field when "Ask" is pressed, goes into one header, and is kept nowhere else. The picture is sent at
-//! most [`cropvlm_web::protocol::MAX_SENT_EDGE`] pixels long (the worker scales it); the crop is sent as it is.
+//! What is sent and how replies are read is `vlm-api`'s; how it travels is in [`crate::send`]. The key is read from
+//! its field when a button is pressed and goes into one header. The picture is sent at most [`App::edge`] pixels long
+//! (the worker scales it); the crop is sent as it is. "Compare" asks three times, one after the other, so that no
+//! run waits for another.
 
 use std::rc::Rc;
 
+use cropvlm_web::compare::{Forecast, Variant};
 use cropvlm_web::protocol::ToWorker;
-use cropvlm_web::text;
+use cropvlm_web::text::{self, asking};
 use grounding::Case;
-use js_sys::{Reflect, Uint8Array};
-use vlm_api::{ApiError, Endpoint, Image, Key, MediaType, Question, Request, openai};
-use wasm_bindgen::{JsCast, JsValue};
+use js_sys::Uint8Array;
+use vlm_api::{ApiError, Endpoint, Image, MediaType, Price, Provider, Question, Request};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{
-    AbortController, Blob, ReadableStreamDefaultReader, ReferrerPolicy, RequestCache,
-    RequestCredentials, RequestInit, Response,
-};
+use web_sys::{AbortController, Blob};
 
 use crate::app::App;
+use crate::send::{self, Told};
 use crate::ui::{say, show};
 
 /// A question on its way.
+#[derive(Clone)]
 pub struct Asking {
     job: u32,
-    endpoint: Endpoint,
+    pub provider: Provider,
+    pub endpoint: Endpoint,
     question: String,
+    /// What is shown to the model, in turn: the crop alone for "Ask", all variants for "Compare".
+    pub variants: &'static [Variant],
     /// The crop as PNG.
     crop: Blob,
+    /// The picture, once the worker has encoded it.
+    picture: Option<Blob>,
+    /// The grey picture, once the worker has made it.
+    blank: Option<Blob>,
+    pub price: Option<Price>,
+    pub forecast: Option<Forecast>,
     abort: AbortController,
 }
 
 impl App {
     /// A click on "Ask".
     pub fn ask(&self) {
+        self.begin(&[Variant::Crop]);
+    }
+
+    /// A click on "Compare".
+    pub fn compare(&self) {
+        self.begin(&Variant::ALL);
+    }
+
+    fn begin(&self, variants: &'static [Variant]) {
         if self.asking.borrow().is_some() {
             return;
         }
         say(&self.ui.ask_message, None);
-        show(&self.ui.answer_row, false);
-        self.ui.answer.set_text_content(None);
-        match self.prepare() {
-            Ok((asking, picture)) => {
-                let job = asking.job;
-                *self.asking.borrow_mut() = Some(asking);
-                self.draw_asking();
-                show(&self.ui.answer_row, true);
-                self.ui.answer.set_text_content(Some(text::SENDING));
-                self.ui.answer.class_list().add_1("waiting").ok();
-                self.post(&ToWorker::Encode { job, picture }, None);
-            }
-            Err(why) => say(&self.ui.ask_message, Some(&why)),
+        self.list(&self.desk.reasons, &[]);
+        let comparing = variants.len() > 1;
+        if comparing {
+            self.clear_runs();
+        } else {
+            show(&self.ui.answer_row, false);
+            self.ui.answer.set_text_content(None);
+            say(&self.desk.facts, None);
         }
+        let (asking, picture, crop) = match self.prepare(variants) {
+            Ok(prepared) => prepared,
+            Err(why) => return say(&self.ui.ask_message, Some(&why)),
+        };
+        let job = asking.job;
+        *self.asking.borrow_mut() = Some(asking);
+        self.draw_asking();
+        if comparing {
+            show(&self.desk.runs, true);
+            let (width, height) = crop;
+            self.post(&ToWorker::Blank { job, width, height }, None);
+        } else {
+            show(&self.ui.answer_row, true);
+            self.ui.answer.set_text_content(Some(text::SENDING));
+            self.ui.answer.class_list().add_1("waiting").ok();
+        }
+        let edge = self.edge();
+        self.post(&ToWorker::Encode { job, picture, edge }, None);
     }
 
-    /// Everything that can be checked before anything is sent.
-    fn prepare(&self) -> Result<(Asking, u32), String> {
+    /// Everything that can be checked before anything is sent; with it the picture's number and the crop's size.
+    fn prepare(&self, variants: &'static [Variant]) -> Result<(Asking, u32, (u32, u32)), String> {
+        let (_, forecast) = self.forecast();
         let state = self.state.borrow();
         let shown = state.shown.as_ref().ok_or(text::NEED_PICTURE)?;
         let question = self.ui.question();
         if question.is_empty() {
             return Err(text::NEED_QUESTION.into());
         }
-        let proposal = shown.proposal.as_ref().ok_or(text::NEED_CROP)?;
-        let endpoint = Endpoint {
-            base_url: self.ui.base_url.value().trim().to_owned(),
-            model: self.ui.model.value().trim().to_owned(),
-            key: Key::new(&self.ui.key.value()).map_err(|error| error.to_string())?,
+        let missing = if variants.len() > 1 {
+            asking::NEED_CROP_TO_COMPARE
+        } else {
+            text::NEED_CROP
         };
-        if endpoint.base_url.is_empty() {
-            return Err(text::NEED_BASE_URL.into());
-        }
-        if endpoint.model.is_empty() {
-            return Err(text::NEED_MODEL.into());
+        let proposal = shown.proposal.as_ref().ok_or(missing)?;
+        let endpoint = self.endpoint()?;
+        let provider = self.desk.chosen.get();
+        if let Some(lacking) = self.lacks(provider, &endpoint) {
+            return Err(lacking);
         }
         let abort = AbortController::new().map_err(|_| text::NO_WORKER)?;
+        let pixels = &proposal.proposed.pixels;
         let asking = Asking {
             job: self.number(),
+            provider,
             endpoint,
             question,
+            variants,
             crop: proposal.crop.clone(),
+            picture: None,
+            blank: None,
+            price: self.price(),
+            forecast,
             abort,
         };
-        Ok((asking, shown.picture.number))
+        let size = (pixels.x2 - pixels.x1, pixels.y2 - pixels.y1);
+        Ok((asking, shown.picture.number, size))
     }
 
-    /// The worker has encoded the picture: off it goes.
+    /// The worker has encoded the picture.
     pub fn encoded(self: &Rc<Self>, job: u32, picture: Option<Blob>) {
-        let Some(picture) = picture else { return };
-        let app = Rc::clone(self);
-        spawn_local(async move {
-            let Some((request, key, abort)) = app.request(job, &picture).await else {
+        self.arrive(job, |asking| asking.picture = picture);
+    }
+
+    /// The worker has made the grey picture.
+    pub fn blanked(self: &Rc<Self>, job: u32, blank: Option<Blob>) {
+        self.arrive(job, |asking| asking.blank = blank);
+    }
+
+    /// Takes a part; when all are there, off they go.
+    fn arrive(self: &Rc<Self>, job: u32, take: impl FnOnce(&mut Asking)) {
+        let ready = {
+            let mut asking = self.asking.borrow_mut();
+            let Some(asking) = asking.as_mut().filter(|asking| asking.job == job) else {
                 return;
             };
-            let ended = app.send(&request, &key, &abort, job).await;
-            if !app.is_asking(job) {
-                return;
-            }
-            match ended {
-                Ok(()) => app.ask_ended(None),
-                Err(_) if abort.signal().aborted() => app.ask_ended(Some(text::STOPPED)),
-                Err(error) => app.ask_ended(Some(&error.to_string())),
+            take(asking);
+            let complete = asking.picture.is_some()
+                && (asking.blank.is_some() || !asking.variants.contains(&Variant::Blank));
+            complete.then(|| asking.clone())
+        };
+        let Some(asking) = ready else { return };
+        let app = Rc::clone(self);
+        spawn_local(async move {
+            if asking.variants.len() > 1 {
+                app.run_all(&asking).await;
+            } else {
+                app.run_one(&asking).await;
             }
         });
     }
 
-    /// Builds the request; on failure says so and gives `None`.
-    async fn request(&self, job: u32, picture: &Blob) -> Option<(Request, Key, AbortController)> {
-        let (endpoint, question, crop, abort) = {
-            let asking = self.asking.borrow();
-            let asking = asking.as_ref().filter(|asking| asking.job == job)?;
-            (
-                asking.endpoint.clone(),
-                asking.question.clone(),
-                asking.crop.clone(),
-                asking.abort.clone(),
-            )
-        };
-        let (picture_bytes, crop_bytes) = (bytes(picture).await, bytes(&crop).await);
-        let (Some(picture_bytes), Some(crop_bytes)) = (picture_bytes, crop_bytes) else {
-            self.ask_failed(job, text::BROKEN);
-            return None;
-        };
-        let media_type = if picture.type_() == "image/png" {
-            MediaType::Png
-        } else {
-            MediaType::Jpeg
-        };
-        let asked = Question {
-            text: &question,
-            case: Case::Keep,
-            image: Image {
-                media_type,
-                bytes: &picture_bytes,
-            },
-            crop: Some(Image {
-                media_type: MediaType::Png,
-                bytes: &crop_bytes,
-            }),
-        };
-        match openai::request(&endpoint, &asked) {
-            Ok(request) => Some((request, endpoint.key, abort)),
+    async fn run_one(&self, asking: &Asking) {
+        let variant = asking.variants[0];
+        let told = self
+            .run(asking, variant, |text| {
+                self.ui.answer.class_list().remove_1("waiting").ok();
+                self.ui.answer.set_text_content(Some(text));
+            })
+            .await;
+        if !self.is_asking(asking.job) {
+            return;
+        }
+        match told {
+            Ok(told) => {
+                let answer = &told.answer;
+                self.ui.answer.class_list().remove_1("waiting").ok();
+                self.ui.answer.set_text_content(Some(answer.text.trim()));
+                say(&self.desk.facts, Some(&facts(asking, variant, &told)));
+                self.ask_ended(None);
+            }
+            Err(_) if asking.abort.signal().aborted() => self.ask_ended(Some(text::STOPPED)),
             Err(error) => {
-                self.ask_failed(job, &error.to_string());
-                None
+                self.ask_ended(Some(&error.to_string()));
+                let base_url = &asking.endpoint.base_url;
+                self.explain(&error, asking.provider, base_url).await;
             }
         }
     }
 
-    /// Sends the request and shows the answer as it comes.
-    async fn send(
+    /// Asks once; `show` gets the answer so far, as long as this question is still the one.
+    pub async fn run(
         &self,
-        request: &Request,
-        key: &Key,
-        abort: &AbortController,
-        job: u32,
-    ) -> Result<(), ApiError> {
-        let response = fetch(request, abort)
-            .await
-            .map_err(|_| request.unreachable())?;
-        let retry_after = response.headers().get("retry-after").ok().flatten();
-        let mut reply = openai::Reply::new(response.status(), retry_after.as_deref(), key);
-        let reader = response.body().and_then(|body| {
-            body.get_reader()
-                .dyn_into::<ReadableStreamDefaultReader>()
-                .ok()
-        });
-        if let Some(reader) = reader {
-            // A read that fails is a connection that broke: `finish` knows what that means.
-            while let Some(chunk) = read(&reader).await {
-                let added = reply.push(&chunk)?;
-                if !added.is_empty() && self.is_asking(job) {
-                    self.ui.answer.class_list().remove_1("waiting").ok();
-                    self.ui.answer.set_text_content(Some(reply.text()));
-                }
+        asking: &Asking,
+        variant: Variant,
+        show: impl Fn(&str),
+    ) -> Result<Told, ApiError> {
+        let request = request(asking, variant).await?;
+        let key = &asking.endpoint.key;
+        let show = |text: &str| {
+            if self.is_asking(asking.job) {
+                show(text);
             }
-        }
-        let answer = reply.finish()?;
-        self.ui.answer.set_text_content(Some(answer.text.trim()));
-        Ok(())
+        };
+        send::ask(asking.provider, &request, key, &asking.abort, show).await
     }
 
-    fn is_asking(&self, job: u32) -> bool {
+    pub fn is_asking(&self, job: u32) -> bool {
         self.asking
             .borrow()
             .as_ref()
@@ -208,7 +229,8 @@ impl App {
         }
     }
 
-    fn ask_ended(&self, why: Option<&str>) {
+    /// Nothing is on its way any more.
+    pub fn ask_ended(&self, why: Option<&str>) {
         *self.asking.borrow_mut() = None;
         // What has arrived of an answer stays; the words of waiting do not.
         if self.ui.answer.class_list().contains("waiting") {
@@ -223,37 +245,71 @@ impl App {
     fn draw_asking(&self) {
         let busy = self.asking.borrow().is_some();
         self.ui.ask.set_disabled(busy);
+        self.desk.compare.set_disabled(busy);
         show(&self.ui.stop, busy);
     }
 }
 
-async fn fetch(request: &Request, abort: &AbortController) -> Result<Response, JsValue> {
-    let options = RequestInit::new();
-    options.set_method("POST");
-    options.set_body(&JsValue::from_str(&request.body));
-    options.set_signal(Some(&abort.signal()));
-    // Nothing of this page or its browser goes along.
-    options.set_credentials(RequestCredentials::Omit);
-    options.set_referrer_policy(ReferrerPolicy::NoReferrer);
-    options.set_cache(RequestCache::NoStore);
-    let request_object = web_sys::Request::new_with_str_and_init(&request.url, &options)?;
-    for (name, value) in &request.headers {
-        request_object.headers().set(name, value)?;
+impl Asking {
+    pub fn job(&self) -> u32 {
+        self.job
     }
-    let window = web_sys::window().ok_or(JsValue::NULL)?;
-    JsFuture::from(window.fetch_with_request(&request_object))
-        .await?
-        .dyn_into()
+
+    pub fn stopped(&self) -> bool {
+        self.abort.signal().aborted()
+    }
 }
 
-/// The next bytes, or `None` at the end, good or bad.
-async fn read(reader: &ReadableStreamDefaultReader) -> Option<Vec<u8>> {
-    let result = JsFuture::from(reader.read()).await.ok()?;
-    let value = Reflect::get(&result, &"value".into()).ok()?;
-    Some(value.dyn_into::<Uint8Array>().ok()?.to_vec())
+/// Time, tokens and money of an answer.
+pub fn facts(asking: &Asking, variant: Variant, told: &Told) -> String {
+    let foreseen = asking.forecast.map(|forecast| forecast.of(variant));
+    let usage = told.answer.usage.as_ref();
+    asking::facts(
+        told.first,
+        told.total,
+        usage,
+        foreseen,
+        asking.price.as_ref(),
+    )
 }
 
-async fn bytes(blob: &Blob) -> Option<Vec<u8>> {
-    let buffer = JsFuture::from(blob.array_buffer()).await.ok()?;
-    Some(Uint8Array::new(&buffer).to_vec())
+async fn request(asking: &Asking, variant: Variant) -> Result<Request, ApiError> {
+    let second = match variant {
+        Variant::Full => None,
+        Variant::Crop => Some(&asking.crop),
+        Variant::Blank => asking.blank.as_ref(),
+    };
+    let picture = bytes(asking.picture.as_ref()).await;
+    let second_bytes = match second {
+        Some(_) => Some(bytes(second).await),
+        None => None,
+    };
+    let jpeg = asking
+        .picture
+        .as_ref()
+        .is_some_and(|file| file.type_() != "image/png");
+    let asked = Question {
+        text: &asking.question,
+        case: Case::Keep,
+        image: Image {
+            media_type: if jpeg {
+                MediaType::Jpeg
+            } else {
+                MediaType::Png
+            },
+            bytes: &picture,
+        },
+        crop: second_bytes.as_deref().map(|bytes| Image {
+            media_type: MediaType::Png,
+            bytes,
+        }),
+    };
+    asking.provider.request(&asking.endpoint, &asked)
+}
+
+/// The bytes of a blob that lies in memory.
+async fn bytes(blob: Option<&Blob>) -> Vec<u8> {
+    let Some(blob) = blob else { return Vec::new() };
+    let buffer = JsFuture::from(blob.array_buffer()).await;
+    buffer.map_or_else(|_| Vec::new(), |buffer| Uint8Array::new(&buffer).to_vec())
 }

@@ -39,6 +39,7 @@ pub fn wire(app: &Rc<App>) {
     });
     on(&ui.ask, "click", app, |app, _| app.ask());
     on(&ui.stop, "click", app, |app, _| app.stop());
+    on(&app.desk.compare, "click", app, |app, _| app.compare());
     for name in ["key", "base_url", "model"] {
         let field = match name {
             "key" => &ui.key,
@@ -100,7 +101,13 @@ fn first_file(data: &DataTransfer) -> Option<File> {
     data.files().and_then(|files| files.get(0))
 }
 
-fn on(target: &EventTarget, name: &str, app: &Rc<App>, act: impl Fn(&Rc<App>, Event) + 'static) {
+/// Calls `act` at every such event, as long as the page lives.
+pub fn on(
+    target: &EventTarget,
+    name: &str,
+    app: &Rc<App>,
+    act: impl Fn(&Rc<App>, Event) + 'static,
+) {
     let app = Rc::clone(app);
     let closure = Closure::<dyn FnMut(Event)>::new(move |event| act(&app, event));
     target

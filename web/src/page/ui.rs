@@ -102,7 +102,8 @@ impl Ui {
                 continue;
             };
             let name = element.get_attribute("data-text").unwrap_or_default();
-            let words = text::LABELS.iter().find(|(label, _)| *label == name);
+            let mut labels = text::LABELS.iter().chain(text::asking::LABELS);
+            let words = labels.find(|(label, _)| *label == name);
             let (_, words) = words.ok_or_else(|| Error::new(&format!("no words for {name}")))?;
             element.set_text_content(Some(words));
         }
@@ -118,7 +119,8 @@ impl Ui {
     }
 }
 
-fn get<T: JsCast>(document: &Document, id: &str) -> Result<T, JsValue> {
+/// An element by its `id`.
+pub fn get<T: JsCast>(document: &Document, id: &str) -> Result<T, JsValue> {
     document
         .get_element_by_id(id)
         .and_then(|element| element.dyn_into().ok())

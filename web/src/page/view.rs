@@ -27,6 +27,8 @@ pub fn draw(app: &App) {
         ui.picture.set_src(&shown.picture.url);
     }
     draw_proposal(ui, shown.and_then(|shown| shown.proposal.as_ref()));
+    drop(state);
+    app.draw_forecast();
 }
 
 fn draw_proposal(ui: &Ui, proposal: Option<&Proposal>) {

@@ -113,9 +113,13 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
                 }
             });
         }
-        ToWorker::Encode { job, picture } => spawn_local(async move {
+        ToWorker::Blank { job, width, height } => match pictures::blank(width, height) {
+            Ok(file) => post::with_file(&FromWorker::Blank { job }, &file, "image/png"),
+            Err(why) => post::message(&FromWorker::EncodeRefused { job, why }),
+        },
+        ToWorker::Encode { job, picture, edge } => spawn_local(async move {
             let encoded = match worker.pictures.get(picture).await {
-                Ok(decoded) => pictures::encode_to_send(&decoded),
+                Ok(decoded) => pictures::encode_to_send(&decoded, edge),
                 Err(why) => Err(why),
             };
             match encoded {

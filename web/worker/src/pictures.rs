@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use cropvlm_web::protocol::MAX_SENT_EDGE;
+use cropvlm_web::protocol::{MAX_SENT_EDGE, fitted};
 use cropvlm_web::text;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
@@ -101,10 +101,13 @@ pub struct Sent {
     pub height: u32,
 }
 
-/// The file as it is where that is small, else a JPEG of at most [`MAX_SENT_EDGE`] pixels.
-pub fn encode_to_send(decoded: &Decoded) -> Result<Sent, String> {
+/// The file as it is where that is small, else a JPEG whose longest edge is at most `edge` pixels.
+pub fn encode_to_send(decoded: &Decoded, edge: u32) -> Result<Sent, String> {
     let (width, height) = decoded.pixels.dimensions();
-    if let Some((file, media_type)) = &decoded.as_is {
+    let edge = edge.clamp(1, MAX_SENT_EDGE);
+    if let Some((file, media_type)) = &decoded.as_is
+        && width.max(height) <= edge
+    {
         return Ok(Sent {
             file: file.clone(),
             media_type,
@@ -112,9 +115,7 @@ pub fn encode_to_send(decoded: &Decoded) -> Result<Sent, String> {
             height,
         });
     }
-    let scale = (f64::from(MAX_SENT_EDGE) / f64::from(width.max(height))).min(1.0);
-    let side = |pixels: u32| ((f64::from(pixels) * scale).round() as u32).max(1);
-    let (to_width, to_height) = (side(width), side(height));
+    let (to_width, to_height) = fitted(width, height, edge);
     let scaled;
     let pixels = if (to_width, to_height) == (width, height) {
         &decoded.pixels
@@ -129,4 +130,11 @@ pub fn encode_to_send(decoded: &Decoded) -> Result<Sent, String> {
         width: to_width,
         height: to_height,
     })
+}
+
+/// A grey PNG in the size of a crop, as `cropvlm eval` shows it for `full+blank`: mid-grey says nothing, and keeps
+/// the number of image tokens.
+pub fn blank(width: u32, height: u32) -> Result<Vec<u8>, String> {
+    let grey = RgbImage::from_pixel(width.max(1), height.max(1), [127; 3].into());
+    picture::encode_png(&grey).map_err(|error| error.to_string())
 }

@@ -1,0 +1,101 @@
+//! The elements around asking a provider, and what is remembered between clicks: settings and keys.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+use cropvlm_web::compare::Variant;
+use cropvlm_web::keys::KeyRing;
+use vlm_api::Provider;
+use wasm_bindgen::JsValue;
+use web_sys::{
+    AbortController, Document, HtmlButtonElement, HtmlElement, HtmlInputElement, HtmlSelectElement,
+};
+
+use crate::ui::get;
+
+/// Elements and memory of everything around "Ask".
+pub struct Desk {
+    pub provider: HtmlSelectElement,
+    pub models: HtmlElement,
+    pub keep: HtmlInputElement,
+    pub test: HtmlButtonElement,
+    pub tested: HtmlElement,
+    pub help: HtmlElement,
+    pub key_page: HtmlElement,
+    pub prices_page: HtmlElement,
+    pub edge: HtmlSelectElement,
+    pub price_in: HtmlInputElement,
+    pub price_out: HtmlInputElement,
+    pub forecast: HtmlElement,
+    pub reasons: HtmlElement,
+    pub facts: HtmlElement,
+    pub compare: HtmlButtonElement,
+    pub runs: HtmlElement,
+    pub verdict: HtmlElement,
+    pub columns: [Column; 3],
+    /// The chosen provider.
+    pub chosen: Cell<Provider>,
+    /// What was typed for each provider.
+    pub typed: RefCell<HashMap<Provider, Typed>>,
+    pub keys: RefCell<KeyRing>,
+    /// The origin that the key in its field was typed for.
+    pub bound: RefCell<Option<String>>,
+    /// A test on its way.
+    pub testing: RefCell<Option<AbortController>>,
+}
+
+/// What was typed for a provider.
+#[derive(Clone, Default)]
+pub struct Typed {
+    pub base_url: String,
+    pub model: String,
+    pub price_in: String,
+    pub price_out: String,
+}
+
+/// Where a run of the comparison is shown.
+pub struct Column {
+    pub variant: Variant,
+    pub answer: HtmlElement,
+    pub facts: HtmlElement,
+}
+
+impl Desk {
+    /// Finds the elements.
+    pub fn find(document: &Document) -> Result<Desk, JsValue> {
+        let column = |variant: Variant| {
+            let id = variant.id();
+            Ok::<Column, JsValue>(Column {
+                variant,
+                answer: get(document, &format!("run-{id}"))?,
+                facts: get(document, &format!("run-{id}-facts"))?,
+            })
+        };
+        let [full, crop, blank] = Variant::ALL;
+        Ok(Desk {
+            provider: get(document, "provider")?,
+            models: get(document, "models")?,
+            keep: get(document, "keep-key")?,
+            test: get(document, "test")?,
+            tested: get(document, "tested")?,
+            help: get(document, "help")?,
+            key_page: get(document, "key-page")?,
+            prices_page: get(document, "prices-page")?,
+            edge: get(document, "edge")?,
+            price_in: get(document, "price-in")?,
+            price_out: get(document, "price-out")?,
+            forecast: get(document, "forecast")?,
+            reasons: get(document, "reasons")?,
+            facts: get(document, "answer-facts")?,
+            compare: get(document, "compare")?,
+            runs: get(document, "runs")?,
+            verdict: get(document, "verdict")?,
+            columns: [column(full)?, column(crop)?, column(blank)?],
+            chosen: Cell::new(Provider::OpenAi),
+            typed: RefCell::default(),
+            keys: RefCell::default(),
+            bound: RefCell::default(),
+            testing: RefCell::default(),
+        })
+    }
+}

@@ -1,0 +1,310 @@
+//! The settings of "Ask": provider, address, model, key; the test of the connection; what a question will cost.
+//!
+//! A key belongs to the origin it was typed for ([`cropvlm_web::keys`]). It is bound when the address is left, and
+//! checked again before anything is sent, so that no order of typing takes it elsewhere.
+
+use std::rc::Rc;
+
+use cropvlm_web::compare::{Forecast, Sizes, forecast};
+use cropvlm_web::keys::{KeyRing, origin};
+use cropvlm_web::protocol::MAX_SENT_EDGE;
+use cropvlm_web::text::{self, asking};
+use vlm_api::help::{no_reply, on_this_computer, setup};
+use vlm_api::{ApiError, Endpoint, Key, KeyUse, Price, Provider};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{AbortController, HtmlElement, Storage};
+
+use crate::app::App;
+use crate::desk::Typed;
+use crate::input::on;
+use crate::send;
+use crate::ui::{say, show};
+
+/// Where the keys lie in session storage, if anywhere.
+const STORED: &str = "cropvlm.keys";
+/// Choices for the longest edge of the full image, pixels.
+const EDGES: [u32; 5] = [MAX_SENT_EDGE, 1_024, 768, 512, 256];
+
+/// Fills and wires the settings.
+pub fn wire(app: &Rc<App>) {
+    let desk = &app.desk;
+    for provider in Provider::ALL {
+        let profile = provider.profile();
+        app.option(&desk.provider, profile.id, profile.name);
+    }
+    for edge in EDGES {
+        app.option(&desk.edge, &edge.to_string(), &asking::edge(edge));
+    }
+    if let Some(kept) = storage().and_then(|storage| storage.get_item(STORED).ok().flatten()) {
+        *desk.keys.borrow_mut() = KeyRing::from_json(&kept);
+        desk.keep.set_checked(true);
+    }
+    app.take_provider(Provider::OpenAi);
+    on(&desk.provider, "change", app, |app, _| {
+        let chosen = Provider::from_id(&app.desk.provider.value());
+        app.leave_provider();
+        app.take_provider(chosen.unwrap_or(Provider::OpenAi));
+    });
+    on(&app.ui.base_url, "change", app, |app, _| {
+        app.bind_key();
+        app.draw_setup();
+    });
+    on(&app.ui.key, "change", app, |app, _| app.keep_key());
+    on(&desk.keep, "change", app, |app, _| app.keep_key());
+    for field in [&app.ui.model, &desk.price_in, &desk.price_out] {
+        on(field, "input", app, |app, _| app.draw_forecast());
+    }
+    on(&desk.edge, "change", app, |app, _| app.draw_forecast());
+    on(&desk.test, "click", app, |app, _| app.test());
+}
+
+impl App {
+    fn option(&self, select: &HtmlElement, value: &str, words: &str) {
+        if let Some(option) = self.child(select, "option", words) {
+            option.set_attribute("value", value).ok();
+        }
+    }
+
+    /// Adds an element with words.
+    pub fn child(&self, parent: &HtmlElement, tag: &str, words: &str) -> Option<web_sys::Element> {
+        let child = self.ui.document.create_element(tag).ok()?;
+        child.set_text_content(Some(words));
+        parent.append_child(&child).ok()?;
+        Some(child)
+    }
+
+    /// Remembers what is typed for the provider that is left.
+    fn leave_provider(&self) {
+        let desk = &self.desk;
+        let typed = Typed {
+            base_url: self.ui.base_url.value(),
+            model: self.ui.model.value(),
+            price_in: desk.price_in.value(),
+            price_out: desk.price_out.value(),
+        };
+        desk.typed.borrow_mut().insert(desk.chosen.get(), typed);
+    }
+
+    /// Puts a provider's settings into the fields: those typed before, or its defaults.
+    fn take_provider(&self, provider: Provider) {
+        let desk = &self.desk;
+        let profile = provider.profile();
+        desk.chosen.set(provider);
+        desk.provider.set_value(profile.id);
+        let typed = desk.typed.borrow().get(&provider).cloned();
+        let typed = typed.unwrap_or_else(|| Typed {
+            base_url: profile.base_url.to_owned(),
+            model: profile.model.to_owned(),
+            ..Typed::default()
+        });
+        self.ui.base_url.set_value(&typed.base_url);
+        self.ui.base_url.set_placeholder(profile.base_url);
+        self.ui.model.set_value(&typed.model);
+        self.ui.model.set_placeholder(profile.model);
+        desk.price_in.set_value(&typed.price_in);
+        desk.price_out.set_value(&typed.price_out);
+        desk.models.set_text_content(None);
+        for (link, page) in [
+            (&desk.key_page, profile.key_page),
+            (&desk.prices_page, profile.prices_page),
+        ] {
+            link.set_attribute("href", page.unwrap_or_default()).ok();
+            show(link, page.is_some());
+        }
+        self.bind_key();
+        self.draw_setup();
+        self.draw_forecast();
+    }
+
+    /// Help for the chosen provider, and no word of an earlier test.
+    fn draw_setup(&self) {
+        say(&self.desk.tested, None);
+        self.desk.tested.class_list().remove_1("good").ok();
+        self.list(
+            &self.desk.help,
+            &setup(self.desk.chosen.get(), &page_origin()),
+        );
+        self.list(&self.desk.reasons, &[]);
+    }
+
+    /// Sentences as a list; hidden where there are none.
+    pub fn list(&self, list: &HtmlElement, sentences: &[String]) {
+        list.set_text_content(None);
+        for sentence in sentences {
+            self.child(list, "li", sentence);
+        }
+        show(list, !sentences.is_empty());
+    }
+
+    /// Keeps the key in the field with the origin it was typed for, and shows the key of the origin in the address.
+    pub fn bind_key(&self) {
+        let to = origin(&self.ui.base_url.value());
+        let from = self.desk.bound.borrow().clone();
+        if to == from {
+            return;
+        }
+        let mut keys = self.desk.keys.borrow_mut();
+        let typed = self.ui.key.value();
+        match (&from, &to) {
+            // Typed before there was an address: it belongs to the first one.
+            (None, Some(to)) if !typed.trim().is_empty() => keys.put(to, &typed),
+            (Some(from), _) => keys.put(from, &typed),
+            _ => {}
+        }
+        let key = to.as_deref().map_or("", |to| keys.get(to)).to_owned();
+        drop(keys);
+        self.ui.key.set_value(&key);
+        *self.desk.bound.borrow_mut() = to;
+        self.keep_key();
+    }
+
+    /// Remembers the key for its origin; in session storage only where the box is ticked.
+    fn keep_key(&self) {
+        if let Some(origin) = self.desk.bound.borrow().as_deref() {
+            self.desk
+                .keys
+                .borrow_mut()
+                .put(origin, &self.ui.key.value());
+        }
+        let Some(storage) = storage() else { return };
+        if self.desk.keep.checked() {
+            storage
+                .set_item(STORED, &self.desk.keys.borrow().to_json())
+                .ok();
+        } else {
+            storage.remove_item(STORED).ok();
+        }
+    }
+
+    /// Where to ask, as typed, with the key of that origin and no other.
+    pub fn endpoint(&self) -> Result<Endpoint, String> {
+        self.bind_key();
+        let endpoint = Endpoint {
+            base_url: self.ui.base_url.value().trim().to_owned(),
+            model: self.ui.model.value().trim().to_owned(),
+            key: Key::new(&self.ui.key.value()).map_err(|error| error.to_string())?,
+        };
+        if endpoint.base_url.is_empty() {
+            return Err(text::NEED_BASE_URL.into());
+        }
+        Ok(endpoint)
+    }
+
+    /// A click on "Test the connection".
+    fn test(self: &Rc<Self>) {
+        let desk = &self.desk;
+        if let Some(earlier) = desk.testing.borrow_mut().take() {
+            earlier.abort();
+        }
+        self.list(&desk.reasons, &[]);
+        desk.tested.class_list().remove_1("good").ok();
+        let provider = desk.chosen.get();
+        let ready = self.endpoint().and_then(|endpoint| {
+            let check = provider.check(&endpoint.base_url, &endpoint.key);
+            let check = check.map_err(|error| error.to_string())?;
+            let abort = AbortController::new().map_err(|_| text::NO_WORKER)?;
+            Ok((endpoint, check, abort))
+        });
+        let (endpoint, check, abort) = match ready {
+            Ok(ready) => ready,
+            Err(why) => return say(&desk.tested, Some(&why)),
+        };
+        say(&desk.tested, Some(asking::TESTING));
+        *desk.testing.borrow_mut() = Some(abort.clone());
+        let app = Rc::clone(self);
+        spawn_local(async move {
+            let result = send::check(provider, &check, &endpoint.key, &abort).await;
+            if abort.signal().aborted() {
+                return;
+            }
+            let desk = &app.desk;
+            match result {
+                Ok(works) => {
+                    desk.models.set_text_content(None);
+                    for model in works.models.iter().take(500) {
+                        if let Some(option) = app.child(&desk.models, "option", "") {
+                            option.set_attribute("value", model).ok();
+                        }
+                    }
+                    desk.tested.class_list().add_1("good").ok();
+                    say(&desk.tested, Some(&works.said(&endpoint.model)));
+                }
+                Err(error) => {
+                    say(&desk.tested, Some(&error.to_string()));
+                    app.explain(&error, provider, &endpoint.base_url).await;
+                }
+            }
+        });
+    }
+
+    /// Lists what may be wrong where no reply came.
+    pub async fn explain(&self, error: &ApiError, provider: Provider, base_url: &str) {
+        if !matches!(error, ApiError::Unreachable { .. }) {
+            return;
+        }
+        let permission = send::permission(on_this_computer(base_url)).await;
+        let reasons = no_reply(provider, base_url, &page_origin(), permission);
+        self.list(&self.desk.reasons, &reasons);
+    }
+
+    /// The price as typed.
+    pub fn price(&self) -> Option<Price> {
+        Price::parse(&self.desk.price_in.value(), &self.desk.price_out.value())
+    }
+
+    /// Longest edge of the full image as it is to be sent.
+    pub fn edge(&self) -> u32 {
+        self.desk.edge.value().parse().unwrap_or(MAX_SENT_EDGE)
+    }
+
+    /// What the next question will cost.
+    pub fn forecast(&self) -> (Option<Sizes>, Option<Forecast>) {
+        let sizes = self.sizes();
+        let model = self.ui.model.value();
+        let forecast = sizes
+            .as_ref()
+            .and_then(|sizes| forecast(self.desk.chosen.get(), &model, sizes));
+        (sizes, forecast)
+    }
+
+    fn sizes(&self) -> Option<Sizes> {
+        let state = self.state.borrow();
+        let shown = state.shown.as_ref()?;
+        let pixels = &shown.proposal.as_ref()?.proposed.pixels;
+        Some(Sizes {
+            original: shown.picture.size?,
+            crop: (pixels.x2 - pixels.x1, pixels.y2 - pixels.y1),
+            edge: self.edge(),
+        })
+    }
+
+    /// Shows what the next question will cost.
+    pub fn draw_forecast(&self) {
+        let (sizes, forecast) = self.forecast();
+        let words = asking::forecast(sizes.as_ref(), forecast.as_ref(), self.price().as_ref());
+        self.desk.forecast.set_text_content(Some(&words));
+    }
+
+    /// What is missing before anything can be asked.
+    pub fn lacks(&self, provider: Provider, endpoint: &Endpoint) -> Option<String> {
+        if endpoint.model.is_empty() {
+            return Some(text::NEED_MODEL.into());
+        }
+        // Chat completions are spoken by servers that want no key.
+        let needed = provider.profile().key == KeyUse::Needed && provider != Provider::OpenAi;
+        (needed && endpoint.key.is_empty()).then(|| ApiError::NoKey.to_string())
+    }
+}
+
+/// Scheme, host and port of this page.
+fn page_origin() -> String {
+    let window = web_sys::window();
+    window
+        .and_then(|window| window.location().origin().ok())
+        .unwrap_or_default()
+}
+
+fn storage() -> Option<Storage> {
+    // Browsers may refuse it: then nothing is kept.
+    web_sys::window()?.session_storage().ok().flatten()
+}

@@ -1,0 +1,196 @@
+//! Words around asking a provider: settings, tests of the connection, costs, comparison.
+//!
+//! Sentences about the provider's own errors and settings come from `vlm-api`, which knows them.
+
+use vlm_api::{Money, Price, Usage, usage};
+
+use crate::compare::{Forecast, Sizes, Variant, Verdict};
+use crate::protocol::MAX_SENT_EDGE;
+
+use super::{grouped, milliseconds};
+
+/// `data-text` of an element and what it says.
+pub const LABELS: &[(&str, &str)] = &[
+    ("provider", "Provider"),
+    (
+        "keep-key",
+        "Keep keys in this tab until it is closed (session storage)",
+    ),
+    ("test", "Test the connection"),
+    ("setup", "Help with this provider"),
+    ("key-page", "Get a key"),
+    ("prices-page", "Prices"),
+    (
+        "origin-note",
+        "What you type is sent to the base URL and nowhere else; a key goes only to the origin it was typed for. The browser's policy for this page forbids every other way out, but cannot know your choice beforehand: it allows requests to any web address, and this page makes them to yours alone.",
+    ),
+    ("cost", "Tokens and money"),
+    ("edge", "Full image at most"),
+    ("price-in", "Price in, $ per million tokens"),
+    ("price-out", "Price out, $ per million tokens"),
+    ("compare-title", "Did the crop matter?"),
+    (
+        "compare-note",
+        "Asks the same model three times, one after the other: with the full image alone, with the crop, and with a grey picture in the crop's place. Words that differ are marked.",
+    ),
+    ("compare", "Compare"),
+    ("run-full", "Full image only"),
+    ("run-crop", "Full image and crop"),
+    ("run-blank", "Full image and grey picture"),
+];
+
+/// While a connection is tested.
+pub const TESTING: &str = "Testing…";
+/// While a run waits for its turn.
+pub const NOT_YET: &str = "…";
+/// A run that was not made.
+pub const NOT_ASKED: &str = "Not asked.";
+/// "Compare" without a crop.
+pub const NEED_CROP_TO_COMPARE: &str =
+    "Propose a crop first: without one there is nothing to compare.";
+
+/// What a choice of the longest edge says.
+pub fn edge(edge: u32) -> String {
+    let pixels = grouped(edge as usize);
+    if edge == MAX_SENT_EDGE {
+        format!("{pixels} pixels (as good as all)")
+    } else {
+        format!("{pixels} pixels")
+    }
+}
+
+/// What a question will cost; no crop yet: `None`.
+pub fn forecast(
+    sizes: Option<&Sizes>,
+    forecast: Option<&Forecast>,
+    price: Option<&Price>,
+) -> String {
+    let Some(sizes) = sizes else {
+        return "Propose a crop to see what a question will cost.".to_owned();
+    };
+    let Some(forecast) = forecast else {
+        return "For this model no rule is published that says how many tokens an image takes. The answer will show what was counted.".to_owned();
+    };
+    let ((w, h), (crop_w, crop_h)) = (forecast.sent, sizes.crop);
+    let mut text = format!(
+        "Images: about {} tokens for the full one at {w} × {h}, {} for the crop at {crop_w} × {crop_h}{}, by {}.",
+        grouped(forecast.full as usize),
+        grouped(forecast.crop as usize),
+        price_of(forecast.of(Variant::Crop), price, ", together "),
+        forecast.rule.said(),
+    );
+    if forecast.saved > 0 {
+        let share = forecast.saved as f64 / (forecast.full + forecast.saved) as f64 * 100.0;
+        text += &format!(
+            " Sending the full image smaller saves {} tokens of it ({share:.0} %){} each time.",
+            grouped(forecast.saved as usize),
+            price_of(forecast.saved, price, ", "),
+        );
+    }
+    text
+}
+
+fn price_of(tokens: u64, price: Option<&Price>, before: &str) -> String {
+    let usage = Usage {
+        prompt_tokens: tokens,
+        ..Usage::default()
+    };
+    let money = price.and_then(|price| price.of(&usage));
+    money.map_or_else(String::new, |money| format!("{before}{money}"))
+}
+
+/// What an answer took: time, tokens as counted beside those foreseen, money.
+pub fn facts(
+    first: f64,
+    total: f64,
+    counted: Option<&Usage>,
+    foreseen: Option<u64>,
+    price: Option<&Price>,
+) -> String {
+    let mut text = format!(
+        "First word after {}, all after {}",
+        milliseconds(first),
+        milliseconds(total)
+    );
+    match counted {
+        Some(counted) => {
+            text += &format!(" · {} tokens in", grouped(counted.prompt_tokens as usize));
+            if let Some(foreseen) = foreseen {
+                text += &format!(" (images foreseen: {})", grouped(foreseen as usize));
+            }
+            text += &format!(", {} out", grouped(counted.completion_tokens as usize));
+            if let Some(money) = usage::cost(counted, price) {
+                let whose = if counted.cost.is_some() {
+                    " (the provider's figure)"
+                } else {
+                    ""
+                };
+                text += &format!(" · {money}{whose}");
+            }
+        }
+        None => text += " · the provider did not count tokens",
+    }
+    text
+}
+
+/// Three answers in a sentence. Which one is right is the person's to see.
+pub fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Same => "All three answers are the same: here the crop changed nothing.",
+        Verdict::Mattered => {
+            "The crop mattered: with it the answer is another one, with a grey picture in its place it is not."
+        }
+        Verdict::AnyPicture => {
+            "The answer changed with the crop, but with a grey picture too: a second picture alone already confuses the model here."
+        }
+        Verdict::BlankOnly => {
+            "The crop changed nothing here; only the grey picture in its place did."
+        }
+    }
+}
+
+/// Money of all runs together.
+pub fn sum(money: Money) -> String {
+    format!("Together {money}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare;
+    use vlm_api::Provider;
+
+    #[test]
+    fn a_forecast_reads_well() {
+        let sizes = Sizes {
+            original: (4000, 3000),
+            crop: (512, 512),
+            edge: 512,
+        };
+        let price = Price::parse("0.2", "").unwrap();
+        let known = compare::forecast(Provider::OpenAi, "gpt-5.6-luna", &sizes);
+        assert_eq!(
+            forecast(Some(&sizes), known.as_ref(), Some(&price)),
+            "Images: about 231 tokens for the full one at 512 × 384, 308 for the crop at 512 × 512, together $0.00011, \
+             by OpenAI's rule of 32-pixel patches. Sending the full image smaller saves 3,456 tokens of it (94 %), \
+             $0.00069 each time."
+        );
+        assert!(forecast(Some(&sizes), None, None).starts_with("For this model no rule"));
+        assert!(forecast(None, None, None).starts_with("Propose a crop"));
+    }
+
+    #[test]
+    fn facts_read_well() {
+        let usage = Usage {
+            prompt_tokens: 1541,
+            completion_tokens: 9,
+            cost: Money::from_dollars(0.001),
+        };
+        let text = facts(400.0, 1234.0, Some(&usage), Some(1489), None);
+        assert_eq!(
+            text,
+            "First word after 400 ms, all after 1.2 s · 1,541 tokens in (images foreseen: 1,489), 9 out · $0.0010 (the provider's figure)"
+        );
+        assert!(facts(1.0, 2.0, None, None, None).ends_with("did not count tokens"));
+    }
+}
