@@ -19,7 +19,7 @@ pub(crate) const PROFILE: Profile = Profile {
     name: "Google Gemini",
     api: Api::Gemini,
     base_url: "https://generativelanguage.googleapis.com/v1beta",
-    model: "gemini-2.5-flash-lite",
+    model: "gemini-3.5-flash-lite",
     key: KeyUse::Needed,
     local: false,
     key_page: Some("https://aistudio.google.com/apikey"),

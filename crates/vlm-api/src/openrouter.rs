@@ -12,7 +12,7 @@ pub(crate) const PROFILE: Profile = Profile {
     id: "openrouter",
     name: "OpenRouter",
     base_url: "https://openrouter.ai/api/v1",
-    model: "google/gemini-2.5-flash-lite",
+    model: "google/gemini-3.5-flash-lite",
     key_page: Some("https://openrouter.ai/settings/keys"),
     prices_page: Some("https://openrouter.ai/models"),
     check_path: "/key",
