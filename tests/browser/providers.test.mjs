@@ -130,7 +130,7 @@ describe('providers', () => {
     // A provider that has a place of its own, and back.
     await field('Provider').selectOption({ label: 'Anthropic' });
     assert.equal(await field('Key').inputValue(), '');
-    assert.equal(await field('Base URL').inputValue(), 'https://api.anthropic.com/v1');
+    assert.equal(await field('Base URL').inputValue(), 'http://127.0.0.1:9/v1', 'what was typed for it before');
     assert.ok(other.seen.length >= 3);
     assert.equal(other.seen.some(({ url, headers }) => JSON.stringify([url, headers]).includes(KEY)), false);
     await other.close();

@@ -4,7 +4,8 @@
 //! picture of the crop's size in its place. The third tells whether the second changed because of what the crop
 //! shows, or only because there was a second picture; `cropvlm eval` calls it `full+blank`.
 
-use similar::{ChangeTag, TextDiff};
+use similar::DiffOp;
+use similar::algorithms::{Capture, myers};
 use vlm_api::Provider;
 use vlm_api::tokens::{Rule, predict};
 
@@ -89,22 +90,40 @@ pub fn forecast(provider: Provider, model: &str, sizes: &Sizes) -> Option<Foreca
 }
 
 /// An answer in pieces; those that the other answer does not have are marked.
+///
+/// Myers' algorithm alone is asked for: `similar`'s dispatch between all of its algorithms would double the page.
 pub fn marked(answer: &str, other: &str) -> Vec<(String, bool)> {
-    let diff = TextDiff::from_words(other, answer);
+    let (old, new) = (words(other), words(answer));
+    let mut changes = Capture::new();
+    if myers::diff(&mut changes, &old[..], 0..old.len(), &new[..], 0..new.len()).is_err() {
+        return vec![(answer.to_owned(), false)];
+    }
     let mut pieces: Vec<(String, bool)> = Vec::new();
-    for change in diff.iter_all_changes() {
+    for change in changes.into_ops() {
         // What the other one says and this one does not has no place here.
-        let differs = match change.tag() {
-            ChangeTag::Equal => false,
-            ChangeTag::Insert => true,
-            ChangeTag::Delete => continue,
-        };
+        let differs = !matches!(change, DiffOp::Equal { .. } | DiffOp::Delete { .. });
+        let text = new[change.new_range()].concat();
         match pieces.last_mut() {
-            Some((text, last)) if *last == differs => text.push_str(change.value()),
-            _ => pieces.push((change.value().to_owned(), differs)),
+            _ if text.is_empty() => {}
+            Some((piece, last)) if *last == differs => piece.push_str(&text),
+            _ => pieces.push((text, differs)),
         }
     }
     pieces
+}
+
+/// Words and the blanks between them; all together are the text again.
+fn words(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let blank = first.is_whitespace();
+        let end = rest.find(|c: char| c.is_whitespace() != blank);
+        let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+        words.push(word);
+        rest = after;
+    }
+    words
 }
 
 /// What three answers say together.

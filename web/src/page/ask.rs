@@ -142,9 +142,7 @@ impl App {
                 return;
             };
             take(asking);
-            let complete = asking.picture.is_some()
-                && (asking.blank.is_some() || !asking.variants.contains(&Variant::Blank));
-            complete.then(|| asking.clone())
+            asking.is_complete().then(|| asking.clone())
         };
         let Some(asking) = ready else { return };
         let app = Rc::clone(self);
@@ -180,7 +178,8 @@ impl App {
             Err(error) => {
                 self.ask_ended(Some(&error.to_string()));
                 let base_url = &asking.endpoint.base_url;
-                self.explain(&error, asking.provider, base_url).await;
+                let below = &self.ui.ask_message;
+                self.explain(&error, asking.provider, base_url, below).await;
             }
         }
     }
@@ -229,6 +228,18 @@ impl App {
         }
     }
 
+    /// The worker is gone: what a question still waited for will not come.
+    pub fn ask_lost(&self) {
+        let waits = self
+            .asking
+            .borrow()
+            .as_ref()
+            .is_some_and(|asking| !asking.is_complete());
+        if waits {
+            self.ask_ended(Some(text::BROKEN));
+        }
+    }
+
     /// Nothing is on its way any more.
     pub fn ask_ended(&self, why: Option<&str>) {
         *self.asking.borrow_mut() = None;
@@ -238,6 +249,7 @@ impl App {
             show(&self.ui.answer_row, false);
         }
         self.ui.answer.class_list().remove_1("waiting").ok();
+        self.leave_runs();
         say(&self.ui.ask_message, why);
         self.draw_asking();
     }
@@ -253,6 +265,12 @@ impl App {
 impl Asking {
     pub fn job(&self) -> u32 {
         self.job
+    }
+
+    /// Whether all pictures are there.
+    fn is_complete(&self) -> bool {
+        let blank = self.blank.is_some() || !self.variants.contains(&Variant::Blank);
+        self.picture.is_some() && blank
     }
 
     pub fn stopped(&self) -> bool {

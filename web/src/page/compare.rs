@@ -32,7 +32,7 @@ impl App {
                 .run(asking, column.variant, |text| begin(column, text))
                 .await;
             if !self.is_asking(asking.job()) {
-                return self.leave_runs();
+                return;
             }
             match told {
                 Ok(told) => {
@@ -44,7 +44,7 @@ impl App {
                     spent = spent.zip(paid).map(|(sum, paid)| sum + paid);
                     *answer = Some(text);
                 }
-                Err(_) if asking.stopped() => return self.leave_runs(),
+                Err(_) if asking.stopped() => return,
                 Err(error) => {
                     begin(column, &error.to_string());
                     column.answer.class_list().add_1("bad").ok();
@@ -56,7 +56,6 @@ impl App {
                 }
             }
         }
-        self.leave_runs();
         if let [Some(full), Some(crop), Some(blank)] = &answers {
             self.mark(full, crop, blank);
             let mut words = asking::verdict(verdict(full, crop, blank)).to_owned();
@@ -68,12 +67,13 @@ impl App {
         } else if let Some(error) = failed {
             self.ask_ended(Some(&error.to_string()));
             let base_url = &asking.endpoint.base_url;
-            self.explain(&error, asking.provider, base_url).await;
+            let below = &self.ui.ask_message;
+            self.explain(&error, asking.provider, base_url, below).await;
         }
     }
 
     /// Columns that never had an answer say so.
-    fn leave_runs(&self) {
+    pub fn leave_runs(&self) {
         for column in &self.desk.columns {
             if column.answer.class_list().contains("waiting") {
                 begin(column, asking::NOT_ASKED);

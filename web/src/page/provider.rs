@@ -231,20 +231,29 @@ impl App {
                 }
                 Err(error) => {
                     say(&desk.tested, Some(&error.to_string()));
-                    app.explain(&error, provider, &endpoint.base_url).await;
+                    let url = &endpoint.base_url;
+                    app.explain(&error, provider, url, &desk.tested).await;
                 }
             }
         });
     }
 
-    /// Lists what may be wrong where no reply came.
-    pub async fn explain(&self, error: &ApiError, provider: Provider, base_url: &str) {
+    /// Lists what may be wrong where no reply came, below the words that said so.
+    pub async fn explain(
+        &self,
+        error: &ApiError,
+        provider: Provider,
+        base_url: &str,
+        below: &HtmlElement,
+    ) {
         if !matches!(error, ApiError::Unreachable { .. }) {
             return;
         }
         let permission = send::permission(on_this_computer(base_url)).await;
         let reasons = no_reply(provider, base_url, &page_origin(), permission);
-        self.list(&self.desk.reasons, &reasons);
+        let list = &self.desk.reasons;
+        below.insert_adjacent_element("afterend", list).ok();
+        self.list(list, &reasons);
     }
 
     /// The price as typed.

@@ -75,6 +75,7 @@ impl App {
         let old = self.link.replace(None);
         spawn_local(async move { drop(old) });
         self.state.borrow_mut().running = None;
+        self.ask_lost();
         let device = if why.is_some() {
             DeviceChoice::Cpu
         } else {
