@@ -206,7 +206,7 @@ describe('providers', () => {
       document.body.append(Object.assign(document.createElement('form'), { action: `${origin}/form`, method: 'post' }));
       [...document.forms].at(-1).submit();
       try { new WebSocket(`${origin.replace('http', 'ws')}/socket`); } catch { /* refused at once */ }
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      for (let waited = 0; waited < 5_000 && new Set(seen).size < 5; waited += 50) await new Promise((resolve) => setTimeout(resolve, 50));
       return [...new Set(seen)].sort();
     }, spy.origin);
     assert.deepEqual(blocked, ['connect-src', 'form-action', 'frame-src', 'img-src', 'script-src-elem']);
