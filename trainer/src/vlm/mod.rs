@@ -58,7 +58,7 @@ pub struct TargetArgs {
     target_tries: u32,
 }
 
-/// Ways to speak to a provider: those that `vlm-api` knows.
+/// Ways to speak to a provider. `vlm-api` knows more than are offered here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Provider {
     /// OpenAI-compatible chat completions: OpenAI, OpenRouter, vLLM, llama.cpp, Ollama and many others
