@@ -30,7 +30,10 @@ async function visit() {
   const context = await chrome.newContext();
   const page = await open(context, server.url, { ready: false });
   await image(page).setInputFiles(file('receipt.jpg', photo));
-  await page.waitForFunction(() => document.querySelector('#picture').naturalWidth > 0, null, { polling: 10 });
+  await page.waitForFunction(() => {
+    const shown = document.querySelector('#picture');
+    return shown.src.startsWith('blob:') && shown.naturalWidth > 0; // not the sample that the page opens with
+  }, null, { polling: 10 });
   await question(page).fill(QUESTIONS[0]);
   const usable = await page.evaluate(() => performance.now());
   await state(page, 'ready');
@@ -51,17 +54,35 @@ async function visit() {
   return { usable, ready, first, same: median(same), fresh: median(fresh), longest };
 }
 
+/** One visit of somebody who only looks: paints, blocking and shifts until the sample's box is there. */
+async function look() {
+  const context = await chrome.newContext({ viewport: { width: 1280, height: 900 } });
+  const page = await open(context, server.url);
+  await box(page).waitFor();
+  const seen = await page.evaluate(async () => {
+    const largest = await new Promise((resolve) => new PerformanceObserver((list) => resolve(list.getEntries().at(-1).startTime)).observe({ type: 'largest-contentful-paint', buffered: true }));
+    const [paint] = performance.getEntriesByName('first-contentful-paint');
+    return { paint: paint.startTime, largest, box: performance.now(), shift: window.shift, blocking: window.blocking };
+  });
+  await context.close();
+  return seen;
+}
+
 await visit(); // the browser's own first start is no figure of the page
 const visits = [];
 for (let round = 0; round < 3; round++) visits.push(await visit());
 const of = (name) => median(visits.map((visit) => visit[name]));
+const looks = [];
+for (let round = 0; round < 3; round++) looks.push(await look());
+const seen = (name) => median(looks.map((look) => look[name]));
 await chrome.close();
 await server.close();
 
 const wasm = readdirSync(dist).filter((name) => name.endsWith('.wasm')).map((name) => readFileSync(join(dist, name)));
 const brotli = (bytes) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 } }).length;
-const model = join(dist, 'models/default');
 const sum = (list) => list.reduce((total, value) => total + value, 0);
+const thin = ['index.html', 'style.css', 'stage.css', 'boot.js', 'page.js', 'page_bg.wasm'].map((name) => readFileSync(join(dist, name)));
+const model = join(dist, 'models/default');
 console.log(JSON.stringify({
   usable_ms: of('usable'),
   ready_ms: of('ready'),
@@ -69,6 +90,12 @@ console.log(JSON.stringify({
   same_picture_ms: of('same'),
   new_picture_ms: of('fresh'),
   longest_task_ms: of('longest'),
+  first_paint_ms: seen('paint'),
+  largest_paint_ms: seen('largest'),
+  first_box_ms: seen('box'),
+  blocking_ms: seen('blocking'),
+  shift: seen('shift'),
+  page_brotli: sum(thin.map(brotli)) + statSync(join(dist, 'samples/receipt.jpg')).size,
   wasm_bytes: sum(wasm.map((bytes) => bytes.length)),
   wasm_brotli: sum(wasm.map(brotli)),
   model_bytes: sum(readdirSync(model).map((name) => statSync(join(model, name)).size)),

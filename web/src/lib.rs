@@ -5,6 +5,8 @@
 //! computation ever runs on the main thread. They speak through [`protocol`] and nothing else.
 //!
 //! For asking a provider: [`keys`] (each with its origin), [`compare`] ("Did the crop matter?").
+//! What of the page is pure lies here too, so that it is tested without a browser: [`geometry`] (a box moved by hand),
+//! [`places`] (what many sampled boxes have in common), [`share`] (links), [`samples`] (the pictures to try).
 //!
 //! ```
 //! use cropvlm_web::protocol::{DeviceChoice, ToWorker};
@@ -14,6 +16,10 @@
 //! ```
 
 pub mod compare;
+pub mod geometry;
 pub mod keys;
+pub mod places;
 pub mod protocol;
+pub mod samples;
+pub mod share;
 pub mod text;

@@ -7,6 +7,8 @@
 use grounding::{NormBox, PixelBox};
 use serde::{Deserialize, Serialize};
 
+use crate::places::Place;
+
 /// What the page asks of the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
@@ -32,6 +34,31 @@ pub enum ToWorker {
         picture: u32,
         /// As typed.
         question: String,
+        /// Look at this part of the picture only: a second zoom. The box comes back in percent of the whole.
+        inside: Option<NormBox>,
+    },
+    /// Several places where the answer may stand: answered by [`FromWorker::Places`].
+    Places {
+        /// Number of the click.
+        job: u32,
+        /// Number of the picture.
+        picture: u32,
+        /// As typed.
+        question: String,
+    },
+    /// Cut a box that a person has moved: answered by [`FromWorker::Cut`].
+    Cut {
+        /// Number of the change.
+        job: u32,
+        /// Number of the picture.
+        picture: u32,
+        /// Percent of width and height.
+        bbox: NormBox,
+    },
+    /// Show the picture as the network gets it: answered by [`FromWorker::Canvas`].
+    Canvas {
+        /// Number of the picture.
+        picture: u32,
     },
     /// Encode the picture for an endpoint: answered by [`FromWorker::Encoded`].
     Encode {
@@ -85,6 +112,25 @@ pub enum FromWorker {
         /// A sentence for a person.
         why: String,
     },
+    /// Places, the likeliest first, or a sentence for a person.
+    Places {
+        /// Number of the click.
+        job: u32,
+        /// At most [`crate::places::MOST`].
+        places: Result<Vec<Place>, String>,
+    },
+    /// The pixels that were cut, or a sentence for a person. The payload is the crop as PNG.
+    Cut {
+        /// Number of the change.
+        job: u32,
+        /// Pixels of the original.
+        pixels: Result<PixelBox, String>,
+    },
+    /// The picture as the network gets it. The payload is a PNG; without one, the policy has no such view.
+    Canvas {
+        /// Number of the picture.
+        picture: u32,
+    },
     /// The picture for an endpoint. The payload is a JPEG or PNG.
     Encoded {
         /// Number of the click on "Ask".
@@ -128,13 +174,32 @@ pub struct Proposed {
     pub chance: Option<f32>,
     /// From the start of the work (not of the click) to the box, milliseconds.
     pub milliseconds: f64,
+    /// Where the time went.
+    pub parts: Parts,
+    /// The part of the picture that was looked at, percent; the evidence lies over it.
+    pub inside: NormBox,
     /// What computed it.
     pub device: DeviceKind,
     /// Where the model saw evidence, if it says.
     pub evidence: Option<Evidence>,
 }
 
-/// A map over the whole picture; 0 is nothing, 255 the strongest.
+/// Milliseconds that the parts of a proposal took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Parts {
+    /// Shrinking the picture for the network; 0 where it had been read before.
+    pub shrink: f64,
+    /// Encoding it; 0 where it had been read before.
+    pub encode: f64,
+    /// Reading the question and drawing the map (text policy: reading the prompt).
+    pub question: f64,
+    /// Reading the box off.
+    pub read_off: f64,
+    /// Whether the picture had been encoded before, for an earlier question or ahead of the click.
+    pub known: bool,
+}
+
+/// A map over what was looked at; 0 is nothing, 255 the strongest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Columns.
@@ -268,6 +333,14 @@ mod tests {
             },
             chance: Some(0.25),
             milliseconds: 12.5,
+            parts: Parts {
+                shrink: 1.0,
+                encode: 2.0,
+                question: 3.0,
+                read_off: 4.0,
+                known: true,
+            },
+            inside: NormBox::FULL,
             device: DeviceKind::Cpu,
             evidence: Some(Evidence {
                 width: 1,

@@ -56,6 +56,27 @@ pub fn run(options: &Options) -> Result<()> {
         ms("usable_ms")?,
         "1,000 ms",
     );
+    row("first paint", ms("first_paint_ms")?, "500 ms");
+    row(
+        "largest paint (the sample)",
+        ms("largest_paint_ms")?,
+        "1,000 ms",
+    );
+    row(
+        "box on the sample, nothing pressed",
+        ms("first_box_ms")?,
+        "",
+    );
+    row(
+        "main thread blocked until then (Lighthouse's TBT)",
+        ms("blocking_ms")?,
+        "100 ms",
+    );
+    row(
+        "layout shift until then (CLS)",
+        format!("{:.3}", number(&in_browser, "shift")?),
+        "0.02",
+    );
     row(
         "model ready, from the start of loading the page",
         ms("ready_ms")?,
@@ -79,6 +100,11 @@ pub fn run(options: &Options) -> Result<()> {
     );
     let megabytes =
         |key: &str| Ok::<_, anyhow::Error>(format!("{:.2} MB", number(&in_browser, key)? / 1e6));
+    row(
+        "fetched before the page can be used, brotli, the sample included",
+        megabytes("page_brotli")?,
+        "0.5 MB",
+    );
     row("wasm, brotli", megabytes("wasm_brotli")?, "4 MB");
     row("wasm, as it is", megabytes("wasm_bytes")?, "");
     row("model folder", megabytes("model_bytes")?, "16 MB");

@@ -93,6 +93,8 @@ fn headers(path: &Path) -> [(&'static str, &'static str); 5] {
         Some("json") => "application/json",
         Some("svg") => "image/svg+xml",
         Some("png") => "image/png",
+        Some("jpg") => "image/jpeg",
+        Some("webmanifest") => "application/manifest+json",
         Some("md") => "text/markdown; charset=utf-8",
         _ => "application/octet-stream",
     };

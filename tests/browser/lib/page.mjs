@@ -12,12 +12,18 @@ const artifacts = process.env.ARTIFACTS ?? join(root, 'target/browser');
 const programs = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 export const executablePath = programs.find((path) => path && existsSync(path));
 
-const TYPES = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 'text/css', wasm: 'application/wasm', json: 'application/json', svg: 'image/svg+xml' };
+const TYPES = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 'text/css', wasm: 'application/wasm', json: 'application/json', svg: 'image/svg+xml', jpg: 'image/jpeg', webmanifest: 'application/manifest+json' };
 
-/** A server for dist/ with the headers of `cargo xtask demo`. `replace` maps a path to bytes, a status, or a wait. */
-export async function site() {
+/**
+ * A server for dist/ with the headers of `cargo xtask demo`, or none of them that isolate. `replace` maps a path to bytes,
+ * a status, or a wait; while `down`, no connection is answered.
+ */
+export async function site({ isolated = true } = {}) {
   const replace = new Map();
+  const handle = { down: false };
+  const isolation = isolated ? { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' } : {};
   const server = createServer(async (request, response) => {
+    if (handle.down) return request.destroy();
     const path = normalize(decodeURIComponent(new URL(request.url, 'http://x').pathname)).replace(/^\/+/, '') || 'index.html';
     const other = replace.get(path);
     let body = typeof other === 'function' ? await other() : other;
@@ -29,25 +35,33 @@ export async function site() {
       'Content-Type': TYPES[path.split('.').pop()] ?? 'application/octet-stream',
       'Content-Length': body.length,
       'Cache-Control': 'no-cache',
-      'Cross-Origin-Opener-Policy': 'same-origin',
-      'Cross-Origin-Embedder-Policy': 'require-corp',
+      ...isolation,
     }).end(body);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return {
+  return Object.assign(handle, {
     url: `http://127.0.0.1:${server.address().port}/`,
     replace,
     close: () => (server.closeAllConnections(), new Promise((resolve) => server.close(resolve))),
-  };
+  });
 }
+
+/** Path of a file of the built page. */
+export const distFile = (name) => join(dist, name);
 
 /** Bytes of a file of the shipped model. */
 export const modelFile = (name) => readFileSync(join(dist, 'models/default', name));
 
-/** Chromium without WebGPU, or with it on SwiftShader. */
-export function browser({ webgpu = false } = {}) {
+/**
+ * Chromium without WebGPU, or with it on SwiftShader. Its contexts have no service workers unless asked for: what a test
+ * puts in a file's place has to reach the page.
+ */
+export async function browser({ webgpu = false } = {}) {
   const gpu = webgpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'] : [];
-  return chromium.launch({ executablePath, args: ['--no-sandbox', '--headless=new', ...gpu] });
+  const chrome = await chromium.launch({ executablePath, args: ['--no-sandbox', '--headless=new', ...gpu] });
+  const newContext = chrome.newContext.bind(chrome);
+  chrome.newContext = (options) => newContext({ serviceWorkers: 'block', ...options });
+  return chrome;
 }
 
 /** A page with what it said and did. */
@@ -61,14 +75,22 @@ export async function open(context, url, { ready = true } = {}) {
   await page.addInitScript(() => {
     window.states = [];
     window.longest = 0;
+    window.blocking = 0;
     const note = () => {
       const state = document.documentElement?.dataset.state;
       if (state && window.states.at(-1)?.[0] !== state) window.states.push([state, performance.now()]);
     };
     new MutationObserver(note).observe(document, { attributes: true, subtree: true, attributeFilter: ['data-state'], childList: true });
     new PerformanceObserver((list) => {
-      for (const task of list.getEntries()) window.longest = Math.max(window.longest, task.duration);
+      for (const { duration } of list.getEntries()) {
+        window.longest = Math.max(window.longest, duration);
+        window.blocking += duration - 50; // as Lighthouse counts
+      }
     }).observe({ type: 'longtask', buffered: true });
+    window.shift = 0;
+    new PerformanceObserver((list) => {
+      for (const shift of list.getEntries()) if (!shift.hadRecentInput) window.shift += shift.value;
+    }).observe({ type: 'layout-shift', buffered: true });
   });
   await page.goto(url);
   if (ready) await state(page, 'ready');
@@ -87,6 +109,7 @@ export const image = (page) => page.getByLabel('Image', { exact: true });
 export const question = (page) => page.getByLabel('Question', { exact: true });
 export const proposeButton = (page) => page.getByRole('button', { name: 'Propose crop' });
 export const askButton = (page) => page.getByRole('button', { name: 'Ask', exact: true });
+export const grip = (page) => page.getByRole('button', { name: /^Box:/ });
 export const box = (page) => page.getByRole('img', { name: 'Proposed crop' });
 
 /** Chooses a picture and waits until the worker has read it. */
@@ -111,6 +134,15 @@ export async function edges(page) {
 export async function cropBytes(page) {
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Save crop' }).click()]);
   return readFileSync(await download.path());
+}
+
+/** Waits until the box is another one than `before`, and its crop is cut; returns its edges. */
+export async function boxAfter(page, before) {
+  await page.waitForFunction((before) => {
+    const box = document.querySelector('#box');
+    return !box.hidden && box.dataset.box !== before;
+  }, before, { polling: 20 });
+  return edges(page);
 }
 
 /** The sentence in red, or ''. */

@@ -106,7 +106,7 @@ impl App {
             return Err(lacking);
         }
         let abort = AbortController::new().map_err(|_| text::NO_WORKER)?;
-        let pixels = &proposal.proposed.pixels;
+        let pixels = &proposal.pixels;
         let asking = Asking {
             job: self.number(),
             provider,

@@ -1,13 +1,19 @@
-//! Where pictures come from: the picker, drop, paste. Each ends in [`App::choose`].
+//! What the controls do: picker, camera, drop, paste and address end in [`App::choose`] and [`App::choose_address`];
+//! buttons and keys call what their names say.
 
 use std::rc::Rc;
 
+use cropvlm_web::share::Shared;
 use cropvlm_web::text;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
-use web_sys::{ClipboardEvent, DataTransfer, DragEvent, Event, EventTarget, File, KeyboardEvent};
+use web_sys::{
+    ClipboardEvent, DataTransfer, DragEvent, Element, Event, EventTarget, File, KeyboardEvent,
+};
 
 use crate::app::App;
+use crate::ui::show;
+use crate::view;
 
 /// Wires all controls to the app. The closures live as long as the page.
 pub fn wire(app: &Rc<App>) {
@@ -34,9 +40,11 @@ pub fn wire(app: &Rc<App>) {
             app.propose();
         }
     });
+    on(&ui.question, "input", app, |app, _| app.ui.typed.set(true));
     on(&ui.evidence_toggle, "change", app, |app, _| {
-        app.show_evidence()
+        view::draw_views(app)
     });
+    wire_tools(app);
     on(&ui.ask, "click", app, |app, _| app.ask());
     on(&ui.stop, "click", app, |app, _| app.stop());
     on(&app.desk.compare, "click", app, |app, _| app.compare());
@@ -77,9 +85,18 @@ pub fn wire(app: &Rc<App>) {
         let data = event
             .dyn_ref::<DragEvent>()
             .and_then(DragEvent::data_transfer);
-        match data.as_ref().and_then(first_file) {
-            Some(file) => app.choose(file),
-            None => app.complain(text::NO_FILE),
+        let Some(data) = data else { return };
+        // A picture dragged from another page brings its address.
+        let address = data.get_data("text/uri-list").ok();
+        let address = address.and_then(|list| {
+            list.lines()
+                .find(|line| is_address(line))
+                .map(str::to_owned)
+        });
+        match (first_file(&data), address) {
+            (Some(file), _) => app.choose(file),
+            (None, Some(address)) => app.choose_address(&address),
+            (None, None) => app.complain(text::NO_FILE),
         }
     });
     on(document, "paste", app, |app, event| {
@@ -91,10 +108,110 @@ pub fn wire(app: &Rc<App>) {
             event.prevent_default();
             app.choose(file);
         }
-        // Pasted text goes where the cursor is: nothing to do.
+        // Pasted text goes where the cursor is; without a cursor, an address brings its picture.
+        let pasted = data.get_data("text/plain").unwrap_or_default();
+        if !writes(&event) && is_address(pasted.trim()) {
+            event.prevent_default();
+            app.choose_address(pasted.trim());
+        }
     });
     // A click on the empty stage opens the picker.
     on(&ui.empty, "click", app, |app, _| app.ui.image.click());
+}
+
+/// The tools around picture and crop.
+fn wire_tools(app: &Rc<App>) {
+    let tools = &app.ui.tools;
+    on(&tools.camera, "click", app, |app, _| {
+        app.ui.tools.photo.click()
+    });
+    on(&tools.photo, "change", app, |app, _| {
+        let file = app.ui.tools.photo.files().and_then(|files| files.get(0));
+        if let Some(file) = file {
+            app.choose(file);
+        }
+        app.ui.tools.photo.set_value("");
+    });
+    on(&tools.from_web, "click", app, |app, _| {
+        let open = app.ui.tools.web_row.hidden();
+        unfold(app, open);
+        if open {
+            app.ui.tools.address.focus().ok();
+        }
+    });
+    on(&tools.web_row, "submit", app, |app, event| {
+        event.prevent_default();
+        let address = app.ui.tools.address.value();
+        if is_address(address.trim()) {
+            unfold(app, false);
+            app.choose_address(&address);
+        } else {
+            app.complain(text::NO_ADDRESS);
+        }
+    });
+    on(&tools.canvas_toggle, "change", app, |app, _| {
+        app.show_canvas();
+        view::draw_views(app);
+    });
+    on(&tools.undo, "click", app, |app, _| app.step(-1));
+    on(&tools.redo, "click", app, |app, _| app.step(1));
+    on(&tools.copy, "click", app, |app, _| app.copy_crop());
+    on(&tools.share, "click", app, |app, _| app.share());
+    on(&tools.zoom, "click", app, |app, _| app.zoom());
+    on(&tools.elsewhere, "click", app, |app, _| app.seek());
+    let document: &EventTarget = app.ui.document.as_ref();
+    on(document, "keydown", app, |app, event| {
+        let Some(key) = event.dyn_ref::<KeyboardEvent>() else {
+            return;
+        };
+        // Fields undo what was typed in them.
+        if !(key.ctrl_key() || key.meta_key()) || key.alt_key() || writes(&event) {
+            return;
+        }
+        let by = match (key.key().to_lowercase().as_str(), key.shift_key()) {
+            ("z", false) => -1,
+            ("z", true) | ("y", false) => 1,
+            _ => return,
+        };
+        event.prevent_default();
+        app.step(by);
+    });
+    if let Some(window) = web_sys::window() {
+        on(&window, "hashchange", app, |app, _| {
+            let hash = web_sys::window().and_then(|window| window.location().hash().ok());
+            let shared = Shared::from_hash(&hash.unwrap_or_default());
+            if !shared.is_empty() {
+                app.take_link(shared);
+            }
+        });
+    }
+}
+
+/// Shows or hides the field for an address.
+fn unfold(app: &App, open: bool) {
+    show(&app.ui.tools.web_row, open);
+    let open = if open { "true" } else { "false" };
+    app.ui
+        .tools
+        .from_web
+        .set_attribute("aria-expanded", open)
+        .ok();
+}
+
+fn is_address(text: &str) -> bool {
+    let text = text.trim().to_ascii_lowercase();
+    text.starts_with("https://") || text.starts_with("http://")
+}
+
+/// Whether an event happened in a field that takes text.
+fn writes(event: &Event) -> bool {
+    let at = event
+        .target()
+        .and_then(|target| target.dyn_into::<Element>().ok());
+    at.is_some_and(|at| {
+        let text = "textarea, input:not([type=checkbox], [type=radio], [type=range], [type=file])";
+        at.closest(text).is_ok_and(|field| field.is_some())
+    })
 }
 
 fn first_file(data: &DataTransfer) -> Option<File> {

@@ -1,21 +1,29 @@
 //! The page module: finds the elements, starts the worker, and wires controls to [`app::App`].
 //!
 //! It holds no tensors and decodes nothing, so that no task on the main thread takes long. The order of
-//! reading: [`ui`] (the elements), [`state`] (what is known), [`app`] (what happens),
-//! [`recover`] (when the worker breaks), [`view`] (what is shown), [`input`] (where
-//! pictures come from), [`link`] (the worker), [`desk`], [`provider`], [`ask`],
-//! [`send`] and [`compare`] (asking a provider).
+//! reading: [`ui`] and [`tools`] (the elements), [`state`] (what is known), [`app`] (the whole),
+//! [`input`] (controls), [`pictures`] (where pictures come from), [`clicks`] (proposals), [`edit`] (the box by hand),
+//! [`history`] (back and forth), [`sharing`] (crops and links leave), [`view`] and [`gallery`] (what is shown),
+//! [`link`] (the worker), [`recover`] (when it breaks), [`desk`], [`provider`], [`ask`], [`send`] and [`compare`]
+//! (asking a provider).
 
 mod app;
 mod ask;
+mod clicks;
 mod compare;
 mod desk;
+mod edit;
+mod gallery;
+mod history;
 mod input;
 mod link;
+mod pictures;
 mod provider;
 mod recover;
 mod send;
+mod sharing;
 mod state;
+mod tools;
 mod ui;
 mod view;
 

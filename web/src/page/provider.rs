@@ -279,7 +279,7 @@ impl App {
     fn sizes(&self) -> Option<Sizes> {
         let state = self.state.borrow();
         let shown = state.shown.as_ref()?;
-        let pixels = &shown.proposal.as_ref()?.proposed.pixels;
+        let pixels = &shown.proposal.as_ref()?.pixels;
         Some(Sizes {
             original: shown.picture.size?,
             crop: (pixels.x2 - pixels.x1, pixels.y2 - pixels.y1),

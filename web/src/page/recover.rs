@@ -92,6 +92,8 @@ impl App {
                 Some(&picture.file),
             );
         }
+        drop(state);
+        self.cut_again();
     }
 
     fn give_up(&self) {

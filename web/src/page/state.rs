@@ -1,12 +1,18 @@
-//! What the page knows: pictures, proposals, the click that is being worked on.
+//! What the page knows: pictures, boxes with their crops, the click that is being worked on.
 
+use std::rc::Rc;
+
+use cropvlm_web::places::Place;
 use cropvlm_web::protocol::{Proposed, Running};
+use grounding::{NormBox, PixelBox};
 use web_sys::{Blob, File, Url};
+
+use crate::history::History;
 
 /// What the page knows.
 #[derive(Default)]
 pub struct State {
-    /// The picture on the stage with its crop.
+    /// The picture on the stage with its box.
     pub shown: Option<Shown>,
     /// What was on the stage before a picture that the worker has not accepted yet.
     pub before: Option<Shown>,
@@ -18,6 +24,40 @@ pub struct State {
     pub running: Option<Running>,
     /// How often the worker was started anew since the last click.
     pub restarts: u32,
+    /// A box that a person is moving; its crop may not be cut yet.
+    pub draft: Option<Draft>,
+    /// What the size slider starts from: the box before it was touched.
+    pub base: Option<NormBox>,
+    /// Other places for the answer, while they are shown.
+    pub places: Vec<Place>,
+    /// Places that were asked for.
+    pub seeking: Option<u32>,
+    /// The picture as the network gets it: its number and address.
+    pub canvas: Option<(u32, Rc<Address>)>,
+    /// What was there before.
+    pub history: History,
+    /// Propose without being asked as soon as model and picture are there: for the sample that the page opens with.
+    pub unasked: bool,
+    /// The box of a link, for when its picture is there.
+    pub wanted: Option<NormBox>,
+}
+
+/// A `blob:` address; the memory behind it is given back when nobody uses it any more.
+#[derive(Debug)]
+pub struct Address(pub String);
+
+impl Address {
+    /// An address for a blob.
+    pub fn of(blob: &Blob) -> Option<Rc<Address>> {
+        let url = Url::create_object_url_with_blob(blob).ok()?;
+        Some(Rc::new(Address(url)))
+    }
+}
+
+impl Drop for Address {
+    fn drop(&mut self) {
+        Url::revoke_object_url(&self.0).ok();
+    }
 }
 
 /// A chosen picture.
@@ -25,8 +65,10 @@ pub struct State {
 pub struct Picture {
     pub number: u32,
     pub file: File,
-    /// `blob:` address for the `<img>`.
-    pub url: String,
+    /// For the `<img>`.
+    pub address: Rc<Address>,
+    /// Where it came from, if others can get it there: for links.
+    pub source: Option<String>,
     /// Pixels, once the worker has decoded it.
     pub size: Option<(u32, u32)>,
 }
@@ -38,14 +80,38 @@ pub struct Shown {
     pub proposal: Option<Proposal>,
 }
 
-/// A proposal with its crop.
+/// A box with its crop.
 #[derive(Clone)]
 pub struct Proposal {
-    pub proposed: Proposed,
+    /// What the model said; `None` for a box that a person drew.
+    pub proposed: Option<Rc<Proposed>>,
+    /// Percent; differs from the model's where a person has moved it.
+    pub bbox: NormBox,
+    /// The pixels of the original that were cut out.
+    pub pixels: PixelBox,
     /// The crop as PNG.
     pub crop: Blob,
-    /// `blob:` address of it.
-    pub url: String,
+    /// Address of it.
+    pub address: Rc<Address>,
+}
+
+impl Proposal {
+    /// Whether a person has moved the model's box.
+    pub fn is_moved(&self) -> bool {
+        self.proposed
+            .as_ref()
+            .is_some_and(|proposed| proposed.bbox != self.bbox)
+    }
+}
+
+/// A box on its way to a crop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Draft {
+    pub bbox: NormBox,
+    /// The cut that the worker is busy with.
+    pub cutting: Option<(u32, NormBox)>,
+    /// The hand has let go: the next crop of this very box ends it.
+    pub finished: bool,
 }
 
 /// A click on "Propose crop".
@@ -54,8 +120,12 @@ pub struct Click {
     pub job: u32,
     pub picture: u32,
     pub question: String,
+    /// The part of the picture to look at.
+    pub inside: Option<NormBox>,
     /// The worker broke once under it and was started anew.
     pub retried: bool,
+    /// Nobody clicked: the page shows its sample's box by itself, and keeps its state as it is.
+    pub unasked: bool,
 }
 
 /// Whether this picture is on the stage.
@@ -63,12 +133,4 @@ pub fn state_is(shown: &Option<Shown>, number: u32) -> bool {
     shown
         .as_ref()
         .is_some_and(|shown| shown.picture.number == number)
-}
-
-/// Gives the memory behind `blob:` addresses back.
-pub fn revoke(shown: &Shown) {
-    Url::revoke_object_url(&shown.picture.url).ok();
-    if let Some(proposal) = &shown.proposal {
-        Url::revoke_object_url(&proposal.url).ok();
-    }
 }

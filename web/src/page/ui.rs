@@ -7,7 +7,11 @@ use web_sys::{
     HtmlImageElement, HtmlInputElement, HtmlProgressElement, HtmlTextAreaElement,
 };
 
+use std::cell::Cell;
+
 use cropvlm_web::text;
+
+use crate::tools::Tools;
 
 /// Every element by name.
 pub struct Ui {
@@ -20,7 +24,6 @@ pub struct Ui {
     pub picture: HtmlImageElement,
     pub picture_facts: HtmlElement,
     pub evidence: HtmlCanvasElement,
-    pub evidence_row: HtmlElement,
     pub evidence_toggle: HtmlInputElement,
     pub boxed: HtmlElement,
     pub form: HtmlFormElement,
@@ -28,7 +31,6 @@ pub struct Ui {
     pub message: HtmlElement,
     pub note: HtmlElement,
     pub crop_empty: HtmlElement,
-    pub crop_shown: HtmlElement,
     pub crop: HtmlImageElement,
     pub crop_facts: HtmlElement,
     pub save: HtmlElement,
@@ -43,6 +45,9 @@ pub struct Ui {
     pub stage: HtmlElement,
     pub progress: HtmlProgressElement,
     pub device: HtmlElement,
+    pub tools: Tools,
+    /// Whether the question is the person's own, not one that came with a sample.
+    pub typed: Cell<bool>,
 }
 
 impl Ui {
@@ -63,7 +68,6 @@ impl Ui {
             picture: get(&document, "picture")?,
             picture_facts: get(&document, "picture-facts")?,
             evidence: get(&document, "evidence")?,
-            evidence_row: get(&document, "evidence-row")?,
             evidence_toggle: get(&document, "evidence-toggle")?,
             boxed: get(&document, "box")?,
             form: get(&document, "form")?,
@@ -71,7 +75,6 @@ impl Ui {
             message: get(&document, "message")?,
             note: get(&document, "note")?,
             crop_empty: get(&document, "crop-empty")?,
-            crop_shown: get(&document, "crop-shown")?,
             crop: get(&document, "crop")?,
             crop_facts: get(&document, "crop-facts")?,
             save: get(&document, "save")?,
@@ -86,6 +89,8 @@ impl Ui {
             stage: get(&document, "stage")?,
             progress: get(&document, "progress")?,
             device: get(&document, "device")?,
+            tools: Tools::find(&document)?,
+            typed: Cell::new(false),
             document,
         };
         ui.put_words()?;
@@ -116,6 +121,19 @@ impl Ui {
     /// What the person has typed as question, without blanks around it.
     pub fn question(&self) -> String {
         self.question.value().trim().to_owned()
+    }
+
+    /// Puts a question into its field. `typed`: a wish of the person's, which stays when another picture comes.
+    pub fn set_question(&self, question: &str, typed: bool) {
+        self.question.set_value(question);
+        self.typed.set(typed);
+    }
+
+    /// A sample's question means nothing on a picture of the person's own.
+    pub fn forget_sample_question(&self) {
+        if !self.typed.get() {
+            self.question.set_value("");
+        }
     }
 }
 

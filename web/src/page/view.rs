@@ -2,51 +2,119 @@
 //!
 //! Everything is drawn from [`crate::state::State`], so that going back to an earlier picture is drawing again.
 
-use cropvlm_web::protocol::{Evidence, Stage};
+use cropvlm_web::protocol::{Evidence, Proposed, Stage};
 use cropvlm_web::text;
+use grounding::NormBox;
 use wasm_bindgen::{Clamped, JsCast};
-use web_sys::{CanvasRenderingContext2d, ImageData};
+use web_sys::{CanvasRenderingContext2d, HtmlElement, ImageData};
 
 use crate::app::App;
+use crate::gallery;
 use crate::state::Proposal;
 use crate::ui::{Ui, say, show};
 
-/// Draws picture, box and crop.
+/// Draws everything that belongs to the picture.
 pub fn draw(app: &App) {
-    let (ui, state) = (&app.ui, app.state.borrow());
-    let shown = state.shown.as_ref();
-    show(&ui.empty, shown.is_none());
-    show(&ui.figure, shown.is_some());
-    let facts = shown
-        .and_then(|shown| shown.picture.size)
-        .map(|(width, height)| text::picture_facts(width, height));
-    ui.picture_facts.set_text_content(facts.as_deref());
-    if let Some(shown) = shown
-        && ui.picture.src() != shown.picture.url
+    let ui = &app.ui;
     {
-        ui.picture.set_src(&shown.picture.url);
+        let state = app.state.borrow();
+        let shown = state.shown.as_ref();
+        show(&ui.empty, shown.is_none());
+        show(&ui.figure, shown.is_some());
+        let facts = shown
+            .filter(|_| state.candidate.is_none())
+            .and_then(|shown| shown.picture.size)
+            .map(|(width, height)| text::picture_facts(width, height));
+        ui.picture_facts.set_text_content(facts.as_deref());
+        if let Some(shown) = shown
+            && ui.picture.src() != shown.picture.address.0
+        {
+            // The attributes hold the room for the picture that the page opens with.
+            ui.picture.remove_attribute("width").ok();
+            ui.picture.remove_attribute("height").ok();
+            ui.picture.set_src(&shown.picture.address.0);
+        }
     }
-    draw_proposal(ui, shown.and_then(|shown| shown.proposal.as_ref()));
-    drop(state);
+    draw_box(app);
+    draw_views(app);
+    gallery::draw_places(app);
+    gallery::draw_chips(app);
+    draw_history(app);
     app.draw_forecast();
 }
 
-fn draw_proposal(ui: &Ui, proposal: Option<&Proposal>) {
-    show(&ui.boxed, proposal.is_some());
-    show(&ui.crop_empty, proposal.is_none());
-    show(&ui.crop_shown, proposal.is_some());
-    let evidence = proposal.and_then(|proposal| proposal.proposed.evidence.as_ref());
-    show(&ui.evidence_row, evidence.is_some());
-    show(
-        &ui.evidence,
-        evidence.is_some() && ui.evidence_toggle.checked(),
-    );
-    let Some(Proposal { proposed, url, .. }) = proposal else {
+/// Draws the box, the crop and what belongs to them.
+pub fn draw_box(app: &App) {
+    let (ui, tools) = (&app.ui, &app.ui.tools);
+    let bbox = app.current_box();
+    let state = app.state.borrow();
+    // A picture that is not on the stage yet: the box belongs to another one.
+    let on_stage = state.candidate.is_none();
+    let bbox = bbox.filter(|_| on_stage);
+    let proposal = state
+        .shown
+        .as_ref()
+        .and_then(|shown| shown.proposal.as_ref())
+        .filter(|_| on_stage);
+    show(&ui.boxed, bbox.is_some());
+    show(&tools.grip, bbox.is_some());
+    if let Some(edges) = bbox {
+        lay(&ui.boxed, edges);
+        lay(&tools.grip, edges);
+        ui.boxed.set_attribute("data-box", &edges.to_string()).ok();
+        // Over the box, or inside it where there is no room above.
+        let low = if edges.y1 < 7.0 { "low" } else { "" };
+        tools.tag.set_class_name(&format!("tag {low}"));
+    } else {
         ui.boxed.remove_attribute("data-box").ok();
+    }
+    show(&ui.crop_empty, proposal.is_none());
+    show(&ui.crop, proposal.is_some());
+    let tool = |enabled: bool| {
+        if enabled {
+            tools.crop_tools.remove_attribute("inert").ok();
+        } else {
+            tools.crop_tools.set_attribute("inert", "").ok();
+        }
+    };
+    tool(proposal.is_some());
+    if state.base.is_none() {
+        tools.size.set_value("0");
+    }
+    tools
+        .size_told
+        .set_text_content(Some(&text::times(app.factor())));
+    tools
+        .reset
+        .set_disabled(!proposal.is_some_and(Proposal::is_moved));
+    let Some(proposal) = proposal else {
+        ui.crop_facts.set_text_content(None);
+        tools.crop_note.set_text_content(None);
         return;
     };
-    let edges = proposed.bbox;
-    let style = ui.boxed.style();
+    if ui.crop.src() != proposal.address.0 {
+        ui.crop.set_src(&proposal.address.0);
+    }
+    ui.save.set_attribute("href", &proposal.address.0).ok();
+    let pixels = proposal.pixels;
+    tools
+        .tag
+        .set_text_content(Some(&text::tag(pixels.width(), pixels.height())));
+    let model = proposal
+        .proposed
+        .as_deref()
+        .filter(|_| !proposal.is_moved());
+    ui.crop_facts.set_text_content(Some(&text::crop_facts(
+        pixels.width(),
+        pixels.height(),
+        proposal.bbox.area(),
+        model,
+    )));
+}
+
+/// Puts an element over the picture where a box stands.
+pub fn lay(element: &HtmlElement, edges: NormBox) {
+    let style = element.style();
     for (property, percent) in [
         ("left", edges.x1),
         ("top", edges.y1),
@@ -55,27 +123,62 @@ fn draw_proposal(ui: &Ui, proposal: Option<&Proposal>) {
     ] {
         style.set_property(property, &format!("{percent}%")).ok();
     }
-    let [x1, y1, x2, y2] = edges.to_array();
-    ui.boxed
-        .set_attribute("data-box", &format!("{x1},{y1},{x2},{y2}"))
-        .ok();
-    if let Some(evidence) = evidence {
+}
+
+/// Draws what the model sees: the evidence, its own view of the picture, and the figures.
+pub fn draw_views(app: &App) {
+    let (ui, tools) = (&app.ui, &app.ui.tools);
+    let state = app.state.borrow();
+    let shown = state.shown.as_ref().filter(|_| state.candidate.is_none());
+    let proposal = shown.and_then(|shown| shown.proposal.as_ref());
+    let proposed = proposal.and_then(|proposal| proposal.proposed.as_deref());
+    let evidence = proposed.and_then(|proposed| proposed.evidence.as_ref());
+    let visible = evidence.is_some() && ui.evidence_toggle.checked();
+    show(&ui.evidence, visible);
+    if let (Some(evidence), Some(proposed)) = (evidence.filter(|_| visible), proposed) {
         draw_evidence(ui, evidence);
+        lay(&ui.evidence, proposed.inside);
     }
-    if ui.crop.src() != *url {
-        ui.crop.set_src(url);
+    let number = shown.map(|shown| shown.picture.number);
+    let canvas = state.canvas.as_ref().filter(|(of, _)| Some(*of) == number);
+    let visible = canvas.is_some() && tools.canvas_toggle.checked();
+    show(&tools.canvas, visible);
+    if let Some((_, address)) = canvas.filter(|_| visible)
+        && tools.canvas.src() != address.0
+    {
+        tools.canvas.set_src(&address.0);
     }
-    ui.save.set_attribute("href", url).ok();
-    let pixels = proposed.pixels;
-    let facts = text::crop_facts(
-        pixels.x2 - pixels.x1,
-        pixels.y2 - pixels.y1,
-        edges.area(),
-        proposed.chance,
-        proposed.milliseconds,
-        proposed.device,
-    );
-    ui.crop_facts.set_text_content(Some(&facts));
+    draw_figures(app, proposed);
+}
+
+fn draw_figures(app: &App, proposed: Option<&Proposed>) {
+    let list = &app.ui.tools.figures;
+    list.set_text_content(None);
+    let Some(proposed) = proposed else { return };
+    for (name, value) in text::figures(proposed) {
+        for (tag, words) in [("dt", name.to_owned()), ("dd", value)] {
+            if let Ok(element) = app.ui.document.create_element(tag) {
+                element.set_text_content(Some(&words));
+                list.append_child(&element).ok();
+            }
+        }
+    }
+}
+
+/// What can be undone, and what was there before.
+pub fn draw_history(app: &App) {
+    let busy = {
+        let state = app.state.borrow();
+        let click = state.click.as_ref().is_some_and(|click| !click.unasked);
+        click || state.candidate.is_some()
+    };
+    let (back, forth) = {
+        let state = app.state.borrow();
+        (state.history.step(-1), state.history.step(1))
+    };
+    app.ui.tools.undo.set_disabled(busy || back.is_none());
+    app.ui.tools.redo.set_disabled(busy || forth.is_none());
+    gallery::draw_past(app);
 }
 
 /// One pixel a cell; the style sheet stretches and smooths it.

@@ -25,7 +25,7 @@ pub const LABELS: &[(&str, &str)] = &[
         "What you type is sent to the base URL and nowhere else; a key goes only to the origin it was typed for. The browser's policy for this page forbids every other way out, but cannot know your choice beforehand: it allows requests to any web address, and this page makes them to yours alone.",
     ),
     ("cost", "Tokens and money"),
-    ("edge", "Full image at most"),
+    ("edge", "Full picture at most"),
     ("price-in", "Price in, $ per million tokens"),
     ("price-out", "Price out, $ per million tokens"),
     ("compare-title", "Did the crop matter?"),

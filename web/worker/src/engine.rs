@@ -8,18 +8,23 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use burn::tensor::Device;
-use cropvlm_web::protocol::{DeviceChoice, DeviceKind, Evidence, FromWorker, Proposed, Stage, Why};
+use cropvlm_web::geometry::{out_of, tidy};
+use cropvlm_web::places::Place;
+use cropvlm_web::protocol::{
+    DeviceChoice, DeviceKind, Evidence, FromWorker, Parts, Proposed, Stage, Why,
+};
 use cropvlm_web::text;
 use futures_util::future::{Either, LocalBoxFuture, Shared, select};
 use futures_util::lock::Mutex;
 use futures_util::{FutureExt, pin_mut};
+use grounding::NormBox;
 use picture::RgbImage;
 use policy::{ModelFiles, Proposal};
 use wasm_bindgen_futures::spawn_local;
 
 use crate::pictures::Decoded;
-use crate::runner::{Runner, build, tell};
-use crate::{fetch, gpu, post};
+use crate::runner::{Runner, View, build, tell};
+use crate::{fetch, gpu, pictures, post};
 
 /// After this long, milliseconds, a device that is being measured in the background counts as slower.
 const PATIENCE: i32 = 45_000;
@@ -252,11 +257,11 @@ impl Engine {
         // A click that is already there goes first.
         post::pause(0).await;
         if let Some(_turn) = self.inner.turn.try_lock() {
-            runner.look(number, &decoded.pixels).await.ok();
+            runner.look(View::whole(number), &decoded.pixels).await.ok();
         }
     }
 
-    /// Proposes a crop: the message about it and the crop as PNG.
+    /// Proposes a crop: the message about it and the crop as PNG. With `inside`, only that part is looked at.
     ///
     /// # Errors
     /// A sentence for a person.
@@ -266,6 +271,7 @@ impl Engine {
         number: u32,
         decoded: &Decoded,
         question: &str,
+        inside: Option<NormBox>,
     ) -> Result<(Proposed, Vec<u8>), String> {
         let mut runner = self.runner().await?;
         let _turn = self.inner.turn.lock().await;
@@ -277,19 +283,34 @@ impl Engine {
         if let Some(current) = self.inner.runner.borrow().clone() {
             runner = current;
         }
-        let proposal = match self.on(&runner, number, &decoded.pixels, question).await {
+        let (width, height) = decoded.pixels.dimensions();
+        let part = inside.map(|inside| inside.to_pixels(width, height));
+        let view = View {
+            picture: number,
+            part,
+        };
+        let cut = part.map(|part| picture::crop(&decoded.pixels, part));
+        let seen = cut.as_ref().unwrap_or(&decoded.pixels);
+        let known = runner.knows(view);
+        let proposal = match self.on(&runner, view, seen, question).await {
             Err(reason) if runner.device == DeviceKind::WebGpu => {
                 runner = self.fall_back(&reason).await?;
-                self.on(&runner, number, &decoded.pixels, question).await?
+                self.on(&runner, view, seen, question).await?
             }
             proposal => proposal?,
         };
+        let inside = inside.unwrap_or(NormBox::FULL);
         let bbox = proposal.bbox.ok_or(text::NO_BOX)?;
-        let (width, height) = decoded.pixels.dimensions();
+        let bbox = if part.is_some() {
+            tidy(out_of(bbox, inside))
+        } else {
+            bbox
+        };
         let pixels = bbox.to_pixels(width, height);
         let milliseconds = post::now() - start;
-        let crop = picture::encode_png(&picture::crop(&decoded.pixels, pixels))
-            .map_err(|error| error.to_string())?;
+        let crop = pictures::cut(decoded, pixels)?;
+        let timings = proposal.timings;
+        let once = |time: f64| if known { 0.0 } else { time };
         let proposed = Proposed {
             job,
             picture: number,
@@ -297,6 +318,14 @@ impl Engine {
             pixels,
             chance: Some(proposal.logprob.exp() as f32),
             milliseconds,
+            parts: Parts {
+                shrink: once(timings.image),
+                encode: once(timings.vision),
+                question: timings.prefill,
+                read_off: timings.decode,
+                known,
+            },
+            inside,
             device: runner.device,
             evidence: proposal.evidence.map(|map| Evidence {
                 width: map.width as u32,
@@ -311,15 +340,42 @@ impl Engine {
         Ok((proposed, crop))
     }
 
+    /// The places where the answer may stand, the likeliest first.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub async fn places(
+        &self,
+        number: u32,
+        decoded: &Decoded,
+        question: &str,
+    ) -> Result<Vec<Place>, String> {
+        self.runner().await?;
+        let _turn = self.inner.turn.lock().await;
+        // The device may have changed while this waited for its turn.
+        let runner = self.runner().await?;
+        runner
+            .places(View::whole(number), &decoded.pixels, question)
+            .await
+    }
+
+    /// The picture as the network gets it.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub async fn canvas(&self, decoded: &Decoded) -> Result<Option<RgbImage>, String> {
+        Ok(self.runner().await?.canvas(&decoded.pixels))
+    }
+
     /// A proposal on a runner; ends early when its device is lost, where wgpu might wait forever.
     async fn on(
         &self,
         runner: &Runner,
-        number: u32,
-        picture: &RgbImage,
+        view: View,
+        pixels: &RgbImage,
         question: &str,
     ) -> Result<Proposal, String> {
-        let proposing = runner.propose(number, picture, question);
+        let proposing = runner.propose(view, pixels, question);
         if runner.device == DeviceKind::Cpu {
             return proposing.await;
         }

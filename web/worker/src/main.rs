@@ -93,6 +93,7 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
             job,
             picture,
             question,
+            inside,
         } => {
             worker.engine.newest_job.set(job);
             spawn_local(async move {
@@ -100,7 +101,7 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
                     Ok(decoded) => {
                         worker
                             .engine
-                            .propose(job, picture, &decoded, &question)
+                            .propose(job, picture, &decoded, &question, inside)
                             .await
                     }
                     Err(why) => Err(why),
@@ -117,6 +118,50 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
             Ok(file) => post::with_file(&FromWorker::Blank { job }, &file, "image/png"),
             Err(why) => post::message(&FromWorker::EncodeRefused { job, why }),
         },
+        ToWorker::Places {
+            job,
+            picture,
+            question,
+        } => spawn_local(async move {
+            let places = match worker.pictures.get(picture).await {
+                Ok(decoded) => worker.engine.places(picture, &decoded, &question).await,
+                Err(why) => Err(why),
+            };
+            post::message(&FromWorker::Places { job, places });
+        }),
+        ToWorker::Cut { job, picture, bbox } => spawn_local(async move {
+            let cut = worker.pictures.get(picture).await.and_then(|decoded| {
+                let (width, height) = decoded.pixels.dimensions();
+                let pixels = bbox.to_pixels(width, height);
+                Ok((pixels, pictures::cut(&decoded, pixels)?))
+            });
+            match cut {
+                Ok((pixels, crop)) => {
+                    let message = FromWorker::Cut {
+                        job,
+                        pixels: Ok(pixels),
+                    };
+                    post::with_file(&message, &crop, "image/png");
+                }
+                Err(why) => post::message(&FromWorker::Cut {
+                    job,
+                    pixels: Err(why),
+                }),
+            }
+        }),
+        ToWorker::Canvas { picture } => spawn_local(async move {
+            let message = FromWorker::Canvas { picture };
+            let canvas = match worker.pictures.get(picture).await {
+                Ok(decoded) => worker.engine.canvas(&decoded).await,
+                Err(why) => Err(why),
+            };
+            // A picture that is gone, or a model that does not load, has told so already.
+            let canvas = canvas.ok().flatten();
+            match canvas.map(|canvas| picture::encode_png(&canvas)) {
+                Some(Ok(file)) => post::with_file(&message, &file, "image/png"),
+                _ => post::message(&message),
+            }
+        }),
         ToWorker::Encode { job, picture, edge } => spawn_local(async move {
             let encoded = match worker.pictures.get(picture).await {
                 Ok(decoded) => pictures::encode_to_send(&decoded, edge),

@@ -11,6 +11,7 @@ use cropvlm_web::protocol::{MAX_SENT_EDGE, fitted};
 use cropvlm_web::text;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
+use grounding::PixelBox;
 use js_sys::Uint8Array;
 use picture::{Filter, Format, Orientation, RgbImage};
 use wasm_bindgen::JsValue;
@@ -87,6 +88,11 @@ async fn decode(file: &Blob) -> Result<Decoded, String> {
         .filter(|_| small && upright)
         .map(|media_type| (bytes, media_type));
     Ok(Decoded { pixels, as_is })
+}
+
+/// Pixels of the original as PNG.
+pub fn cut(decoded: &Decoded, pixels: PixelBox) -> Result<Vec<u8>, String> {
+    picture::encode_png(&picture::crop(&decoded.pixels, pixels)).map_err(|error| error.to_string())
 }
 
 /// A picture as it goes to an endpoint.

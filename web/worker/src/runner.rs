@@ -1,12 +1,17 @@
-//! A policy on a device: building it, warming it up, measuring it, and remembering the last picture it has seen.
+//! A policy on a device: building it, warming it up, measuring it, and remembering the last pictures it has seen.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use burn::tensor::Device;
+use cropvlm_web::places::{Place, group};
 use cropvlm_web::protocol::{DeviceKind, FromWorker, Running, Stage, Why};
+use grounding::PixelBox;
 use picture::RgbImage;
-use policy::{ModelFiles, Policy, Proposal, ProposeOptions, Seen};
+use policy::map::input;
+use policy::{ModelFiles, Policy, Proposal, ProposeOptions, SampleOptions, Seen};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 use crate::post;
 
@@ -15,48 +20,122 @@ const WARM_UP_SIDE: u32 = 512;
 /// The question that warms a device up.
 const WARM_UP_QUESTION: &str = "What is the total?";
 
+/// Encoded pictures that are remembered: the whole one and the part of it that was looked at last.
+const REMEMBERED: usize = 2;
+/// Boxes that places are found from. Drawing one costs a map policy next to nothing, a text policy a whole answer.
+const DRAWS: (usize, usize) = (160, 6);
+
+/// A picture by its number, or a part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    pub picture: u32,
+    pub part: Option<PixelBox>,
+}
+
+impl View {
+    /// The whole picture.
+    pub fn whole(picture: u32) -> View {
+        View {
+            picture,
+            part: None,
+        }
+    }
+}
+
 /// A policy on a device.
 pub struct Runner {
     policy: Policy,
     pub device: DeviceKind,
     /// One proposal after warming up, milliseconds.
     pub milliseconds: f64,
-    /// The picture that was encoded last: several questions about it cost little.
-    seen: RefCell<Option<(u32, Rc<Seen>)>>,
+    /// What was encoded last, the newest at the end: several questions about it cost little.
+    seen: RefCell<Vec<(View, Rc<Seen>)>>,
 }
 
 impl Runner {
-    /// Encodes a picture, unless it was the last one.
-    pub async fn look(&self, number: u32, picture: &RgbImage) -> Result<Rc<Seen>, String> {
-        let seen = self.seen.borrow().clone();
-        if let Some((of, seen)) = seen
-            && of == number
-        {
+    /// Whether a view is encoded already.
+    pub fn knows(&self, view: View) -> bool {
+        self.seen.borrow().iter().any(|(of, _)| *of == view)
+    }
+
+    /// Encodes a view, unless it is remembered. `pixels` are the view's.
+    pub async fn look(&self, view: View, pixels: &RgbImage) -> Result<Rc<Seen>, String> {
+        let known = self
+            .seen
+            .borrow()
+            .iter()
+            .find(|(of, _)| *of == view)
+            .cloned();
+        if let Some((_, seen)) = known {
             return Ok(seen);
         }
-        let seen = Rc::new(
-            self.policy
-                .look(picture, None)
-                .await
-                .map_err(|error| error.to_string())?,
-        );
-        *self.seen.borrow_mut() = Some((number, Rc::clone(&seen)));
+        let seen = self
+            .policy
+            .look(pixels, None)
+            .await
+            .map_err(|error| error.to_string())?;
+        let seen = Rc::new(seen);
+        let mut all = self.seen.borrow_mut();
+        // Another picture makes what came before it useless; another part, the part before it.
+        all.retain(|(of, _)| of.picture == view.picture && of.part.is_none());
+        all.push((view, Rc::clone(&seen)));
+        debug_assert!(all.len() <= REMEMBERED);
         Ok(seen)
     }
 
-    /// Proposes a crop of the picture with this number.
+    /// Proposes a crop of a view.
     pub async fn propose(
         &self,
-        number: u32,
-        picture: &RgbImage,
+        view: View,
+        pixels: &RgbImage,
         question: &str,
     ) -> Result<Proposal, String> {
-        let seen = self.look(number, picture).await?;
+        let seen = self.look(view, pixels).await?;
         let options = ProposeOptions::default();
-        self.policy
-            .propose(&seen, question, &options)
-            .await
-            .map_err(|error| error.to_string())
+        let proposed = self.policy.propose(&seen, question, &options).await;
+        proposed.map_err(|error| error.to_string())
+    }
+
+    /// The places that the policy draws boxes at. The same question gives the same places.
+    pub async fn places(
+        &self,
+        view: View,
+        pixels: &RgbImage,
+        question: &str,
+    ) -> Result<Vec<Place>, String> {
+        let seen = self.look(view, pixels).await?;
+        let n = match self.policy {
+            Policy::Map(_) => DRAWS.0,
+            Policy::Text(_) => DRAWS.1,
+        };
+        // Temperature 1: shares of the draws are the policy's own chances.
+        let options = SampleOptions {
+            n,
+            temperature: 1.0,
+            ..SampleOptions::default()
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let drawn = self
+            .policy
+            .sample(&seen, question, &options, &mut rng)
+            .await;
+        let boxes: Vec<_> = drawn
+            .map_err(|error| error.to_string())?
+            .into_iter()
+            .filter_map(|rollout| rollout.bbox)
+            .collect();
+        Ok(group(&boxes))
+    }
+
+    /// The picture as the network gets it, where the policy has such a view: the map policy's grey canvas.
+    pub fn canvas(&self, pixels: &RgbImage) -> Option<RgbImage> {
+        let Policy::Map(policy) = &self.policy else {
+            return None;
+        };
+        let [width, height] = input::canvas_of(&policy.config, pixels, None);
+        let grey = input::canvas(pixels, width, height);
+        let rgb = grey.into_iter().flat_map(|value| [value; 3]).collect();
+        RgbImage::from_raw(width, height, rgb)
     }
 }
 
@@ -89,7 +168,7 @@ pub async fn build(
         let start = post::now();
         // A number that no picture of the page has; another one each time, so that the picture is encoded anew.
         runner
-            .propose(u32::MAX - round, &blank, WARM_UP_QUESTION)
+            .propose(View::whole(u32::MAX - round), &blank, WARM_UP_QUESTION)
             .await?;
         runner.milliseconds = post::now() - start;
     }

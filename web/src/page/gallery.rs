@@ -1,0 +1,184 @@
+//! Lists that the page makes: samples, suggestions, other places, what was there before.
+
+use std::rc::Rc;
+
+use cropvlm_web::samples::{SAMPLES, SUGGESTIONS, Sample};
+use cropvlm_web::text;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, Event, EventTarget, HtmlElement, HtmlImageElement};
+
+use crate::app::App;
+use crate::input::on;
+use crate::ui::show;
+
+/// Steps that are shown.
+const SHOWN: usize = 12;
+
+/// Fills the gallery and makes the lists listen. One listener a list: its items come and go.
+pub fn wire(app: &Rc<App>) {
+    for sample in SAMPLES {
+        add_sample(app, sample);
+    }
+    heard(app, &app.ui.tools.gallery, |app, name| {
+        if let Some(sample) = SAMPLES.iter().find(|sample| sample.name == name) {
+            app.try_sample(sample);
+        }
+    });
+    heard(app, &app.ui.tools.chips, |app, question| {
+        app.ui.set_question(question, true);
+        app.propose();
+    });
+    heard(app, &app.ui.tools.places, |app, at| {
+        if let Ok(at) = at.parse() {
+            app.take_place(at);
+        }
+    });
+    heard(app, &app.ui.tools.past, |app, at| {
+        if let Ok(at) = at.parse() {
+            app.go_to(at);
+        }
+    });
+    draw_chips(app);
+}
+
+/// Calls `act` with the `data-pick` of the button in `list` that was clicked.
+fn heard(app: &Rc<App>, list: &HtmlElement, act: impl Fn(&Rc<App>, &str) + 'static) {
+    let target: &EventTarget = list.as_ref();
+    on(target, "click", app, move |app, event: Event| {
+        let at = event
+            .target()
+            .and_then(|target| target.dyn_into::<Element>().ok());
+        let button = at.and_then(|at| at.closest("[data-pick]").ok().flatten());
+        if let Some(pick) = button.and_then(|button| button.get_attribute("data-pick")) {
+            act(app, &pick);
+        }
+    });
+}
+
+fn add_sample(app: &App, sample: &Sample) -> Option<()> {
+    let button = button(app, "sample", sample.name)?;
+    button.set_title(&text::sample_title(sample));
+    button
+        .append_child(picture(app, &sample.thumb(), true)?.as_ref())
+        .ok()?;
+    button
+        .append_child(words(app, "span", sample.title)?.as_ref())
+        .ok()?;
+    let item = words(app, "li", "")?;
+    item.append_child(&button).ok()?;
+    app.ui.tools.gallery.append_child(&item).ok()?;
+    Some(())
+}
+
+/// What one may ask of the picture on the stage.
+pub fn draw_chips(app: &App) {
+    let chips = &app.ui.tools.chips;
+    let questions = {
+        let state = app.state.borrow();
+        let picture = state
+            .candidate
+            .as_ref()
+            .or(state.shown.as_ref().map(|shown| &shown.picture));
+        let source = picture.map(|picture| picture.source.clone().unwrap_or_default());
+        // Before anything is known, the first sample is on the stage.
+        let source = source.unwrap_or_else(|| SAMPLES[0].file());
+        Sample::at(&source).map_or(SUGGESTIONS, |sample| sample.questions)
+    };
+    let first = chips
+        .first_element_child()
+        .and_then(|chip| chip.get_attribute("data-pick"));
+    let count = chips.child_element_count() as usize;
+    if count == questions.len() && first.as_deref() == questions.first().copied() {
+        return;
+    }
+    chips.set_text_content(None);
+    for question in questions {
+        if let Some(chip) = button(app, "chip", question) {
+            chip.set_text_content(Some(question));
+            chips.append_child(&chip).ok();
+        }
+    }
+}
+
+/// The other places, over the picture.
+pub fn draw_places(app: &App) {
+    let list = &app.ui.tools.places;
+    list.set_text_content(None);
+    let state = app.state.borrow();
+    for (at, place) in state.places.iter().enumerate() {
+        let Some(button) = button(app, "place", &at.to_string()) else {
+            continue;
+        };
+        button
+            .set_attribute("aria-label", &text::place(at, place))
+            .ok();
+        button.set_title(&text::place(at, place));
+        if let Some(number) = words(app, "span", &(at + 1).to_string()) {
+            button.append_child(&number).ok();
+        }
+        crate::view::lay(&button, place.bbox);
+        list.append_child(&button).ok();
+    }
+}
+
+/// What was there before, as crops with their questions.
+pub fn draw_past(app: &App) {
+    let past = app.past(SHOWN);
+    let at = app.state.borrow().history.at;
+    show(&app.ui.tools.earlier, past.len() > 1);
+    app.ui.tools.past.set_text_content(None);
+    for (step, question, proposal) in past {
+        let made = || -> Option<()> {
+            let button = button(app, "past-step", &step.to_string())?;
+            button.set_title(&question);
+            if step == at {
+                button.set_attribute("aria-current", "true").ok()?;
+            }
+            button
+                .append_child(picture(app, &proposal.address.0, false)?.as_ref())
+                .ok()?;
+            button
+                .append_child(words(app, "span", &question)?.as_ref())
+                .ok()?;
+            let item = words(app, "li", "")?;
+            item.append_child(&button).ok()?;
+            app.ui.tools.past.append_child(&item).ok()?;
+            Some(())
+        };
+        made();
+    }
+}
+
+fn button(app: &App, class: &str, pick: &str) -> Option<HtmlElement> {
+    let button = words(app, "button", "")?;
+    button.set_class_name(class);
+    button.set_attribute("type", "button").ok()?;
+    button.set_attribute("data-pick", pick).ok()?;
+    Some(button)
+}
+
+fn words(app: &App, tag: &str, words: &str) -> Option<HtmlElement> {
+    let element: HtmlElement = app.ui.document.create_element(tag).ok()?.dyn_into().ok()?;
+    element.set_text_content(Some(words));
+    Some(element)
+}
+
+/// A picture beside words that say what it is.
+fn picture(app: &App, address: &str, lazy: bool) -> Option<HtmlImageElement> {
+    let picture: HtmlImageElement = app
+        .ui
+        .document
+        .create_element("img")
+        .ok()?
+        .dyn_into()
+        .ok()?;
+    if lazy {
+        picture.set_attribute("loading", "lazy").ok()?;
+        picture.set_attribute("width", "144").ok()?;
+        picture.set_attribute("height", "144").ok()?;
+    }
+    picture.set_alt("");
+    picture.set_draggable(false);
+    picture.set_src(address);
+    Some(picture)
+}

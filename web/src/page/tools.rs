@@ -1,0 +1,101 @@
+//! The elements around picture and crop: samples, box, views, history, links. Found once by their `id`.
+
+use wasm_bindgen::JsValue;
+use web_sys::{
+    Document, HtmlButtonElement, HtmlElement, HtmlFormElement, HtmlImageElement, HtmlInputElement,
+};
+
+use cropvlm_web::text;
+
+use crate::ui::get;
+
+/// Every element by name.
+pub struct Tools {
+    pub camera: HtmlButtonElement,
+    pub photo: HtmlInputElement,
+    pub from_web: HtmlButtonElement,
+    pub web_row: HtmlFormElement,
+    pub address: HtmlInputElement,
+    pub canvas: HtmlImageElement,
+    pub canvas_toggle: HtmlInputElement,
+    pub places: HtmlElement,
+    pub grip: HtmlButtonElement,
+    pub tag: HtmlElement,
+    pub undo: HtmlButtonElement,
+    pub redo: HtmlButtonElement,
+    pub gallery: HtmlElement,
+    pub chips: HtmlElement,
+    pub earlier: HtmlElement,
+    pub past: HtmlElement,
+    pub crop_tools: HtmlElement,
+    pub size: HtmlInputElement,
+    pub size_told: HtmlElement,
+    pub copy: HtmlButtonElement,
+    pub share: HtmlButtonElement,
+    pub zoom: HtmlButtonElement,
+    pub elsewhere: HtmlButtonElement,
+    pub reset: HtmlButtonElement,
+    pub crop_note: HtmlElement,
+    pub figures: HtmlElement,
+}
+
+impl Tools {
+    /// Finds the elements and names those that show a picture instead of words.
+    pub fn find(document: &Document) -> Result<Tools, JsValue> {
+        let tools = Tools {
+            camera: get(document, "camera")?,
+            photo: get(document, "photo")?,
+            from_web: get(document, "from-web")?,
+            web_row: get(document, "web-row")?,
+            address: get(document, "address")?,
+            canvas: get(document, "canvas")?,
+            canvas_toggle: get(document, "canvas-toggle")?,
+            places: get(document, "places")?,
+            grip: get(document, "grip")?,
+            tag: get(document, "tag")?,
+            undo: get(document, "undo")?,
+            redo: get(document, "redo")?,
+            gallery: get(document, "gallery")?,
+            chips: get(document, "chips")?,
+            earlier: get(document, "earlier")?,
+            past: get(document, "past")?,
+            crop_tools: get(document, "crop-tools")?,
+            size: get(document, "size")?,
+            size_told: get(document, "size-told")?,
+            copy: get(document, "copy")?,
+            share: get(document, "share")?,
+            zoom: get(document, "zoom")?,
+            elsewhere: get(document, "elsewhere")?,
+            reset: get(document, "reset")?,
+            crop_note: get(document, "crop-note")?,
+            figures: get(document, "figures")?,
+        };
+        for (button, name) in [
+            (&tools.undo, text::UNDO),
+            (&tools.redo, text::REDO),
+            (&tools.grip, text::GRIP),
+        ] {
+            button.set_attribute("aria-label", name)?;
+            button.set_title(name);
+        }
+        tools.canvas.set_alt(text::CANVAS_ALT);
+        tools.make_handles(document)?;
+        Ok(tools)
+    }
+
+    /// Eight handles inside the grip: corners and edges. For pointers only; keys resize with Shift.
+    fn make_handles(&self, document: &Document) -> Result<(), JsValue> {
+        for across in -1..=1 {
+            for down in -1..=1 {
+                if (across, down) == (0, 0) {
+                    continue;
+                }
+                let handle = document.create_element("span")?;
+                handle.set_attribute("data-handle", &format!("{across},{down}"))?;
+                handle.set_attribute("aria-hidden", "true")?;
+                self.grip.append_child(&handle)?;
+            }
+        }
+        Ok(())
+    }
+}
