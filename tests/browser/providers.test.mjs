@@ -155,7 +155,7 @@ describe('providers', () => {
     const forecast = page.locator('#forecast');
     // 20 x 31 patches of 32 pixels for 620 x 980, 1.2 tokens each.
     assert.match(await forecast.innerText(), /about 744 tokens for the full one at 620 × 980.*by OpenAI's rule of 32-pixel patches\.$/);
-    await field('Full image at most').selectOption('512');
+    await field('Full picture at most').selectOption('512');
     assert.match(await forecast.innerText(), /about 212 tokens for the full one at 324 × 512.*saves 532 tokens of it \(72 %\), \$0\.000\d+ each time/);
     await field('Model').fill('strict');
     assert.match(await forecast.innerText(), /no rule is published/);
@@ -165,7 +165,7 @@ describe('providers', () => {
     assert.deepEqual([full.width, full.height, full.type], [324, 512, 'image/jpeg']);
     assert.equal(crop.type, 'image/png');
     assert.match(await page.locator('#answer-facts').innerText(), /1,500 tokens in, 5 out · \$0\.00030$/);
-    await field('Full image at most').selectOption('2048');
+    await field('Full picture at most').selectOption('2048');
   });
 
   on('keys stay in memory unless asked for, and then in this tab only', async () => {

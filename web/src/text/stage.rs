@@ -1,0 +1,150 @@
+//! Words around the picture: the box, the crop, links, what the model sees.
+
+use crate::places::Place;
+use crate::protocol::Proposed;
+use crate::samples::Sample;
+
+use super::{NO_BOX, device, milliseconds, percent};
+
+/// Description of the picture as the network gets it.
+pub const CANVAS_ALT: &str = "The picture as the network gets it: small and grey";
+/// Names of buttons that show a picture, and of the box's handle.
+pub const UNDO: &str = "Undo";
+/// See [`UNDO`].
+pub const REDO: &str = "Redo";
+/// See [`UNDO`].
+pub const GRIP: &str = "Box: arrow keys move it, Shift and arrow keys resize it, plus and minus scale it, Escape resets it";
+/// The box stands again where the model put it.
+pub const RESET: &str = "The box stands where the model put it.";
+/// The crop is in the clipboard.
+pub const COPIED: &str = "Copied: paste the crop anywhere.";
+/// The browser did not take the crop.
+pub const NOT_COPIED: &str =
+    "This browser does not let pages copy pictures. Save the crop instead.";
+/// The link is in the clipboard.
+pub const LINK_COPIED: &str =
+    "Copied: a link with the picture's address, the question and the box.";
+/// The link is in the clipboard, but nobody else has the picture.
+pub const LINK_WITHOUT_PICTURE: &str = "Copied: a link with the question and the box. The picture is on this device only and not part of it.";
+/// The link could not be copied.
+pub const LINK_SHOWN: &str = "The link stands in the address bar: copy it there.";
+/// While places are being sought.
+pub const SEEKING: &str = "Drawing boxes from what the model believes…";
+/// The policy has no view of its own.
+pub const NO_CANVAS: &str =
+    "This model gets the picture in colour, cut into tiles; there is no single view to show.";
+/// While a picture comes from the web.
+pub const FETCHING: &str = "Fetching the picture…";
+/// What was typed is no address.
+pub const NO_ADDRESS: &str = "Enter the full address of a picture, beginning with https://.";
+/// More bytes than a picture should have.
+pub const PICTURE_TOO_LARGE: &str =
+    "That picture has more than 64 MB. Save it smaller and choose the file.";
+/// Size of a crop, and how the model came to it unless a person has moved the box.
+pub fn crop_facts(width: u32, height: u32, share: f32, model: Option<&Proposed>) -> String {
+    let mut text = format!(
+        "{width} × {height} pixels, {} of the picture",
+        percent(share)
+    );
+    match model {
+        Some(model) => {
+            let time = milliseconds(model.milliseconds);
+            text.push_str(&format!(" · {time} on {}", device(model.device)));
+        }
+        None => text.push_str(" · set by hand"),
+    }
+    text
+}
+
+/// The label on the box.
+pub fn tag(width: u32, height: u32) -> String {
+    format!("{width} × {height}")
+}
+
+/// What the size slider stands for.
+pub fn times(factor: f32) -> String {
+    let digits = if factor < 10.0 { 1 } else { 0 };
+    format!("{factor:.digits$} × area")
+}
+
+/// Where a sample comes from.
+pub fn sample_title(sample: &Sample) -> String {
+    format!("{}: {}", sample.title, sample.source)
+}
+
+/// A place, for those who do not see it.
+pub fn place(at: usize, place: &Place) -> String {
+    format!("Place {}: {}", at + 1, percent(place.share))
+}
+
+/// All places in a sentence.
+pub fn places(places: &[Place]) -> String {
+    let shares: Vec<String> = places
+        .iter()
+        .enumerate()
+        .map(|(at, place)| format!("{} ({})", at + 1, percent(place.share)))
+        .collect();
+    match shares.as_slice() {
+        [] => NO_BOX.to_owned(),
+        [_] => format!("The model sees one place only: {}.", shares.join("")),
+        _ => format!(
+            "How often the model draws each: {}. Pick one on the picture.",
+            shares.join(", ")
+        ),
+    }
+}
+
+/// What a proposal was made of: names and figures.
+pub fn figures(proposed: &Proposed) -> Vec<(&'static str, String)> {
+    let parts = &proposed.parts;
+    let mut figures = Vec::new();
+    let before = "done before".to_owned();
+    let time = |ms: f64| {
+        if parts.known {
+            before.clone()
+        } else {
+            milliseconds(ms)
+        }
+    };
+    figures.push(("Shrinking the picture", time(parts.shrink)));
+    figures.push(("Encoding it", time(parts.encode)));
+    figures.push(("Question and map", milliseconds(parts.question)));
+    figures.push(("Reading the box off", milliseconds(parts.read_off)));
+    if let Some(evidence) = &proposed.evidence {
+        figures.push((
+            "Cells of the map",
+            format!("{} × {}", evidence.width, evidence.height),
+        ));
+        let sure = evidence.values.iter().copied().max().unwrap_or(0);
+        figures.push(("Chance of the best cell", percent(f32::from(sure) / 255.0)));
+    }
+    // Among five million boxes that differ by a percent, the chance of this very one is small by nature.
+    if let Some(chance) = proposed.chance {
+        figures.push(("Chance of this very box", percent(chance)));
+    }
+    figures.push(("Box, percent", proposed.bbox.to_string().replace(',', ", ")));
+    figures
+}
+
+/// A picture from the web did not come.
+pub fn picture_not_fetched(url: &str) -> String {
+    format!(
+        "{} does not let other pages read its pictures, or cannot be reached. Save the picture and choose the file.",
+        host(url)
+    )
+}
+
+/// A site answered something else than a picture.
+pub fn picture_refused(url: &str, status: u16) -> String {
+    format!(
+        "{} has no picture at this address (status {status}).",
+        host(url)
+    )
+}
+
+fn host(url: &str) -> &str {
+    url.split('/')
+        .nth(2)
+        .filter(|host| !host.is_empty())
+        .unwrap_or(url)
+}
