@@ -199,7 +199,7 @@ describe('the page in use', () => {
     const places = await page.getByRole('button', { name: /^Place \d/ }).count();
     assert.ok(places >= 1 && places <= 5);
     const before = await data(page);
-    await page.getByRole('button', { name: /^Place 1/ }).click({ force: true });
+    await page.getByRole('button', { name: /^Place 1/ }).click();
     await boxAfter(page, before);
     await settled(page);
     await page.getByLabel('Size', { exact: true }).fill('30');

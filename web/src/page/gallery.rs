@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use cropvlm_web::places::Place;
 use cropvlm_web::samples::{SAMPLES, SUGGESTIONS, Sample};
 use cropvlm_web::text;
 use wasm_bindgen::JsCast;
@@ -9,6 +10,7 @@ use web_sys::{Element, Event, EventTarget, HtmlElement, HtmlImageElement};
 
 use crate::app::App;
 use crate::input::on;
+use crate::state::Proposal;
 use crate::ui::show;
 
 /// Steps that are shown.
@@ -84,68 +86,86 @@ pub fn draw_chips(app: &App) {
         let source = source.unwrap_or_else(|| SAMPLES[0].file());
         Sample::at(&source).map_or(SUGGESTIONS, |sample| sample.questions)
     };
-    let first = chips
-        .first_element_child()
-        .and_then(|chip| chip.get_attribute("data-pick"));
-    let count = chips.child_element_count() as usize;
-    if count == questions.len() && first.as_deref() == questions.first().copied() {
-        return;
-    }
-    chips.set_text_content(None);
-    for question in questions {
-        if let Some(chip) = button(app, "chip", question) {
+    fill(app, chips, &questions.join("\n"), || {
+        let chip = |question: &&str| {
+            let chip = button(app, "chip", question)?;
             chip.set_text_content(Some(question));
-            chips.append_child(&chip).ok();
-        }
-    }
+            Some(chip)
+        };
+        questions.iter().filter_map(chip).collect()
+    });
 }
 
 /// The other places, over the picture.
 pub fn draw_places(app: &App) {
-    let list = &app.ui.tools.places;
-    list.set_text_content(None);
-    let state = app.state.borrow();
-    for (at, place) in state.places.iter().enumerate() {
-        let Some(button) = button(app, "place", &at.to_string()) else {
-            continue;
+    let places = app.state.borrow().places.clone();
+    fill(app, &app.ui.tools.places, &format!("{places:?}"), || {
+        let place = |(at, place): (usize, &Place)| {
+            let button = button(app, "place", &at.to_string())?;
+            let name = text::place(at, place);
+            button.set_attribute("aria-label", &name).ok()?;
+            button.set_title(&name);
+            let number = words(app, "span", &(at + 1).to_string())?;
+            button.append_child(&number).ok()?;
+            crate::view::lay(&button, place.bbox);
+            Some(button)
         };
-        button
-            .set_attribute("aria-label", &text::place(at, place))
-            .ok();
-        button.set_title(&text::place(at, place));
-        if let Some(number) = words(app, "span", &(at + 1).to_string()) {
-            button.append_child(&number).ok();
-        }
-        crate::view::lay(&button, place.bbox);
-        list.append_child(&button).ok();
-    }
+        places.iter().enumerate().filter_map(place).collect()
+    });
 }
 
 /// What was there before, as crops with their questions.
 pub fn draw_past(app: &App) {
     let past = app.past(SHOWN);
-    let at = app.state.borrow().history.at;
+    let now = app.state.borrow().history.at;
     show(&app.ui.tools.earlier, past.len() > 1);
-    app.ui.tools.past.set_text_content(None);
-    for (step, question, proposal) in past {
-        let made = || -> Option<()> {
-            let button = button(app, "past-step", &step.to_string())?;
-            button.set_title(&question);
-            if step == at {
+    let signs: Vec<String> = past
+        .iter()
+        .map(|(at, _, proposal)| format!("{at} {}", proposal.address.0))
+        .collect();
+    let sign = format!("{now}\n{}", signs.join("\n"));
+    fill(app, &app.ui.tools.past, &sign, || {
+        let step = |(at, question, proposal): &(usize, String, Proposal)| {
+            let button = button(app, "past-step", &at.to_string())?;
+            button.set_title(question);
+            if *at == now {
                 button.set_attribute("aria-current", "true").ok()?;
             }
-            button
-                .append_child(picture(app, &proposal.address.0, false)?.as_ref())
-                .ok()?;
-            button
-                .append_child(words(app, "span", &question)?.as_ref())
-                .ok()?;
+            let crop = picture(app, &proposal.address.0, false)?;
+            button.append_child(crop.as_ref()).ok()?;
+            let question = words(app, "span", question)?;
+            button.append_child(&question).ok()?;
             let item = words(app, "li", "")?;
             item.append_child(&button).ok()?;
-            app.ui.tools.past.append_child(&item).ok()?;
-            Some(())
+            Some(item)
         };
-        made();
+        past.iter().filter_map(step).collect()
+    });
+}
+
+/// Makes a list anew, unless it says the same already; whoever had the focus in it keeps it.
+fn fill(app: &App, list: &HtmlElement, sign: &str, items: impl FnOnce() -> Vec<HtmlElement>) {
+    if list.dataset().get("sign").as_deref() == Some(sign) {
+        return;
+    }
+    list.dataset().set("sign", sign).ok();
+    let focused = app.ui.document.active_element();
+    let pick = focused
+        .filter(|element| list.contains(Some(element)))
+        .and_then(|element| element.get_attribute("data-pick"));
+    list.set_text_content(None);
+    for item in items() {
+        list.append_child(&item).ok();
+    }
+    let Some(pick) = pick else { return };
+    let buttons = list.query_selector_all("[data-pick]").ok();
+    let buttons = buttons
+        .into_iter()
+        .flat_map(|all| (0..all.length()).filter_map(move |at| all.get(at)));
+    for button in buttons.filter_map(|node| node.dyn_into::<HtmlElement>().ok()) {
+        if button.get_attribute("data-pick").as_ref() == Some(&pick) {
+            button.focus().ok();
+        }
     }
 }
 
