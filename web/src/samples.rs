@@ -60,7 +60,7 @@ pub const SAMPLES: &[Sample] = &[
     },
     Sample {
         name: "plate",
-        title: "Number plate",
+        title: "Plate",
         source: OURS,
         questions: &["What is written on the number plate?"],
     },

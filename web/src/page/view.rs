@@ -58,13 +58,20 @@ pub fn draw_box(app: &App) {
         .filter(|_| on_stage);
     show(&ui.boxed, bbox.is_some());
     show(&tools.grip, bbox.is_some());
+    show(&tools.tag, bbox.is_some() && proposal.is_some());
     if let Some(edges) = bbox {
         lay(&ui.boxed, edges);
         lay(&tools.grip, edges);
         ui.boxed.set_attribute("data-box", &edges.to_string()).ok();
-        // Over the box, or inside it where there is no room above.
-        let low = if edges.y1 < 7.0 { "low" } else { "" };
-        tools.tag.set_class_name(&format!("tag {low}"));
+        // Over the box, or below it where there is no room above.
+        let low = edges.y1 < 7.0;
+        tools
+            .tag
+            .set_class_name(if low { "tag low" } else { "tag" });
+        let top = if low { edges.y2 } else { edges.y1 };
+        let style = tools.tag.style();
+        style.set_property("left", &format!("{}%", edges.x1)).ok();
+        style.set_property("top", &format!("{top}%")).ok();
     } else {
         ui.boxed.remove_attribute("data-box").ok();
     }
