@@ -128,7 +128,7 @@ describe('the page in use', () => {
     const resized = await edges(page);
     assert.ok(resized[3] > moved[3] + 2 && resized[2] < moved[2] && resized[0] === moved[0], `${resized}`);
     await cropIsCut(page, decode(RECEIPT.buffer));
-    await page.getByRole('button', { name: 'Reset' }).click();
+    await page.getByRole('button', { name: 'Reset', exact: true }).click();
     await settled(page);
     assert.deepEqual(await edges(page), [x1, y1, x2, y2]);
     // Beside the box a new one is drawn.

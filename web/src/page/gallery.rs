@@ -108,6 +108,12 @@ pub fn draw_places(app: &App) {
             let number = words(app, "span", &(at + 1).to_string())?;
             button.append_child(&number).ok()?;
             crate::view::lay(&button, place.bbox);
+            // The smaller over the larger: each can be picked.
+            let above = 1 + ((1.0 - place.bbox.area()) * 100.0) as u32;
+            button
+                .style()
+                .set_property("z-index", &above.to_string())
+                .ok()?;
             Some(button)
         };
         places.iter().enumerate().filter_map(place).collect()
