@@ -31,7 +31,7 @@ fn place(folder: &Path, steps: u64, extra: &str) -> PathBuf {
     );
     let config = folder.join("config.toml");
     let text = format!(
-        "seed = 4\nsteps = {steps}\npages = 2\nquestions = 2\nlines = 4\ncheckpoint_every = 1\n\
+        "seed = 4\nsteps = {steps}\npages = 2\nquestions = 2\nreading = true\ncheckpoint_every = 1\n\
          log_every = 1\n{extra}\n\
          [[data]]\nsamples = {:?}\nlines = {:?}\nweight = 1.0\nderive = 0.2\n",
         pages.join("samples.jsonl"),
@@ -234,7 +234,7 @@ fn a_wrong_configuration_is_named() {
     let config = folder.path().join("config.toml");
     std::fs::write(
         &config,
-        "steps = 1\npages = 1\nquestions = 1\nlines = 1\nnonsense = 3\n",
+        "steps = 1\npages = 1\nquestions = 1\nnonsense = 3\n",
     )
     .unwrap();
     let out = sft(&config, folder.path()).output().expect("sft runs");

@@ -217,17 +217,12 @@ impl Policy {
     /// # Errors
     /// A picture that cannot be processed, a batch without a question.
     pub async fn sft_loss(&self, targets: &Targets) -> Result<Loss> {
-        if targets.questions.is_empty() {
-            return Err(PolicyError::EmptyQuestion);
-        }
         match self {
-            Self::Map(policy) => Ok(loss::sft(
-                &policy.net,
-                &policy.config,
-                targets,
-                &policy.device,
-            )),
-            Self::Text(policy) => text_sft(policy, targets).await,
+            Self::Map(policy) if !targets.questions.is_empty() || !targets.lines.is_empty() => {
+                loss::sft(&policy.net, &policy.config, targets, &policy.device).await
+            }
+            Self::Text(policy) if !targets.questions.is_empty() => text_sft(policy, targets).await,
+            _ => Err(PolicyError::EmptyQuestion),
         }
     }
 }

@@ -109,7 +109,7 @@ pub enum Metric {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReaderConfig {
-    /// Hugging Face folder of an Idefics3 model.
+    /// Hugging Face folder of an Idefics3 model; or a map policy's folder, whose letters then read.
     pub path: PathBuf,
     /// Longest edge that it gets to see of full image and crop, pixels; left out: one tile.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -39,7 +39,7 @@ use self::rewards::Rewards;
 use self::step::{Draw, Trainer};
 use crate::device::DeviceKind;
 use crate::metrics::{self, Metrics};
-use crate::reader::RewardModel;
+use crate::reader::Reader;
 use crate::train::reduce::{Reduce, add_up};
 use crate::train::{self, AdamW, Checkpoint, Journal, Progress, Stop, finite, read_settings};
 
@@ -181,17 +181,13 @@ fn load_policy(config: &GrpoConfig, device: &Device, frozen: Precision) -> Resul
     Ok(policy.with_frozen(frozen))
 }
 
-fn load_reader(
-    config: &GrpoConfig,
-    device: &Device,
-    frozen: Precision,
-) -> Result<Option<RewardModel>> {
+fn load_reader(config: &GrpoConfig, device: &Device, frozen: Precision) -> Result<Option<Reader>> {
     let reader = &config.reward_model;
     if reader.path.as_os_str().is_empty() {
         return Ok(None);
     }
     let edge = reader.longest_edge;
-    let model = RewardModel::load(&reader.path, device, config.case, edge)?;
+    let model = Reader::load(&reader.path, device, config.case, edge)?;
     Ok(Some(model.with_precision(frozen)))
 }
 

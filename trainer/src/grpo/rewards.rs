@@ -13,7 +13,7 @@ use picture::RgbImage;
 use policy::Rollout;
 
 use super::config::{GrpoConfig, Metric};
-use crate::reader::RewardModel;
+use crate::reader::{LetterReader, Reader, RewardModel};
 
 /// Answers that TextVQA has for a question; the reference tells its metric from that.
 const HUMAN_ANSWERS: usize = 10;
@@ -30,12 +30,12 @@ pub struct Reward {
 /// Computes rewards.
 pub struct Rewards<'a> {
     config: &'a GrpoConfig,
-    reader: Option<&'a RewardModel>,
+    reader: Option<&'a Reader>,
 }
 
 impl<'a> Rewards<'a> {
     /// Rewards of a configuration; the reader may be absent where no reward needs it.
-    pub fn new(config: &'a GrpoConfig, reader: Option<&'a RewardModel>) -> Self {
+    pub fn new(config: &'a GrpoConfig, reader: Option<&'a Reader>) -> Self {
         Self { config, reader }
     }
 
@@ -97,26 +97,46 @@ impl<'a> Rewards<'a> {
                 })
             })
             .collect();
+        let found = match reader {
+            Reader::Vlm(reader) => self.ask(reader, sample, picture, &boxes, all)?,
+            Reader::Letters(reader) => spell(reader, sample, picture, &boxes)?,
+        };
+        for (reward, place) in rewards.iter_mut().zip(&places) {
+            reward.parts.extend(&found[*place]);
+        }
+        Ok(rewards)
+    }
+
+    /// What a VLM makes of each crop.
+    fn ask(
+        &self,
+        reader: &RewardModel,
+        sample: &Sample,
+        picture: &RgbImage,
+        boxes: &[Option<NormBox>],
+        all: bool,
+    ) -> Result<Vec<BTreeMap<&'static str, f64>>> {
+        let mut found = vec![BTreeMap::new(); boxes.len()];
         let full = reader.look(picture)?;
         let config = &self.config.rewards;
         if all || config.likelihood != 0.0 {
             let target =
                 target_answer(&sample.answers, self.config.case).context("it has no answer")?;
-            let scores = reader.score(&full, &boxes, &sample.question, &target)?;
-            for (reward, place) in rewards.iter_mut().zip(&places) {
-                let sum = scores[*place].iter().map(|p| f64::from(*p)).sum();
-                reward.parts.insert("likelihood", sum);
+            let scores = reader.score(&full, boxes, &sample.question, &target)?;
+            for (parts, score) in found.iter_mut().zip(scores) {
+                let sum = score.iter().map(|p| f64::from(*p)).sum();
+                parts.insert("likelihood", sum);
             }
         }
         if all || config.accuracy != 0.0 {
             let longest = self.config.reward_model.max_tokens;
-            let answers = reader.answer(&full, &boxes, &sample.question, longest)?;
-            for (reward, place) in rewards.iter_mut().zip(&places) {
-                let score = score(config.metric, &answers[*place], &sample.answers);
-                reward.parts.insert("accuracy", score);
+            let answers = reader.answer(&full, boxes, &sample.question, longest)?;
+            for (parts, answer) in found.iter_mut().zip(answers) {
+                let score = score(config.metric, &answer, &sample.answers);
+                parts.insert("accuracy", score);
             }
         }
-        Ok(rewards)
+        Ok(found)
     }
 
     fn add_up(&self, mut rewards: Vec<Reward>) -> Result<Vec<Reward>> {
@@ -139,6 +159,24 @@ impl<'a> Rewards<'a> {
         }
         Ok(rewards)
     }
+}
+
+/// What letters make of each crop: both rewards come from one reading.
+fn spell(
+    reader: &LetterReader,
+    sample: &Sample,
+    picture: &RgbImage,
+    boxes: &[Option<NormBox>],
+) -> Result<Vec<BTreeMap<&'static str, f64>>> {
+    let answer = sample.answers.first().context("it has no answer")?;
+    let readings = reader.read(picture, boxes, answer)?;
+    let parts = |r: crate::reader::Reading| {
+        BTreeMap::from([
+            ("likelihood", r.nats),
+            ("accuracy", f64::from(u8::from(r.read))),
+        ])
+    };
+    Ok(readings.into_iter().map(parts).collect())
 }
 
 /// Score of an answer, 0 to 1. The full stop that the reader was taught to write does not count.

@@ -1,22 +1,26 @@
 //! The model that reads: full image, then crop, then the question. What `score` and `answer` share,
 //! and the reward model that reads many crops of a picture at once.
 
+mod letters;
 mod model;
 pub mod rows;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
 use grounding::prompt::answer_prompt;
 use grounding::{Case, NormBox};
 use picture::RgbImage;
+use policy::map::MODEL_TYPE as MAP;
 use serde::Deserialize;
-use smolvlm::{ModelFiles, Prompt, SmolVlm};
+use smolvlm::{ModelFiles, Precision, Prompt, SmolVlm};
 
 use crate::data;
 use crate::device::DeviceKind;
 use crate::model::ModelArgs;
 
+pub use self::letters::{LetterReader, Reading};
 pub use self::model::{Crops, FullImage, RewardModel, crop};
 
 /// Model, picture, question: what both commands take.
@@ -56,11 +60,8 @@ impl ReaderArgs {
     }
 }
 
-/// Checks that a folder holds a text model before gigabytes are read.
-///
-/// # Errors
-/// A folder of another kind of model, with what to use instead.
-pub fn require_text_model(dir: &Path, command: &str) -> Result<()> {
+/// `model_type` of a folder's configuration, where it names one.
+fn kind(dir: &Path) -> Result<Option<String>> {
     #[derive(Deserialize)]
     struct Kind {
         model_type: Option<String>,
@@ -69,8 +70,45 @@ pub fn require_text_model(dir: &Path, command: &str) -> Result<()> {
     let kind: Kind = files
         .json("config.json")
         .with_context(|| format!("model folder {}", dir.display()))?;
-    match kind.model_type.as_deref() {
-        Some("cropvlm_map") => bail!(
+    Ok(kind.model_type)
+}
+
+/// Who reads for a reward.
+pub enum Reader {
+    /// A VLM, as in the paper.
+    Vlm(RewardModel),
+    /// A map policy's letters.
+    Letters(LetterReader),
+}
+
+impl Reader {
+    /// Loads either, as the folder's `model_type` says. `longest_edge` bounds what it gets to see.
+    ///
+    /// # Errors
+    /// A folder that holds neither, or a broken one.
+    pub fn load(dir: &Path, device: &Device, case: Case, edge: Option<usize>) -> Result<Self> {
+        Ok(match kind(dir)?.as_deref() {
+            Some(MAP) => Self::Letters(LetterReader::load(dir, device, edge)?),
+            _ => Self::Vlm(RewardModel::load(dir, device, case, edge)?),
+        })
+    }
+
+    /// The same reader with a VLM's weights in another precision.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        match self {
+            Self::Vlm(model) => Self::Vlm(model.with_precision(precision)),
+            letters => letters,
+        }
+    }
+}
+
+/// Checks that a folder holds a text model before gigabytes are read.
+///
+/// # Errors
+/// A folder of another kind of model, with what to use instead.
+pub fn require_text_model(dir: &Path, command: &str) -> Result<()> {
+    match kind(dir)?.as_deref() {
+        Some(MAP) => bail!(
             "model folder {}: it holds a map policy, which proposes boxes but writes no text; \
              `{command}` needs a text model, a folder with model_type idefics3 such as \
              SmolVLM-256M-Instruct",

@@ -46,6 +46,12 @@ impl View {
         ]
     }
 
+    /// A point of the page in percent of the canvas.
+    pub fn point(&self, x: f32, y: f32) -> [f32; 2] {
+        let [u, v] = self.canvas(f64::from(x), f64::from(y));
+        [(u * 100.0) as f32, (v * 100.0) as f32]
+    }
+
     /// A box of the page in percent of the canvas: the hull of its turned corners, cut to the
     /// canvas. `None` where less than `least` of it is on the canvas.
     pub fn bbox(&self, [x1, y1, x2, y2]: [f32; 4], least: f64) -> Option<[f32; 4]> {

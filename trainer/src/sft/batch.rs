@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use policy::Canvas;
 use policy::map::loss::Targets;
+use policy::map::reading::Line;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -121,7 +122,7 @@ impl Batches {
                 whole(page.aspect, canvas_aspect, rng)
             };
             questions = ask(config, source, page, &view, rng);
-            if !questions.is_empty() {
+            if !questions.is_empty() || config.questions == 0 {
                 break;
             }
         }
@@ -143,21 +144,30 @@ impl Batches {
             targets.questions.push(text);
             targets.boxes.push(boxes);
         }
-        let mut lines: Vec<(String, [f32; 4])> = page
-            .lines
-            .iter()
-            .filter_map(|line| {
-                let (text, bbox) = part_of(line, rng);
-                view.bbox(bbox, 0.9).map(|b| (text, b))
-            })
-            .collect();
-        shuffle(&mut lines, rng);
-        lines.truncate(config.lines);
-        targets
-            .lines
-            .extend(lines.into_iter().map(|(text, bbox)| (owner, text, bbox)));
+        if config.reading {
+            let lines = page
+                .lines
+                .iter()
+                .filter_map(|line| printed(line, &view, owner));
+            targets.lines.extend(lines);
+        }
         Ok(())
     }
+}
+
+/// A line of the page where it is on the view, if any of it is.
+fn printed(line: &Printed, view: &View, canvas: usize) -> Option<Line> {
+    let [x1, y1, x2, y2] = line.bbox;
+    view.bbox(line.bbox, 0.02)?;
+    let middle = (y1 + y2) / 2.0;
+    let (top, bottom) = (view.point(x1, y1), view.point(x1, y2));
+    Some(Line {
+        canvas,
+        text: line.text.clone(),
+        from: view.point(x1, middle),
+        to: view.point(x2, middle),
+        height: bottom[1] - top[1],
+    })
 }
 
 /// Planes of one size, pixel by pixel.
@@ -328,25 +338,6 @@ fn derived(lines: &[Printed], rng: &mut ChaCha8Rng) -> Option<Question> {
         text: form.replace("{}", &key.text),
         boxes: vec![found.bbox],
     })
-}
-
-/// A line, or now and then some of its words with the part of the box that they take.
-fn part_of(line: &Printed, rng: &mut ChaCha8Rng) -> (String, [f32; 4]) {
-    let words: Vec<&str> = line.text.split_whitespace().collect();
-    if words.len() < 2 || rng.random_bool(0.7) {
-        return (line.text.clone(), line.bbox);
-    }
-    let count = rng.random_range(1..words.len());
-    let first = rng.random_range(0..=words.len() - count);
-    let text = words[first..first + count].join(" ");
-    let length = |words: &[&str]| words.iter().map(|w| w.chars().count() + 1).sum::<usize>() as f32;
-    let total = length(&words);
-    let (from, to) = (
-        length(&words[..first]) / total,
-        length(&words[..first + count]) / total,
-    );
-    let [x1, y1, x2, y2] = line.bbox;
-    (text, [x1 + (x2 - x1) * from, y1, x1 + (x2 - x1) * to, y2])
 }
 
 fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {

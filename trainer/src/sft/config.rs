@@ -25,12 +25,12 @@ pub struct SftConfig {
     /// Pages a step (task `boxes`, as the next two).
     #[serde(default)]
     pub pages: usize,
-    /// Questions a page and step.
+    /// Questions a page and step; 0 with `reading`: the map policy learns nothing but to read.
     #[serde(default)]
     pub questions: usize,
-    /// Printed lines a page and step, for learning to read.
+    /// Whether the map policy learns to read the printed lines of its pages.
     #[serde(default)]
-    pub lines: usize,
+    pub reading: bool,
     /// Batches a step, whose gradients are added up: as many pages more in no more memory.
     #[serde(default = "one")]
     pub accumulation: u64,
@@ -123,6 +123,9 @@ pub struct EvalConfig {
     /// Only the first so many.
     #[serde(default = "all")]
     pub limit: usize,
+    /// Printed lines, JSON lines: how many of them the map policy finds by their text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<PathBuf>,
 }
 
 fn all() -> usize {
@@ -150,8 +153,11 @@ impl SftConfig {
             }
         }
         let boxes = config.task == Task::Boxes;
-        if boxes && (config.pages == 0 || config.questions == 0) {
-            bail!("{}: pages and questions have to be above 0", path.display());
+        if boxes && (config.pages == 0 || (config.questions == 0 && !config.reading)) {
+            bail!(
+                "{}: pages, and questions without reading, have to be above 0",
+                path.display()
+            );
         }
         if !boxes && (config.answer.batch == 0 || !(config.answer.grow >= 1.0)) {
             bail!(

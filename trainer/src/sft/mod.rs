@@ -14,6 +14,7 @@ mod answer;
 mod augment;
 mod batch;
 mod config;
+mod found;
 mod pages;
 mod work;
 
@@ -142,7 +143,7 @@ pub fn run(args: Args) -> Result<()> {
             } else {
                 0.98 * smooth + 0.02 * total
             };
-            progress.step(step, questions.len(), || {
+            progress.step(step, questions.len().max(config.pages), || {
                 let parts: Vec<String> = parts.iter().map(|(n, v)| format!("{n} {v:.2}")).collect();
                 format!("loss {smooth:.3} ({})", parts.join(", "))
             });
@@ -248,6 +249,11 @@ fn evaluate(out: &Path, config: &SftConfig, set: &DataSet, step: u64) -> Result<
     let policy = Policy::load(&files, &device)?;
     let picture = |image: &str| set.picture(image);
     let boxes = crate::eval::boxes(&policy, &set.samples, None, picture, |_| ())?;
-    let report = crate::eval::report(&set.samples, &boxes, 0.0);
+    let mut report = crate::eval::report(&set.samples, &boxes, 0.0);
+    if let (Policy::Map(policy), Some(file)) =
+        (&policy, config.eval.as_ref().and_then(|e| e.lines.as_ref()))
+    {
+        report["lines_found"] = found::share(policy, file)?.into();
+    }
     Ok(metrics::prefixed("eval", &report, step))
 }

@@ -12,8 +12,8 @@ use crate::{PolicyError, Result};
 pub struct MapConfig {
     /// Always `cropvlm_map`.
     pub model_type: String,
-    /// Pixels of the canvas that a picture is resized to, whatever its proportions. 204,800 is
-    /// 640 x 320 for a receipt twice as high as wide.
+    /// Pixels of the canvas that a picture is resized to, whatever its proportions. 327,680 is
+    /// 810 x 405 for a receipt twice as high as wide.
     pub canvas_pixels: usize,
     /// Channels of the encoder at strides 4, 8, 16 and 32.
     pub channels: [usize; 4],
@@ -23,12 +23,8 @@ pub struct MapConfig {
     pub blocks: [usize; 3],
     /// Size of a question's vector.
     pub question_dim: usize,
-    /// Size of the vectors in which printed text and quoted text are compared.
-    pub text_dim: usize,
     /// Bytes of a question that are read; the rest is cut.
     pub max_question_bytes: usize,
-    /// Bytes of a printed line or a quoted key that are read.
-    pub max_key_bytes: usize,
     /// A proposal's edges are quantiles: each covers the evidence with this probability.
     pub coverage: f64,
     /// Probability that the whole picture's area has to be worth in a proposal: 2 lets a box grow
@@ -45,14 +41,12 @@ impl Default for MapConfig {
     fn default() -> Self {
         Self {
             model_type: super::MODEL_TYPE.into(),
-            canvas_pixels: 204_800,
-            channels: [32, 48, 96, 160],
+            canvas_pixels: 327_680,
+            channels: [32, 56, 80, 128],
             decoder_channels: [32, 64, 96],
-            blocks: [2, 2, 2],
+            blocks: [2, 1, 1],
             question_dim: 96,
-            text_dim: 64,
             max_question_bytes: 96,
-            max_key_bytes: 40,
             coverage: 0.9,
             area_price: area_price(),
         }
@@ -68,7 +62,6 @@ impl MapConfig {
             decoder_channels: [8, 8, 8],
             blocks: [1, 1, 1],
             question_dim: 16,
-            text_dim: 8,
             ..Self::default()
         }
     }
@@ -91,11 +84,8 @@ impl MapConfig {
         if self.decoder_channels.iter().any(|c| *c == 0 || c % 8 != 0) {
             return bad("decoder_channels have to be multiples of 8");
         }
-        if self.question_dim == 0 || self.text_dim == 0 {
-            return bad("question_dim and text_dim have to be above 0");
-        }
-        if self.max_question_bytes == 0 || self.max_key_bytes == 0 {
-            return bad("max_question_bytes and max_key_bytes have to be above 0");
+        if self.question_dim == 0 || self.max_question_bytes == 0 {
+            return bad("question_dim and max_question_bytes have to be above 0");
         }
         if !(0.5..1.0).contains(&self.coverage) {
             return bad("coverage has to be at least 0.5 and below 1");

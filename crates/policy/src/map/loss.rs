@@ -2,21 +2,24 @@
 //!
 //! Four numbers a question teach a network from nothing too little; dense targets teach it in
 //! minutes. So SFT has, beside the box's edges, a target in every cell (does it belong to the
-//! evidence?) and in every printed line (what does it say?). All parts are in nats:
+//! evidence?) and in every printed character (which one is it?). All parts are in nats:
 //!
 //! * `place`: -ln of the probability that the drawn cell lies in the evidence;
 //! * `cells`: binary cross-entropy of every cell's logit, evidence weighted;
 //! * `edges`: -ln p of the true box's four edges, mean over the evidence's cells;
-//! * `reading`: -ln of the probability that a printed line's text finds the line's cells.
+//! * `reading`: cross-entropy of the characters, see [`super::reading`].
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use grounding::NormBox;
 
 use super::boxes::{REACH, SCALE, centre_percent, whole};
-use super::net::{Features, MAPS, MapNet};
-use super::question::{encode_questions, encode_texts};
+use super::letters::Letters;
+use super::net::{MAPS, MapNet};
+use super::question::encode_questions;
+use super::reading::{Line, reading};
 use super::{MapConfig, input};
+use crate::Result;
 
 /// `ln(1 + e^x)`, stable on both sides.
 fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -158,8 +161,8 @@ pub struct Targets {
     pub questions: Vec<String>,
     /// Every place that answers the question.
     pub boxes: Vec<Vec<[f32; 4]>>,
-    /// Printed texts with their places: canvas, text, box.
-    pub lines: Vec<(usize, String, [f32; 4])>,
+    /// What is printed on the canvases.
+    pub lines: Vec<Line>,
 }
 
 /// The parts of the loss, each a scalar tensor `[1]`.
@@ -193,12 +196,45 @@ fn cells_in(boxes: &[[f32; 4]], w: usize, h: usize) -> Vec<(usize, usize)> {
     found
 }
 
-/// The SFT loss of a batch.
-pub fn sft(net: &MapNet, config: &MapConfig, targets: &Targets, device: &Device) -> Loss {
+/// Weights of the parts in the total.
+const CELLS: f64 = 10.0;
+const EDGES: f64 = 0.2;
+
+/// The SFT loss of a batch: pointing, where there are questions, and reading, where there are lines.
+///
+/// # Errors
+/// A device that does not deliver.
+pub async fn sft(
+    net: &MapNet,
+    config: &MapConfig,
+    targets: &Targets,
+    device: &Device,
+) -> Result<Loss> {
     let pixels = input::tensor(&targets.canvases, targets.width, targets.height, device);
-    let seen = net.encode(pixels);
-    let questions = encode_questions(&targets.questions, config, device);
-    let maps = net.decode(&seen, &targets.owners, questions); // [Q, 9, h, w]
+    let mut seen = net.encode(pixels);
+    let letters = seen.letters().await?;
+    seen.letters = std::sync::Arc::new(letters.iter().map(Letters::index).collect());
+    let mut total = Tensor::<1>::zeros([1], device);
+    let mut parts = Vec::new();
+    if !targets.questions.is_empty() {
+        let texts = encode_questions(&targets.questions, config, device);
+        let maps = net.decode(&seen, &targets.owners, &targets.questions, &texts);
+        let pointing = pointing(maps, targets, device);
+        for (part, weight) in pointing.iter().zip([1.0, CELLS, EDGES]) {
+            total = total + part.1.clone().mul_scalar(weight);
+        }
+        parts.extend(pointing);
+    }
+    if !targets.lines.is_empty() {
+        let reading = reading(&seen, &letters, targets, device);
+        total = total + reading.clone();
+        parts.push(("reading", reading));
+    }
+    Ok(Loss { total, parts })
+}
+
+/// Parts of the loss that teach where the evidence is; maps `[Q, 9, h, w]`.
+fn pointing(maps: Tensor<4>, targets: &Targets, device: &Device) -> [(&'static str, Tensor<1>); 3] {
     let [n, _, h, w] = maps.dims();
     let cells = h * w;
 
@@ -242,20 +278,11 @@ pub fn sft(net: &MapNet, config: &MapConfig, targets: &Targets, device: &Device)
     let share = Tensor::<2>::from_data(TensorData::new(share, [found, 1]), device);
     let edges_loss = -(ln_edge(position, scale, edge, low, high) * share).sum();
 
-    let reading = reading(net, config, &seen, targets, device);
-    let total = place.clone()
-        + cells_loss.clone().mul_scalar(10.0)
-        + edges_loss.clone().mul_scalar(0.2)
-        + reading.clone().mul_scalar(0.5);
-    Loss {
-        total,
-        parts: vec![
-            ("place", place),
-            ("cells", cells_loss),
-            ("edges", edges_loss),
-            ("reading", reading),
-        ],
-    }
+    [
+        ("place", place),
+        ("cells", cells_loss),
+        ("edges", edges_loss),
+    ]
 }
 
 /// Rows of `[N, M]` → `[N]`.
@@ -264,73 +291,4 @@ fn log_sum_exp(x: Tensor<2>) -> Tensor<1> {
     let top = x.clone().detach().max_dim(1); // [N, 1]
     let sum = (x - top.clone()).exp().sum_dim(1).log() + top;
     sum.reshape([n])
-}
-
-/// Each printed text has to find its own cells among all of its page's, and each of its cells has
-/// to find its text among all texts of the batch.
-fn reading(
-    net: &MapNet,
-    config: &MapConfig,
-    seen: &Features,
-    targets: &Targets,
-    device: &Device,
-) -> Tensor<1> {
-    let lines = &targets.lines;
-    if lines.is_empty() {
-        return Tensor::zeros([1], device);
-    }
-    let [_, d, h, w] = seen.text.dims();
-    let cells = h * w;
-    let texts: Vec<&str> = lines.iter().map(|(_, text, _)| text.as_str()).collect();
-    let keys = net.read_keys(&encode_texts(&texts, config.max_key_bytes, device)); // [S, D]
-    let sharpness = net.sharpness().reshape([1, 1]);
-    let n = lines.len();
-
-    let mut spatial: Vec<Tensor<1>> = Vec::new();
-    let mut picked: Vec<i32> = Vec::new();
-    for page in 0..targets.canvases.len() {
-        let rows: Vec<usize> = (0..n).filter(|i| lines[*i].0 == page).collect();
-        if rows.is_empty() {
-            continue;
-        }
-        let mut outside = vec![-60f32; rows.len() * cells];
-        for (r, i) in rows.iter().enumerate() {
-            let found = cells_in(&[lines[*i].2], w, h);
-            for (cell, _) in &found {
-                outside[r * cells + cell] = 0.0;
-            }
-            picked.push((page * cells + found[found.len() / 2].0) as i32);
-        }
-        let range = rows[0]..rows[0] + rows.len();
-        let text = seen
-            .text
-            .clone()
-            .slice([page..page + 1])
-            .reshape([d, cells]);
-        let scores = keys.clone().slice([range, 0..d]).matmul(text) * sharpness.clone(); // [R, C]
-        let outside = TensorData::new(outside, [rows.len(), cells]);
-        let outside = Tensor::<2>::from_data(outside, device);
-        spatial.push(-log_sum_exp(log_softmax(scores, 1) + outside));
-    }
-    let spatial = Tensor::cat(spatial, 0).mean();
-
-    // Equal texts are all right answers.
-    let same: Vec<f32> = (0..n * n)
-        .map(|k| {
-            let equal = texts[k / n].eq_ignore_ascii_case(texts[k % n]);
-            if equal { 0.0 } else { -60.0 }
-        })
-        .collect();
-    let same = Tensor::<2>::from_data(TensorData::new(same, [n, n]), device);
-    let picked = Tensor::<1, Int>::from_data(TensorData::new(picked, [n]), device);
-    let pages = targets.canvases.len();
-    let vectors = seen
-        .text
-        .clone()
-        .permute([0, 2, 3, 1])
-        .reshape([pages * cells, d])
-        .select(0, picked); // [S, D]
-    let scores = vectors.matmul(keys.transpose()) * sharpness; // [S, S]
-    let textual = -log_sum_exp(log_softmax(scores, 1) + same).mean();
-    (spatial + textual).mul_scalar(0.5)
 }

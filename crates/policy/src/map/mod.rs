@@ -8,15 +8,18 @@
 //! and GRPO can train it like the text policy.
 //!
 //! Files: [`config`] the shape, [`net`] picture encoder and decoder, [`question`] text encoder,
-//! [`boxes`] the distribution, [`input`] picture → canvas, [`weights`] in and out (quantized),
-//! [`loss`] what SFT minimises.
+//! [`letters`] reading, [`hints`] where a question's texts stand, [`boxes`] the distribution, [`input`] picture → canvas, [`weights`] in and out (quantized),
+//! [`loss`] what SFT minimises, [`reading`] the part of it that teaches to read.
 
 pub mod boxes;
 pub mod config;
+pub mod hints;
 pub mod input;
+pub mod letters;
 pub mod loss;
 pub mod net;
 pub mod question;
+pub mod reading;
 pub mod weights;
 
 use burn::module::Module;
@@ -90,7 +93,10 @@ impl MapPolicy {
         ]))
     }
 
-    /// Encodes a picture.
+    /// Encodes a picture and reads it.
+    ///
+    /// # Errors
+    /// A device that failed.
     pub async fn look(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<Features> {
         let start = Clock::start();
         let [width, height] = input::canvas_of(&self.config, picture, longest_edge);
@@ -98,8 +104,7 @@ impl MapPolicy {
         let pixels = input::tensor(&[gray], width, height, &self.device); // [1, 1, H, W]
         let image = start.ms();
         let start = Clock::start();
-        let mut features = self.net.encode(pixels);
-        features.settle().await?;
+        let mut features = self.net.encode(pixels).read().await?;
         features.timings = Timings {
             image,
             vision: start.ms(),
@@ -113,7 +118,7 @@ impl MapPolicy {
     /// # Errors
     /// A device that failed.
     pub async fn distribution(&self, seen: &Features, question: &str) -> Result<BoxDistribution> {
-        let maps = self.maps(seen, question); // [1, 9, h, w]
+        let maps = self.maps(seen, question); // [1, 9, h, w/2]
         let [_, _, height, width] = maps.dims();
         let data = maps
             .into_data_async()
@@ -129,10 +134,11 @@ impl MapPolicy {
         Ok(BoxDistribution::new(&values, width, height))
     }
 
-    /// Raw maps of one question: logit and edge parameters a cell, `[1, 9, h, w]`.
+    /// Raw maps of one question: logit and edge parameters a cell, `[1, 9, H/8, W/16]`.
     fn maps(&self, seen: &Features, question: &str) -> Tensor<4> {
-        let texts = question::encode_questions(&[question], &self.config, &self.device);
-        self.net.decode(seen, &[0], texts)
+        let questions = [question];
+        let texts = question::encode_questions(&questions, &self.config, &self.device);
+        self.net.decode(seen, &[0], &questions, &texts)
     }
 
     /// Proposes the box whose chance to hold the evidence is worth its area.

@@ -1,30 +1,32 @@
 //! The network of the map policy: picture encoder and question-steered decoder.
 //!
 //! The encoder is a residual U-Net without a question in it, so a picture is encoded once however
-//! many questions follow (in training: about four a picture, which makes them cheap). It also
-//! gives every cell a *text vector*: what is printed here, comparable with a quoted key. The
-//! decoder compares key and cells, and mixes the match with feature maps that the question
-//! modulates (FiLM). Strides 8, 16 and 32; local features want convolutions.
+//! many questions follow (in training: about three a picture, which makes them cheap). It also
+//! reads: every half cell gets a probability for each character ([`super::letters`]). The decoder
+//! mixes what reading found of the question ([`super::hints`]) with feature maps that the question
+//! modulates (FiLM). Strides 8, 16 and 32; local features want convolutions. Lines of text are wide
+//! and thin, and so are the decoder's cells: 16 px wide, 8 px high.
 //!
 //! No normalisation inside the blocks, one group norm where a stride begins: on a CPU the
 //! element-wise passes cost as much as the products.
 
+use std::sync::Arc;
+
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::activation::{relu, softmax};
+use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::MapConfig;
-use super::question::{Questions, TextEncoder, Texts};
+use super::hints::{self, HINTS};
+use super::letters::{CLASSES, HALVES, Index, Letters};
+use super::question::{TextEncoder, Texts};
 use crate::{PolicyError, Result, Timings};
 
 /// Output maps a cell: evidence logit, then position and log-scale of the left, top, right and
 /// bottom edge.
 pub const MAPS: usize = 9;
-
-/// Channels that tell the decoder where the key was found and where each cell is.
-const HINTS: usize = 6;
 
 /// Feature maps of pictures, good for any number of questions.
 #[derive(Clone, Debug)]
@@ -35,8 +37,10 @@ pub struct Features {
     pub middle: Tensor<4>,
     /// Stride 32, `[B, C32, H/32, W/32]`.
     pub coarse: Tensor<4>,
-    /// What is printed where: unit vectors at stride 8, `[B, D, H/8, W/8]`.
-    pub text: Tensor<4>,
+    /// Logits of characters, `[B, H/8, W/4, CLASSES]`.
+    pub characters: Tensor<4>,
+    /// What was read, picture by picture; empty until [`Features::read`].
+    pub letters: Arc<Vec<Index>>,
     /// How long encoding took.
     pub timings: Timings,
 }
@@ -49,22 +53,44 @@ impl Features {
             fine: plain(&self.fine),
             middle: plain(&self.middle),
             coarse: plain(&self.coarse),
-            text: plain(&self.text),
+            characters: plain(&self.characters),
+            letters: self.letters.clone(),
             timings: self.timings,
         }
     }
 
-    /// Waits until the device has computed them (a lazy device would count the time later).
+    /// Log-probabilities of characters, picture by picture, from the device.
     ///
     /// # Errors
-    /// A failed device.
-    pub(crate) async fn settle(&mut self) -> Result<()> {
-        let probe = self.text.clone().slice([0..1, 0..1, 0..1, 0..1]);
-        probe
+    /// A failed device, numbers that are none.
+    pub async fn letters(&self) -> Result<Vec<Letters>> {
+        let [_, rows, columns, _] = self.characters.dims();
+        let logits = self.characters.clone().detach();
+        let data = log_softmax(logits, 3)
             .into_data_async()
             .await
-            .map(|_| ())
-            .map_err(|e| PolicyError::Device(format!("{e:?}")))
+            .map_err(|e| PolicyError::Device(format!("{e:?}")))?;
+        let values = data
+            .convert::<f32>()
+            .try_to_vec::<f32>()
+            .map_err(|e| PolicyError::Device(format!("{e:?}")))?;
+        if values.iter().any(|v| !v.is_finite()) {
+            return Err(PolicyError::Device("the maps hold NaN or infinity".into()));
+        }
+        let pages = values.chunks_exact(rows * columns * CLASSES);
+        Ok(pages
+            .map(|page| Letters::new(page.to_vec(), rows, columns))
+            .collect())
+    }
+
+    /// Reads the pictures, so that questions can be decoded.
+    ///
+    /// # Errors
+    /// As [`Features::letters`].
+    pub async fn read(mut self) -> Result<Self> {
+        let letters = self.letters().await?;
+        self.letters = Arc::new(letters.iter().map(Letters::index).collect());
+        Ok(self)
     }
 }
 
@@ -76,12 +102,21 @@ fn conv(
     gain: f64,
     device: &Device,
 ) -> Conv2d {
-    // Kernel 3 keeps the size at stride 1 and halves it at stride 2; kernel 8 at stride 4 with
-    // padding 2 quarters it.
-    let pad = (kernel - 1).min(kernel / 2);
-    let pad = if kernel == 8 { 2 } else { pad };
+    strided(from, to, kernel, [stride, stride], gain, device)
+}
+
+fn strided(
+    from: usize,
+    to: usize,
+    kernel: usize,
+    stride: [usize; 2],
+    gain: f64,
+    device: &Device,
+) -> Conv2d {
+    // Kernel 3 keeps the size at stride 1 and halves it at stride 2, as kernel 4 does.
+    let pad = (kernel - 1) / 2;
     Conv2dConfig::new([from, to], [kernel, kernel])
-        .with_stride([stride, stride])
+        .with_stride(stride)
         .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
         .with_initializer(Initializer::KaimingNormal {
             gain,
@@ -144,6 +179,14 @@ fn double(x: Tensor<4>) -> Tensor<4> {
         .reshape([b, c, 2 * h, 2 * w])
 }
 
+/// Nearest-neighbour doubling of the height, `[B, C, H, W]` → `[B, C, 2H, W]`.
+fn taller(x: Tensor<4>) -> Tensor<4> {
+    let [b, c, h, w] = x.dims();
+    x.reshape([b, c, h, 1, w])
+        .expand([b, c, h, 2, w])
+        .reshape([b, c, 2 * h, w])
+}
+
 /// Scale and shift of channels by a question: `x * (1 + gamma) + beta`.
 fn film(x: Tensor<4>, steer: Tensor<2>) -> Tensor<4> {
     let [n, c, _, _] = x.dims();
@@ -156,18 +199,15 @@ fn film(x: Tensor<4>, steer: Tensor<2>) -> Tensor<4> {
 #[derive(Module, Debug)]
 pub struct MapNet {
     stem: Conv2d,
+    stem_deep: Conv2d,
     stem_norm: GroupNorm,
     stages: Vec<Stage>,
     coarse_to_middle: Conv2d,
     middle_out: Block,
     middle_to_fine: Conv2d,
     fine_out: Block,
-    text: Conv2d,
-    /// Reads whole questions.
-    pub questions: TextEncoder,
-    /// Reads keys and printed lines.
-    pub keys: TextEncoder,
-    match_scale: Param<Tensor<1>>,
+    characters: Conv2d,
+    questions: TextEncoder,
     project: Vec<Conv2d>,
     steer: Vec<Linear>,
     enter: Conv2d,
@@ -185,6 +225,7 @@ impl MapNet {
     /// Random weights.
     pub fn new(config: &MapConfig, device: &Device) -> Self {
         let [c4, c8, c16, c32] = config.channels;
+        let c2 = c4 / 2;
         let [d8, d16, d32] = config.decoder_channels;
         let point = |from, to| conv(from, to, 1, 1, 1.0, device);
         let steer = |to: usize| {
@@ -201,7 +242,8 @@ impl MapNet {
         bias[0] = -4.0;
         head.bias = Some(Param::from_data(TensorData::from(bias), device));
         Self {
-            stem: conv(1, c4, 8, 4, 1.0, device),
+            stem: conv(1, c2, 4, 2, RELU_GAIN, device),
+            stem_deep: conv(c2, c4, 3, 2, RELU_GAIN, device),
             stem_norm: GroupNormConfig::new(8.min(c4), c4).init(device),
             stages: vec![
                 Stage::new(c4, c8, config.blocks[0], device),
@@ -212,14 +254,12 @@ impl MapNet {
             middle_out: Block::new(c16, device),
             middle_to_fine: point(c16, c8),
             fine_out: Block::new(c8, device),
-            text: point(c8, config.text_dim),
+            characters: point(c8, HALVES * CLASSES),
             questions: TextEncoder::new(config.question_dim, device),
-            keys: TextEncoder::new(config.text_dim, device),
-            match_scale: Param::from_data(TensorData::from([10f32]), device),
             project: vec![point(c8, d8), point(c16, d16), point(c32, d32)],
             steer: vec![steer(d8), steer(d16), steer(d32), steer(d8)],
-            enter: conv(d8 + HINTS, d8, 3, 1, RELU_GAIN, device),
-            down_middle: conv(d8, d16, 3, 2, RELU_GAIN, device),
+            enter: strided(d8 + HINTS, d8, 3, [1, 2], RELU_GAIN, device),
+            down_middle: strided(d8, d16, 3, [2, 1], RELU_GAIN, device),
             down_coarse: conv(d16, d32, 3, 2, RELU_GAIN, device),
             coarse: Block::new(d32, device),
             up_middle: point(d32, d16),
@@ -232,7 +272,8 @@ impl MapNet {
 
     /// Encodes pictures, `[B, 1, H, W]` with sides that are multiples of 32.
     pub fn encode(&self, pixels: Tensor<4>) -> Features {
-        let x = self.stem_norm.forward(self.stem.forward(pixels)); // [B, C4, H/4, W/4]
+        let x = relu(self.stem.forward(pixels)); // [B, C2, H/2, W/2]
+        let x = self.stem_norm.forward(self.stem_deep.forward(x)); // [B, C4, H/4, W/4]
         let fine = self.stages[0].forward(x); // [B, C8, H/8, W/8]
         let middle = self.stages[1].forward(fine.clone()); // [B, C16, H/16, W/16]
         let coarse = self.stages[2].forward(middle.clone()); // [B, C32, H/32, W/32]
@@ -240,28 +281,31 @@ impl MapNet {
         let middle = self.middle_out.forward(middle); // [B, C16, H/16, W/16]
         let fine = fine + double(self.middle_to_fine.forward(middle.clone()));
         let fine = self.fine_out.forward(fine); // [B, C8, H/8, W/8]
-        let text = unit(self.text.forward(relu(fine.clone())), 1); // [B, D, H/8, W/8]
+        let characters = self.characters.forward(relu(fine.clone())); // [B, 2K, H/8, W/8]
+        let [b, _, h, w] = characters.dims();
+        let characters = characters
+            .reshape([b, HALVES, CLASSES, h, w])
+            .permute([0, 3, 4, 1, 2])
+            .reshape([b, h, w * HALVES, CLASSES]); // [B, H/8, W/4, K]
         Features {
             fine,
             middle,
             coarse,
-            text,
+            characters,
+            letters: Arc::default(),
             timings: Timings::default(),
         }
     }
 
-    /// Unit vectors of keys or printed lines, `[N, L]` → `[N, D]`.
-    pub fn read_keys(&self, texts: &Texts) -> Tensor<2> {
-        unit(self.keys.forward(texts), 1)
-    }
-
-    /// How sharply keys and cells are compared: cosines are multiplied by this.
-    pub fn sharpness(&self) -> Tensor<1> {
-        self.match_scale.val()
-    }
-
-    /// Decodes questions; question `q` is about picture `owners[q]`. Result `[Q, 9, H/8, W/8]`.
-    pub fn decode(&self, seen: &Features, owners: &[usize], questions: Questions) -> Tensor<4> {
+    /// Decodes questions; question `q` is about picture `owners[q]`, and pictures have been read
+    /// ([`Features::read`]). Result `[Q, 9, H/8, W/16]`.
+    pub fn decode<S: AsRef<str>>(
+        &self,
+        seen: &Features,
+        owners: &[usize],
+        questions: &[S],
+        texts: &Texts,
+    ) -> Tensor<4> {
         let device = seen.fine.device();
         let n = owners.len();
         let [pictures, _, h, w] = seen.fine.dims();
@@ -273,59 +317,25 @@ impl MapNet {
             let owners = Tensor::<1, Int>::from_data(TensorData::new(owners, [n]), &device);
             x.select(0, owners)
         };
-        let steer = self.questions.forward(&questions.whole); // [Q, D]
+        let steer = self.questions.forward(texts); // [Q, D]
         let steer = |level: usize| self.steer[level].forward(steer.clone()); // [Q, 2C]
         let level = |level: usize, x: &Tensor<4>| {
             let x = own(self.project[level].forward(relu(x.clone())));
             film(x, steer(level)) // [Q, C, ...]
         };
 
-        let keys = self.read_keys(&questions.keys); // [Q, D]
-        let hints = self.hints(own(seen.text.clone()), keys); // [Q, 6, h, w]
+        let hints = hints::tensor(&seen.letters, owners, questions, &device); // [Q, HINTS, h, w]
         let x = Tensor::cat(vec![level(0, &seen.fine), hints], 1);
-        let fine = self.enter.forward(x); // [Q, C, h, w]
+        let fine = self.enter.forward(x); // [Q, C, h, w/2]
         let middle = self.down_middle.forward(relu(fine.clone())) + level(1, &seen.middle);
         let coarse = self.down_coarse.forward(relu(middle.clone())) + level(2, &seen.coarse);
         let coarse = self.coarse.forward(coarse);
         let middle = self
             .middle
             .forward(middle + double(self.up_middle.forward(coarse)));
-        let fine = film(fine + double(self.up_fine.forward(middle)), steer(3));
+        let fine = film(fine + taller(self.up_fine.forward(middle)), steer(3));
         let maps = self.head.forward(relu(self.fine.forward(fine)));
-        debug_assert_eq!(maps.dims(), [n, MAPS, h, w]);
-        maps // [Q, 9, h, w]
+        debug_assert_eq!(maps.dims(), [n, MAPS, h, w / 2]);
+        maps // [Q, 9, h, w/2]
     }
-
-    /// Where the key stands: cosine, best match, its rows and columns; and each cell's position.
-    fn hints(&self, text: Tensor<4>, keys: Tensor<2>) -> Tensor<4> {
-        let device = text.device();
-        let [n, d, h, w] = text.dims();
-        let cosine = keys.reshape([n, 1, d]).matmul(text.reshape([n, d, h * w])); // [Q, 1, hw]
-        let sharp = cosine.clone() * self.sharpness().reshape([1, 1, 1]);
-        let best = softmax(sharp, 2); // [Q, 1, hw]
-        let best = best.clone() / (best.max_dim(2) + 1e-6);
-        let best = best.reshape([n, 1, h, w]);
-        let row = best.clone().max_dim(3).expand([n, 1, h, w]);
-        let column = best.clone().max_dim(2).expand([n, 1, h, w]);
-        let at = |size: usize| {
-            let values = (0..size).map(|i| (i as f32 + 0.5) / size as f32 * 2.0 - 1.0);
-            TensorData::new(values.collect::<Vec<_>>(), [size])
-        };
-        let x = Tensor::<1>::from_data(at(w), &device)
-            .reshape([1, 1, 1, w])
-            .expand([n, 1, h, w]);
-        let y = Tensor::<1>::from_data(at(h), &device)
-            .reshape([1, 1, h, 1])
-            .expand([n, 1, h, w]);
-        Tensor::cat(
-            vec![cosine.reshape([n, 1, h, w]), best, row, column, x, y],
-            1,
-        )
-    }
-}
-
-/// Unit length along `dim`.
-fn unit<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D> {
-    let length = (x.clone() * x.clone()).sum_dim(dim).add_scalar(1e-6).sqrt();
-    x / length
 }

@@ -1,9 +1,9 @@
 //! Reading a question: bytes → a vector that steers the decoder, and a key to look for.
 //!
-//! Bytes, not tokens: the default model then needs no vocabulary file, any spelling works, and a
-//! key like `"TOTAL (RM)"` is compared letter by letter with what is printed. The *key* is what
-//! stands in quotation marks, or else the whole question. Letters are lower-cased, as METHOD.md's
-//! capitalisation does to all but the first one.
+//! Bytes, not tokens: the default model then needs no vocabulary file, and any spelling works. The
+//! *key* is what stands in quotation marks, or else the whole question; [`super::hints`] looks for it
+//! on the page, and its letters are hidden from the vector, which is to say what kind of thing is
+//! asked for and not to learn keys by heart. Letters are lower-cased.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv1d, Conv1dConfig};
@@ -27,15 +27,6 @@ pub struct Texts {
     pub bytes: Tensor<2, Int>,
     /// 1 for a byte, 0 for padding, `[N, L]`.
     pub mask: Tensor<2>,
-}
-
-/// Questions as the decoder gets them.
-#[derive(Clone)]
-pub struct Questions {
-    /// The whole questions.
-    pub whole: Texts,
-    /// Their keys.
-    pub keys: Texts,
 }
 
 /// What stands between the first and the last quotation mark, or else the whole text.
@@ -89,17 +80,27 @@ pub fn encode_texts<S: AsRef<str>>(texts: &[S], max: usize, device: &Device) -> 
     }
 }
 
-/// Questions and their keys, padded.
+/// Questions, padded, each quoted key shortened to its quotation marks.
 pub fn encode_questions<S: AsRef<str>>(
     questions: &[S],
     config: &MapConfig,
     device: &Device,
-) -> Questions {
-    let keys: Vec<&str> = questions.iter().map(|q| key_of(q.as_ref())).collect();
-    Questions {
-        whole: encode_texts(questions, config.max_question_bytes, device),
-        keys: encode_texts(&keys, config.max_key_bytes, device),
-    }
+) -> Texts {
+    let questions: Vec<String> = questions
+        .iter()
+        .map(|question| {
+            let question = question.as_ref();
+            let key = key_of(question);
+            // The key is a part of the question: where it begins is known.
+            let at = key.as_ptr() as usize - question.as_ptr() as usize;
+            if key.len() < question.len() {
+                format!("{}{}", &question[..at], &question[at + key.len()..])
+            } else {
+                question.to_string()
+            }
+        })
+        .collect();
+    encode_texts(&questions, config.max_question_bytes, device)
 }
 
 /// A small convolutional reader of bytes: `[N, L]` → `[N, D]`.
