@@ -43,7 +43,7 @@ fn place(folder: &Path, steps: u64, extra: &str) -> PathBuf {
 
 const TINY_MAP: &str = "[model]\nmodel_type = \"cropvlm_map\"\ncanvas_pixels = 9216\n\
     channels = [8, 8, 16, 16]\ndecoder_channels = [8, 8, 8]\nblocks = [1, 1, 1]\n\
-    question_dim = 16\ntext_dim = 8\nmax_question_bytes = 96\nmax_key_bytes = 40\ncoverage = 0.9";
+    question_dim = 16\nmax_question_bytes = 96\ncoverage = 0.9";
 
 fn sft(config: &Path, out: &Path) -> Command {
     let mut command = cropvlm();
