@@ -13,7 +13,9 @@ fn default_model() -> PathBuf {
 fn pages(folder: &Path) -> PathBuf {
     let out = folder.join("pages");
     let render = Command::new(env!("CARGO_BIN_EXE_cropvlm"))
-        .args(["render", "--count", "12", "--seed", "9071", "--kinds", "receipt", "--out"])
+        .args([
+            "render", "--count", "12", "--seed", "9071", "--kinds", "receipt", "--out",
+        ])
         .arg(&out)
         .output()
         .expect("render runs");
@@ -44,7 +46,11 @@ fn letters_reward_crops_that_can_be_read() {
         .arg(&out)
         .output()
         .expect("grpo runs");
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert!(
+        run.status.success(),
+        "{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
     let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
     let first: Value = serde_json::from_str(metrics.lines().next().expect("a line")).expect("json");
     let value = |name: &str| first[name].as_f64().expect(name);

@@ -13,17 +13,11 @@ use anyhow::{Context, Result};
 use burn::tensor::Device;
 use grounding::NormBox;
 use picture::RgbImage;
-use policy::map::letters::classes_of;
+use policy::map::legible::{NOWHERE, READ, legibility};
 use policy::{MapPolicy, ModelFiles};
 use pollster::block_on;
 
 use super::crop;
-
-/// Nats a character above which an answer counts as read.
-const READ: f32 = -0.25;
-
-/// Nats a character of an answer that is nowhere to be found.
-const NOWHERE: f32 = -5.0;
 
 /// Longest edge that the reader sees of full image and crop, pixels, where nothing else is said:
 /// that of one tile of SmolVLM.
@@ -58,16 +52,13 @@ impl LetterReader {
         })
     }
 
-    /// Nats a character of a text in a picture.
-    fn score(&self, picture: &RgbImage, classes: &[u8]) -> Result<f32> {
-        // A crop is not blown up: letters stay of the sizes that the network has learned.
-        let edge = self.longest_edge.min(picture.width().max(picture.height()));
-        let seen = block_on(self.policy.look(picture, Some(edge)))?;
-        let best = seen
-            .letters
-            .first()
-            .and_then(|i| i.find(classes, 1).first().copied());
-        Ok(best.map_or(NOWHERE, |place| place.score))
+    fn score(&self, picture: &RgbImage, answer: &str) -> Result<f32> {
+        Ok(block_on(legibility(
+            &self.policy,
+            picture,
+            self.longest_edge,
+            answer,
+        ))?)
     }
 
     /// Reads one answer given the full image and each crop in turn; no crop adds nothing.
@@ -80,16 +71,16 @@ impl LetterReader {
         boxes: &[Option<NormBox>],
         answer: &str,
     ) -> Result<Vec<Reading>> {
-        let classes = classes_of(answer);
-        let full = self.score(picture, &classes)?;
+        let full = self.score(picture, answer)?;
+        let characters = answer.chars().filter(|c| !c.is_whitespace()).count();
         let read = |bbox: &Option<NormBox>| {
             let part = match bbox {
-                Some(_) => self.score(&crop(picture, *bbox), &classes)?,
+                Some(_) => self.score(&crop(picture, *bbox), answer)?,
                 None => NOWHERE,
             };
             let best = part.max(full);
             Ok(Reading {
-                nats: f64::from(best) * classes.len() as f64,
+                nats: f64::from(best) * characters as f64,
                 read: best >= READ,
             })
         };

@@ -430,7 +430,7 @@ mod tests {
         // A reader that knows nothing leaves the usual places.
         let blank = Letters::new(vec![-4.0; 14 * CLASSES], 1, 14);
         let (_, frames) = blank
-            .align(&classes, (0.0, 14.0), |_| 0, 1.0)
+            .align(&classes, &blank.prior(), (0.0, 14.0), |_| 0, 1.0)
             .expect("usual");
         assert_eq!(frames.iter().filter(|c| **c == class_of('w')).count(), 9);
     }
@@ -440,7 +440,13 @@ mod tests {
         let blank = Letters::new(vec![-4.0; 3 * CLASSES], 1, 3);
         assert!(
             blank
-                .align(&classes_of("abcdefghij"), (0.0, 3.0), |_| 0, 1.0)
+                .align(
+                    &classes_of("abcdefghij"),
+                    &blank.prior(),
+                    (0.0, 3.0),
+                    |_| 0,
+                    1.0
+                )
                 .is_none()
         );
     }

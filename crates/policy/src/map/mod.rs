@@ -9,13 +9,16 @@
 //!
 //! Files: [`config`] the shape, [`net`] picture encoder and decoder, [`question`] text encoder,
 //! [`letters`] reading, [`hints`] where a question's texts stand, [`boxes`] the distribution, [`input`] picture → canvas, [`weights`] in and out (quantized),
-//! [`loss`] what SFT minimises, [`reading`] the part of it that teaches to read.
+//! [`loss`] what SFT minimises, [`reading`] the part of it that teaches to read, [`legible`] a reward by
+//! reading, [`live`] GRPO on one picture.
 
 pub mod boxes;
 pub mod config;
 pub mod hints;
 pub mod input;
+pub mod legible;
 pub mod letters;
+pub mod live;
 pub mod loss;
 pub mod net;
 pub mod question;

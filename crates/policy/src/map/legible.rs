@@ -1,0 +1,35 @@
+//! How well a text can be read in a picture, by a map policy's letters: a reward that needs no VLM.
+
+use picture::RgbImage;
+
+use super::MapPolicy;
+use super::letters::classes_of;
+use crate::Result;
+
+/// Nats a character above which a text counts as read.
+pub const READ: f32 = -0.25;
+
+/// Nats a character of a text that is nowhere to be found.
+pub const NOWHERE: f32 = -5.0;
+
+/// By how much a text is less likely than the best reading of its best place, nats a character; at
+/// most 0, at least [`NOWHERE`]. The reader sees at most `longest_edge` pixels.
+///
+/// # Errors
+/// A failed device.
+pub async fn legibility(
+    policy: &MapPolicy,
+    picture: &RgbImage,
+    longest_edge: u32,
+    text: &str,
+) -> Result<f32> {
+    // A crop is not blown up: letters stay of the sizes that the network has learned.
+    let edge = longest_edge.min(picture.width().max(picture.height()));
+    let seen = policy.look(picture, Some(edge)).await?;
+    let classes = classes_of(text);
+    let best = seen
+        .letters
+        .first()
+        .and_then(|i| i.find(&classes, 1).first().copied());
+    Ok(best.map_or(NOWHERE, |place| place.score.max(NOWHERE)))
+}

@@ -1,0 +1,219 @@
+//! GRPO on one picture and one question, step by step: small enough for a browser, and the real thing.
+//!
+//! ```text
+//! draw G boxes -> somebody rewards them -> advantages -> gradient of the loss -> one step -> draw again
+//! ```
+//!
+//! The encoder stays as it is, so that a picture is encoded once; the decoder's weights move. Loss and
+//! log-probabilities are those of training ([`crate::grpo`]).
+
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::Device;
+use grounding::reward::{self, advantages};
+use picture::RgbImage;
+use rand::Rng;
+
+use super::{Features, MapPolicy};
+use crate::grpo::{GroupLogprobs, GrpoSettings, loss};
+use crate::{ModelFiles, PolicyError, Result, Rollout, SampleOptions};
+
+/// A policy that learns on one picture.
+pub struct Live {
+    policy: MapPolicy,
+    reference: MapPolicy,
+    /// For gradients, without a history before the decoder.
+    seen: Features,
+    /// The same for drawing.
+    plain: Features,
+    optimizer: ModuleOptimizer,
+}
+
+/// What one step did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveStep {
+    /// Mean reward of the group.
+    pub mean: f64,
+    /// Reward less mean, and divided by the deviation where the loss type says so.
+    pub advantages: Vec<f64>,
+    /// What was minimised.
+    pub loss: f64,
+    /// Mean k3 divergence from the policy at the start, before the step; 0 where `beta` is 0.
+    pub kl: f64,
+    /// Log-probabilities of the group's boxes before the step, nats.
+    pub before: Vec<f64>,
+    /// The same after it.
+    pub after: Vec<f64>,
+}
+
+impl Live {
+    /// Loads a map policy twice, to learn and to compare with, and encodes the picture.
+    ///
+    /// # Errors
+    /// As [`MapPolicy::load`]; a failed device.
+    pub async fn start(
+        files: &ModelFiles,
+        device: &Device,
+        picture: &RgbImage,
+        longest_edge: Option<u32>,
+    ) -> Result<Self> {
+        let policy = MapPolicy::load(files, &device.clone().autodiff())?;
+        let reference = policy.without_gradients();
+        let seen = policy.look(picture, longest_edge).await?.detached();
+        Ok(Self {
+            plain: seen.without_gradients(),
+            seen,
+            policy,
+            reference,
+            optimizer: AdamConfig::new().init(),
+        })
+    }
+
+    /// Draws a group from the policy as it is now.
+    ///
+    /// # Errors
+    /// A failed device.
+    pub async fn draw(
+        &self,
+        question: &str,
+        options: &SampleOptions,
+        rng: &mut impl Rng,
+    ) -> Result<Vec<Rollout>> {
+        let policy = self.policy.without_gradients();
+        policy.sample(&self.plain, question, options, rng).await
+    }
+
+    /// One policy-gradient step on a group and its rewards.
+    ///
+    /// # Errors
+    /// Rewards that are not one number a rollout, a failed device.
+    pub async fn step(
+        &mut self,
+        question: &str,
+        rollouts: &[Rollout],
+        rewards: &[f64],
+        settings: &GrpoSettings,
+        learning_rate: f64,
+    ) -> Result<LiveStep> {
+        if rewards.len() != rollouts.len() || rewards.iter().any(|r| !r.is_finite()) {
+            return Err(PolicyError::Rollouts(
+                "has not one finite reward for each rollout".into(),
+            ));
+        }
+        let advantages = advantages(rewards, settings.loss_type.scale());
+        let logprobs = self.policy.token_logprobs(&self.seen, question, rollouts)?; // [G, 1]
+        let reference = if settings.beta > 0.0 {
+            let found = self
+                .reference
+                .token_logprobs(&self.plain, question, rollouts)?;
+            Some(found.logprobs) // [G, 1]
+        } else {
+            None
+        };
+        let before = self.logprobs(question, rollouts).await?;
+        let group = GroupLogprobs {
+            policy: logprobs.logprobs,
+            old: None,
+            reference,
+            mask: logprobs.mask,
+        };
+        let found = loss(settings, group, &advantages, Some(rollouts.len() as f64))?;
+        let value = number(found.loss.clone().detach()).await?;
+        let kl = match found.kl {
+            Some(kl) => number(kl.mean()).await?,
+            None => 0.0,
+        };
+        let mut gradients = found.loss.backward();
+        let gradients = GradientsParams::from_module(&mut gradients, &self.policy.net);
+        let net = self.policy.net.clone();
+        self.policy.net = self.optimizer.step(learning_rate, net, gradients);
+        Ok(LiveStep {
+            mean: reward::mean(rewards),
+            advantages,
+            loss: value,
+            kl,
+            before,
+            after: self.logprobs(question, rollouts).await?,
+        })
+    }
+
+    /// Log-probabilities under the policy as it is now.
+    async fn logprobs(&self, question: &str, rollouts: &[Rollout]) -> Result<Vec<f64>> {
+        let distribution = self
+            .policy
+            .without_gradients()
+            .distribution(&self.plain, question)
+            .await?;
+        let logprob = |r: &Rollout| {
+            r.bbox
+                .map_or(f64::NEG_INFINITY, |b| distribution.log_prob(b))
+        };
+        Ok(rollouts.iter().map(logprob).collect())
+    }
+}
+
+/// A scalar from the device.
+async fn number(value: burn::tensor::Tensor<1>) -> Result<f64> {
+    let data = value.into_data_async().await;
+    let data = data.map_err(|e| PolicyError::Device(format!("{e:?}")))?;
+    let values = data
+        .convert::<f32>()
+        .try_to_vec::<f32>()
+        .map_err(|e| PolicyError::Device(format!("{e:?}")))?;
+    Ok(values.first().copied().map_or(f64::NAN, f64::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MapConfig;
+    use rand::SeedableRng;
+
+    #[test]
+    fn a_step_makes_rewarded_boxes_likelier() {
+        pollster::block_on(async {
+            let device = Device::flex();
+            let policy = MapPolicy::random(&MapConfig::tiny(), 3, &device).expect("a policy");
+            let files = policy.files(false).expect("files");
+            let picture = RgbImage::from_fn(96, 128, |x, y| {
+                image::Rgb([if (x / 8 + y / 8) % 2 == 0 { 30 } else { 220 }; 3])
+            });
+            let mut live = Live::start(&files, &device, &picture, None)
+                .await
+                .expect("a start");
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(5);
+            let options = SampleOptions::default();
+            let group = live
+                .draw("What is it?", &options, &mut rng)
+                .await
+                .expect("a group");
+            let rewards: Vec<f64> = (0..group.len())
+                .map(|i| f64::from(u8::from(i == 0)))
+                .collect();
+            let settings = GrpoSettings {
+                max_completion_length: 1,
+                ..GrpoSettings::default()
+            };
+            let step = live
+                .step("What is it?", &group, &rewards, &settings, 1e-3)
+                .await
+                .expect("a step");
+            assert!(step.after[0] > step.before[0], "{step:?}");
+            assert!(
+                step.kl.abs() < 1e-6,
+                "nothing has moved before the first step: {step:?}"
+            );
+            let again = live
+                .step("What is it?", &group, &rewards, &settings, 1e-3)
+                .await
+                .expect("a step");
+            assert!(
+                again.kl > 0.0 && again.after[0] > step.after[0],
+                "{again:?}"
+            );
+            let wrong = live
+                .step("What is it?", &group, &[1.0], &settings, 1e-3)
+                .await;
+            assert!(wrong.is_err());
+        });
+    }
+}
