@@ -23,8 +23,7 @@ fn pages(folder: &Path) -> PathBuf {
     out.join("samples.jsonl")
 }
 
-/// `grpo` measures proposals by a map policy's letters: the true boxes' answers are read more often
-/// with the crop than the policy's random beginnings are.
+/// `grpo` measures proposals by a map policy's letters: answers of ten characters and more are read.
 #[test]
 fn letters_reward_crops_that_can_be_read() {
     let folder = tempfile::tempdir().expect("folder");
@@ -54,7 +53,8 @@ fn letters_reward_crops_that_can_be_read() {
     let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
     let first: Value = serde_json::from_str(metrics.lines().next().expect("a line")).expect("json");
     let value = |name: &str| first[name].as_f64().expect(name);
-    assert!(value("eval/rewards/likelihood") <= 0.0);
-    // Most of its crops can be read; without reading none could.
-    assert!(value("eval/rewards/accuracy") > 0.3, "{first}");
+    // A reader that reads nothing would find no answer, at 5 nats a character.
+    let nats = value("eval/rewards/likelihood");
+    assert!(nats <= 0.0 && nats > -15.0, "{first}");
+    assert!(value("eval/rewards/accuracy") > 0.15, "{first}");
 }
