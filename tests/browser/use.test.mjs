@@ -269,7 +269,8 @@ describe('the page in use', () => {
     await page.locator('#canvas:not([hidden])').waitFor();
     const [width, height] = await page.locator('#canvas').evaluate(async (img) => (await img.decode(), [img.naturalWidth, img.naturalHeight]));
     assert.equal(width % 32 + height % 32, 0, `${width} × ${height}`);
-    assert.ok(Math.abs(width * height - 204_800) < 40_000);
+    const wanted = JSON.parse(readFileSync(new URL('../../models/default/config.json', import.meta.url))).canvas_pixels;
+    assert.ok(Math.abs(width * height - wanted) < 0.2 * wanted, `${width} × ${height}`);
     await page.getByText('What the model did').click();
     assert.match(await page.locator('#figures').innerText(), /Encoding it\s+(\d|done)/);
     // A view belongs to its picture.
