@@ -194,7 +194,7 @@ mod tests {
                 ..GrpoSettings::default()
             };
             let step = live
-                .step("What is it?", &group, &rewards, &settings, 1e-3)
+                .step("What is it?", &group, &rewards, &settings, 1e-4)
                 .await
                 .expect("a step");
             assert!(step.after[0] > step.before[0], "{step:?}");
@@ -203,7 +203,7 @@ mod tests {
                 "nothing has moved before the first step: {step:?}"
             );
             let again = live
-                .step("What is it?", &group, &rewards, &settings, 1e-3)
+                .step("What is it?", &group, &rewards, &settings, 1e-4)
                 .await
                 .expect("a step");
             assert!(
@@ -211,7 +211,7 @@ mod tests {
                 "{again:?}"
             );
             let wrong = live
-                .step("What is it?", &group, &[1.0], &settings, 1e-3)
+                .step("What is it?", &group, &[1.0], &settings, 1e-4)
                 .await;
             assert!(wrong.is_err());
         });
