@@ -13,9 +13,8 @@ fn default_model() -> PathBuf {
 fn pages(folder: &Path) -> PathBuf {
     let out = folder.join("pages");
     let render = Command::new(env!("CARGO_BIN_EXE_cropvlm"))
-        .args([
-            "render", "--count", "12", "--seed", "9071", "--kinds", "receipt", "--out",
-        ])
+        .args(["render", "--count", "12", "--seed", "9071"])
+        .args(["--kinds", "receipt", "--no-system-fonts", "--out"])
         .arg(&out)
         .output()
         .expect("render runs");
