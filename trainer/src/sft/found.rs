@@ -24,8 +24,7 @@ pub fn share(policy: &MapPolicy, file: &Path) -> Result<f64> {
     let (mut found, mut all) = (0usize, 0usize);
     for page in pages.iter().take(PAGES) {
         let path = data::find_image(file, None, &page.image)?;
-        let bytes = std::fs::read(&path).with_context(|| format!("{}", path.display()))?;
-        let picture = picture::decode(&bytes).with_context(|| format!("{}", path.display()))?;
+        let picture = data::picture(&path)?;
         let seen = pollster::block_on(policy.look(&picture, None))?;
         let Some(index) = seen.letters.first() else {
             continue;

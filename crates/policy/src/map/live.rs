@@ -13,6 +13,7 @@ use grounding::reward::{self, advantages};
 use picture::RgbImage;
 use rand::Rng;
 
+use super::readback::values;
 use super::{Features, MapPolicy};
 use crate::grpo::{GroupLogprobs, GrpoSettings, loss};
 use crate::{ModelFiles, PolicyError, Result, Rollout, SampleOptions};
@@ -153,12 +154,7 @@ impl Live {
 
 /// A scalar from the device.
 async fn number(value: burn::tensor::Tensor<1>) -> Result<f64> {
-    let data = value.into_data_async().await;
-    let data = data.map_err(|e| PolicyError::Device(format!("{e:?}")))?;
-    let values = data
-        .convert::<f32>()
-        .try_to_vec::<f32>()
-        .map_err(|e| PolicyError::Device(format!("{e:?}")))?;
+    let values = values(value).await?;
     Ok(values.first().copied().map_or(f64::NAN, f64::from))
 }
 

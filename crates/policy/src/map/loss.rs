@@ -14,7 +14,6 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use grounding::NormBox;
 
 use super::boxes::{REACH, SCALE, centre_percent, whole};
-use super::letters::Letters;
 use super::net::{MAPS, MapNet};
 use super::question::encode_questions;
 use super::reading::{Line, reading};
@@ -215,10 +214,10 @@ pub async fn sft(
     let pixels = input::tensor(&targets.canvases, targets.width, targets.height, device);
     let mut seen = net.encode(pixels);
     let letters = seen.letters().await?;
-    seen.letters = std::sync::Arc::new(letters.iter().map(Letters::index).collect());
     let mut total = Tensor::<1>::zeros([1], device);
     let mut parts = Vec::new();
     if !targets.questions.is_empty() {
+        seen.find_in(&letters);
         let texts = encode_questions(&targets.questions, config, device);
         let maps = net.decode(&seen, &targets.owners, &targets.questions, &texts);
         let pointing = pointing(maps, targets, device);

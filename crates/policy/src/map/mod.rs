@@ -22,6 +22,7 @@ pub mod live;
 pub mod loss;
 pub mod net;
 pub mod question;
+mod readback;
 pub mod reading;
 pub mod weights;
 
@@ -123,17 +124,7 @@ impl MapPolicy {
     pub async fn distribution(&self, seen: &Features, question: &str) -> Result<BoxDistribution> {
         let maps = self.maps(seen, question); // [1, 9, h, w/2]
         let [_, _, height, width] = maps.dims();
-        let data = maps
-            .into_data_async()
-            .await
-            .map_err(|e| PolicyError::Device(format!("{e:?}")))?
-            .convert::<f32>();
-        let values = data
-            .try_to_vec::<f32>()
-            .map_err(|e| PolicyError::Device(format!("{e:?}")))?;
-        if values.iter().any(|v| !v.is_finite()) {
-            return Err(PolicyError::Device("the maps hold NaN or infinity".into()));
-        }
+        let values = readback::finite(maps).await?;
         Ok(BoxDistribution::new(&values, width, height))
     }
 

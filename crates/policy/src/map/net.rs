@@ -22,7 +22,8 @@ use super::MapConfig;
 use super::hints::{self, HINTS};
 use super::letters::{CLASSES, HALVES, Index, Letters};
 use super::question::{TextEncoder, Texts};
-use crate::{PolicyError, Result, Timings};
+use super::readback::finite;
+use crate::{Result, Timings};
 
 /// Output maps a cell: evidence logit, then position and log-scale of the left, top, right and
 /// bottom edge.
@@ -77,17 +78,7 @@ impl Features {
     pub async fn letters(&self) -> Result<Vec<Letters>> {
         let [_, rows, columns, _] = self.characters.dims();
         let logits = self.characters.clone().detach();
-        let data = log_softmax(logits, 3)
-            .into_data_async()
-            .await
-            .map_err(|e| PolicyError::Device(format!("{e:?}")))?;
-        let values = data
-            .convert::<f32>()
-            .try_to_vec::<f32>()
-            .map_err(|e| PolicyError::Device(format!("{e:?}")))?;
-        if values.iter().any(|v| !v.is_finite()) {
-            return Err(PolicyError::Device("the maps hold NaN or infinity".into()));
-        }
+        let values = finite(log_softmax(logits, 3)).await?;
         let pages = values.chunks_exact(rows * columns * CLASSES);
         Ok(pages
             .map(|page| Letters::new(page.to_vec(), rows, columns))
@@ -100,8 +91,13 @@ impl Features {
     /// As [`Features::letters`].
     pub async fn read(mut self) -> Result<Self> {
         let letters = self.letters().await?;
-        self.letters = Arc::new(letters.iter().map(Letters::index).collect());
+        self.find_in(&letters);
         Ok(self)
+    }
+
+    /// Prepares for finding texts among letters that are there already.
+    pub(super) fn find_in(&mut self, letters: &[Letters]) {
+        self.letters = Arc::new(letters.iter().map(Letters::index).collect());
     }
 }
 
