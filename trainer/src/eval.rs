@@ -8,10 +8,13 @@
 //! With a target (`--target`, `--target-url`; `sweep.rs`) every question is answered with the full image
 //! alone, with the crop, and so on (`conditions.rs`); the answers are scored as in the papers. Departures:
 //! an invalid box leaves the full image alone, and is counted; a model's closing full stop is not scored.
+//!
+//! `--lift` asks the same of a reader that cannot be told a question: Tesseract (`lift.rs`).
 
 mod ask;
 mod conditions;
 mod items;
+mod lift;
 mod refusal;
 mod summary;
 mod sweep;
@@ -29,6 +32,7 @@ use policy::{Policy, ProposeOptions};
 use serde::Deserialize;
 
 use self::ask::End;
+use self::lift::LiftArgs;
 use self::sweep::SweepArgs;
 use crate::data::{self, DataSet};
 use crate::device::DeviceKind;
@@ -42,6 +46,7 @@ use crate::vlm::TargetArgs;
 #[command(after_help = "Examples:
   cropvlm eval --model models/default --data data/dev.jsonl
   cropvlm eval --model models/default --data data/dev.jsonl --out boxes.jsonl --limit 50 --json
+  cropvlm eval --model models/default --data data/dev.jsonl --lift --readings readings.jsonl
   cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --target SmolVLM-256M --items answers.jsonl
   cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --items answers.jsonl \\
       --target-url https://api.openai.com/v1 --target-model gpt-4.1-nano --target-key-env OPENAI_API_KEY
@@ -90,6 +95,8 @@ pub struct Args {
     target: TargetArgs,
     #[command(flatten)]
     sweep: SweepArgs,
+    #[command(flatten)]
+    lift: LiftArgs,
 }
 
 /// Boxes of a policy on samples, in their order.
@@ -177,6 +184,15 @@ pub fn run(args: Args) -> Result<()> {
     if !args.json && proposed.is_some() {
         print_table(&result);
     }
+    if args.lift.lift {
+        let Some((boxes, _)) = &proposed else {
+            bail!("--lift needs boxes: name a policy with --model, or boxes with --boxes");
+        };
+        result["lift"] = lift::measure(&args.lift, &set, boxes)?;
+        if !args.json {
+            println!("\n{}", lift::sentence(&result["lift"]));
+        }
+    }
     let mut end = End::Complete;
     if let Some(target) = target {
         http::stop_on_ctrl_c(stop)?;
@@ -248,7 +264,10 @@ fn proposed(args: &Args, set: &DataSet) -> Result<Option<(Vec<Option<NormBox>>, 
 }
 
 /// Boxes of a file for samples, in their order.
-fn read_boxes(path: &Path, samples: &[Sample]) -> Result<Vec<Option<NormBox>>> {
+///
+/// # Errors
+/// A file that cannot be read, or that lacks a sample.
+pub fn read_boxes(path: &Path, samples: &[Sample]) -> Result<Vec<Option<NormBox>>> {
     #[derive(Deserialize)]
     struct Line {
         id: String,

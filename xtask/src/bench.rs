@@ -6,7 +6,8 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::step::{command, note, run as run_command, step};
+use crate::program::{self, json};
+use crate::step::{note, step};
 use crate::{browser, page, tools};
 
 /// What `cargo xtask bench` measures.
@@ -34,18 +35,7 @@ pub fn run(options: &Options) -> Result<()> {
     let in_browser = step("in Chromium, without WebGPU", || {
         json(&mut browser::node(&chromium, &["bench.mjs"]))
     })?;
-    step("the native program", || {
-        // The selection that `cargo xtask test` builds: another one would compile burn once more.
-        run_cargo(&[
-            "build",
-            "--release",
-            "--workspace",
-            "--exclude",
-            "cropvlm-worker",
-            "--bin",
-            "cropvlm",
-        ])
-    })?;
+    program::build()?;
     let native = step("native propose, median of 7 runs", native)?;
 
     println!("\n| what | measured | aim |\n|---|---|---|");
@@ -122,24 +112,20 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// Median over runs of the sum of `timings_ms`.
 fn native() -> Result<f64> {
-    let program = browser::target().join("release/cropvlm");
     let mut sums = Vec::new();
     for _ in 0..7 {
-        let line = json(&mut command(
-            &program.to_string_lossy(),
-            &[
-                "propose",
-                "--model",
-                "models/default",
-                "--image",
-                PICTURE,
-                "--question",
-                QUESTION,
-                "--device",
-                "cpu",
-                "--json",
-            ],
-        ))?;
+        let line = json(&mut program::call(&[
+            "propose",
+            "--model",
+            "models/default",
+            "--image",
+            PICTURE,
+            "--question",
+            QUESTION,
+            "--device",
+            "cpu",
+            "--json",
+        ]))?;
         let timings = line["timings_ms"]
             .as_object()
             .context("`cropvlm propose` printed no timings_ms")?;
@@ -150,32 +136,8 @@ fn native() -> Result<f64> {
     Ok(sums[sums.len() / 2])
 }
 
-/// The last line that a command prints, as JSON.
-fn json(command: &mut std::process::Command) -> Result<Value> {
-    let output = command
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .context("it could not be started")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    anyhow::ensure!(
-        output.status.success(),
-        "it ended with {}: {text}",
-        output.status
-    );
-    let line = text
-        .lines()
-        .rev()
-        .find(|line| line.starts_with('{'))
-        .context("it printed no JSON")?;
-    Ok(serde_json::from_str(line)?)
-}
-
 fn number(value: &Value, key: &str) -> Result<f64> {
     value[key]
         .as_f64()
         .with_context(|| format!("the measurement `{key}` is missing"))
-}
-
-fn run_cargo(arguments: &[&str]) -> Result<()> {
-    run_command(&mut command("cargo", arguments))
 }

@@ -10,7 +10,10 @@
 mod bench;
 mod browser;
 mod debian;
+mod figures;
+mod markers;
 mod page;
+mod program;
 mod serve;
 mod step;
 mod test;
@@ -33,6 +36,7 @@ use clap::{Parser, Subcommand};
   cargo xtask test                    every test, those in a real browser included
   cargo xtask test --only browser     the browser tests alone
   cargo xtask bench                   the table of speed and size, as Markdown
+  cargo xtask figures --data DIR      the tables of what the default model can do, into README and its card
   cargo xtask page                    build the page into dist/, nothing else
 
 Tools are kept in ~/.cache/cropvlm/tools (CROPVLM_TOOLS chooses another folder)."
@@ -66,6 +70,11 @@ enum Command {
     /// Measure speed and size; prints Markdown
     #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --no-build")]
     Bench(bench::Options),
+    /// Measure the default model on data sets; writes the tables of README and of the model's card
+    #[command(
+        after_help = "Example:\n  cargo xtask figures --data data\n\nDIR/SET/dev.jsonl: questions as README's section on the command line has them. Where the program\n`tesseract` is there, it is measured what the crops do for it; what it read is kept in target/figures."
+    )]
+    Figures(figures::Options),
     /// Build the page into dist/
     #[command(after_help = "Examples:\n  cargo xtask page\n  cargo xtask page --toolchain debian")]
     Page(page::Options),
@@ -98,6 +107,7 @@ fn main() -> ExitCode {
         } => page::build(&page).and_then(|()| serve::serve(&root().join("dist"), port, !no_open)),
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Figures(options) => figures::run(&options),
         Command::Page(options) => page::build(&options),
         Command::Serve { port } => serve::serve(&root().join("dist"), port, false),
         Command::Lint => test::lint(),

@@ -240,7 +240,7 @@ impl<'a> Run<'a> {
                 (Some(crop), Condition::Crop) => Shown::Only(crop),
                 (Some(crop), _) => Shown::FullAnd(crop),
             };
-            let given = target.answer(&view, shown, &job.sample.question);
+            let given = target.answer(&view, shown, job.sample);
             self.keep(job, given, start.elapsed().as_secs_f64() * 1e3);
         }
     }
@@ -272,6 +272,7 @@ impl<'a> Run<'a> {
             exact: None,
             ms: (10.0 * ms).round() / 10.0,
             tokens: None,
+            logprob: None,
             error: None,
         };
         match given {
@@ -284,6 +285,7 @@ impl<'a> Run<'a> {
                 item.exact = Some(exact_match(scored, answers));
                 item.refused = is_refusal(&given.text, given.refused);
                 item.tokens = given.tokens;
+                item.logprob = given.logprob;
                 item.answer = Some(given.text);
             }
             Err(NoAnswer::Stopped) => return self.stop(None),

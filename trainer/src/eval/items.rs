@@ -49,6 +49,9 @@ pub struct Item {
     pub ms: f64,
     /// Tokens of prompt and answer, where they are known.
     pub tokens: Option<(u64, u64)>,
+    /// log p of the accepted answer, nats; model folders only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprob: Option<f64>,
     /// Why there is no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -163,7 +166,10 @@ impl Items {
 }
 
 /// Takes off a last line that a kill cut off.
-fn cut_half_line(file: &mut File) -> std::io::Result<()> {
+///
+/// # Errors
+/// A file that cannot be read or shortened.
+pub fn cut_half_line(file: &mut File) -> std::io::Result<()> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.read_to_end(&mut bytes)?;
@@ -196,6 +202,7 @@ mod tests {
             exact: None,
             ms: 1.5,
             tokens: None,
+            logprob: None,
             error: error.map(str::to_owned),
         }
     }

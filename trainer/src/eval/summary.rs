@@ -27,6 +27,8 @@ pub struct Row {
     pub anls: f64,
     /// Share of answers that are an accepted one, letter by letter.
     pub exact: f64,
+    /// Mean log p of the accepted answer, nats, where the target can say it.
+    pub logprob: Option<f64>,
     /// Mean difference of VQA accuracy to the full image alone, over questions answered in both.
     pub vqa_gain: Option<f64>,
     /// The same of ANLS.
@@ -112,6 +114,7 @@ fn row(asking: &Asking<'_>, scores: &[Vec<(String, Scores)>], at: usize) -> Row 
         .iter()
         .filter_map(|item| item.tokens.map(|(prompt, _)| prompt as f64))
         .collect();
+    let logs: Vec<f64> = answered.iter().filter_map(|item| item.logprob).collect();
     let refused = |text: &Option<String>, marked| {
         text.as_deref().is_some_and(|text| is_refusal(text, marked))
     };
@@ -125,6 +128,7 @@ fn row(asking: &Asking<'_>, scores: &[Vec<(String, Scores)>], at: usize) -> Row 
         vqa_margin: margin,
         anls: mean_and_margin(of(1)).0,
         exact: mean_and_margin(of(2)).0,
+        logprob: (!logs.is_empty()).then(|| mean_and_margin(logs.into_iter()).0),
         vqa_gain: gain(0),
         anls_gain: gain(1),
         refused: answered
@@ -169,7 +173,7 @@ pub fn markdown(target: &str, rows: &[Row]) -> String {
     let percent = |v: f64| format!("{:.1}", 100.0 * v);
     let signed = |v: Option<f64>| v.map_or("".to_owned(), |v| format!("{:+.1}", 100.0 * v));
     let mut text = format!(
-        "{target}\n\n| shown | area x | longest edge | n | VQA | 95 % | ANLS | exact | VQA to full | ANLS to full | refused | no box | errors | s each |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+        "{target}\n\n| shown | area x | longest edge | n | VQA | 95 % | ANLS | exact | log p | VQA to full | ANLS to full | refused | no box | errors | s each |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     );
     for row in rows {
         let edge = row
@@ -184,6 +188,7 @@ pub fn markdown(target: &str, rows: &[Row]) -> String {
             format!("± {}", percent(row.vqa_margin)),
             percent(row.anls),
             percent(row.exact),
+            row.logprob.map_or(String::new(), |log| format!("{log:.2}")),
             signed(row.vqa_gain),
             signed(row.anls_gain),
             row.refused.to_string(),

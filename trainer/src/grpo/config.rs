@@ -114,8 +114,16 @@ pub struct ReaderConfig {
     /// Longest edge that it gets to see of full image and crop, pixels; left out: one tile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub longest_edge: Option<usize>,
+    /// Whether it sees the full image before the crop, as in the paper; false: the crop alone (ablation).
+    /// Held-out prompts are measured in the same way.
+    #[serde(default = "yes")]
+    pub full_image: bool,
     /// Tokens of its answer at most (accuracy).
     pub max_tokens: usize,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What is measured while training.
@@ -195,6 +203,7 @@ impl Default for GrpoConfig {
             reward_model: ReaderConfig {
                 path: PathBuf::new(),
                 longest_edge: None,
+                full_image: true,
                 max_tokens: 32,
             },
             eval: EvalConfig {

@@ -188,6 +188,7 @@ fn load_reader(config: &GrpoConfig, device: &Device, frozen: Precision) -> Resul
     }
     let edge = reader.longest_edge;
     let model = Reader::load(&reader.path, device, config.case, edge)?;
+    let model = model.with_full_image(reader.full_image);
     Ok(Some(model.with_precision(frozen)))
 }
 

@@ -27,6 +27,7 @@ const LONGEST_EDGE: u32 = 512;
 pub struct LetterReader {
     policy: MapPolicy,
     longest_edge: u32,
+    full_image: bool,
 }
 
 /// How well an answer was read.
@@ -49,7 +50,14 @@ impl LetterReader {
         Ok(Self {
             policy,
             longest_edge: longest_edge.map_or(LONGEST_EDGE, |edge| edge as u32),
+            full_image: true,
         })
+    }
+
+    /// Whether the answer is looked for in the full image, too.
+    pub fn with_full_image(mut self, shown: bool) -> Self {
+        self.full_image = shown;
+        self
     }
 
     fn score(&self, picture: &RgbImage, answer: &str) -> Result<f32> {
@@ -71,7 +79,11 @@ impl LetterReader {
         boxes: &[Option<NormBox>],
         answer: &str,
     ) -> Result<Vec<Reading>> {
-        let full = self.score(picture, answer)?;
+        let full = if self.full_image {
+            self.score(picture, answer)?
+        } else {
+            NOWHERE
+        };
         let characters = answer.chars().filter(|c| !c.is_whitespace()).count();
         let read = |bbox: &Option<NormBox>| {
             let part = match bbox {

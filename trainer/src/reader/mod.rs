@@ -93,6 +93,14 @@ impl Reader {
         })
     }
 
+    /// Whether the reader is shown the full image before a crop.
+    pub fn with_full_image(self, shown: bool) -> Self {
+        match self {
+            Self::Vlm(model) => Self::Vlm(model.with_full_image(shown)),
+            Self::Letters(letters) => Self::Letters(letters.with_full_image(shown)),
+        }
+    }
+
     /// The same reader with a VLM's weights in another precision.
     pub fn with_precision(self, precision: Precision) -> Self {
         match self {

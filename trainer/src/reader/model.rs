@@ -6,7 +6,8 @@
 //! question, answer --------------+-> rows of one batch -> log p(answer) | greedy answers
 //! ```
 //!
-//! What a row computes is what `score` and `answer` compute for its crop alone.
+//! What a row computes is what `score` and `answer` compute for its crop alone. For the paper's ablation the
+//! full image can be left out: then the decoder has read nothing before the crop.
 
 use std::path::Path;
 
@@ -25,12 +26,14 @@ pub struct RewardModel {
     model: SmolVlm,
     case: Case,
     longest_edge: Option<usize>,
+    full_image: bool,
 }
 
 /// A picture that the reader has seen whole, good for any number of crops and questions.
 pub struct FullImage<'a> {
     picture: &'a RgbImage,
-    grid: Grid,
+    /// What stands before a crop: nothing where the full image is left out.
+    grids: Vec<Grid>,
     /// What the decoder has read, shared by all rows.
     cache: KvCache,
 }
@@ -72,7 +75,14 @@ impl RewardModel {
             model,
             case,
             longest_edge,
+            full_image: true,
         }
+    }
+
+    /// Whether the full image is shown before a crop, as in the paper.
+    pub fn with_full_image(mut self, shown: bool) -> Self {
+        self.full_image = shown;
+        self
     }
 
     /// Encodes and reads the full image.
@@ -80,6 +90,13 @@ impl RewardModel {
     /// # Errors
     /// A longest edge that the model does not take.
     pub fn look<'a>(&self, picture: &'a RgbImage) -> Result<FullImage<'a>> {
+        if !self.full_image {
+            return Ok(FullImage {
+                picture,
+                grids: Vec::new(),
+                cache: self.model.net.text_model.empty_cache(),
+            });
+        }
         let tiles = self.model.pictures(&[picture], self.longest_edge)?;
         let tokens = self.model.encode(&tiles); // [image tokens, hidden]
         let ids = rows::head(&self.model, &tiles.grids)?;
@@ -87,7 +104,7 @@ impl RewardModel {
         rows::states(&self.model, &mut cache, &[ids], Some(&tokens))?;
         Ok(FullImage {
             picture,
-            grid: tiles.grids[0],
+            grids: tiles.grids,
             cache: cache.share(),
         })
     }
@@ -101,7 +118,11 @@ impl RewardModel {
         let crops: Vec<&RgbImage> = crops.iter().collect();
         let tiles = self.model.pictures(&crops, self.longest_edge)?;
         let tokens = self.model.encode(&tiles); // [image tokens of all crops, hidden]
-        let before = rows::head(&self.model, &[full.grid])?.len();
+        // Where nothing stands before the crops, the prompt's beginning is theirs.
+        let before = match full.grids.as_slice() {
+            [] => 0,
+            grids => rows::head(&self.model, grids)?.len(),
+        };
         let per_tile = tokens.dims()[0] / tiles.tiles();
         let mut found = Crops {
             heads: Vec::new(),
@@ -109,7 +130,7 @@ impl RewardModel {
         };
         let mut start = 0;
         for grid in &tiles.grids {
-            let head = rows::head(&self.model, &[full.grid, *grid])?;
+            let head = rows::head(&self.model, &[&full.grids[..], &[*grid]].concat())?;
             found.heads.push(head[before..].to_vec());
             let count = (grid.0 * grid.1 + 1) * per_tile;
             found.images.push(tokens.clone().narrow(0, start, count));
@@ -297,9 +318,13 @@ mod tests {
         let full = picture();
         let crop = crop(&full, bbox);
         let model = &reader.model;
-        let tiles = model
-            .pictures(&[&full, &crop], reader.longest_edge)
-            .expect("tiles");
+        let both = [&full, &crop];
+        let shown = if reader.full_image {
+            &both[..]
+        } else {
+            &both[1..]
+        };
+        let tiles = model.pictures(shown, reader.longest_edge).expect("tiles");
         let scene = model
             .read_pictures(&tiles, &model.encode(&tiles))
             .expect("scene");
@@ -315,12 +340,13 @@ mod tests {
         (each, written.text.trim().to_string())
     }
 
-    /// One tile a picture, and several: then rows differ in length.
+    /// One tile a picture, and several: then rows differ in length. With the full image and without.
     #[test]
     fn a_group_is_scored_and_answered_as_its_crops_alone() {
-        for longest_edge in [None, Some(48)] {
+        for (longest_edge, full_image) in [(None, true), (Some(48), true), (Some(48), false)] {
             let model = SmolVlm::random(&tiny::files(), 3, &Device::flex()).expect("model");
-            let reader = RewardModel::new(model, Case::Capitalize, longest_edge);
+            let reader =
+                RewardModel::new(model, Case::Capitalize, longest_edge).with_full_image(full_image);
             let picture = picture();
             let full = reader.look(&picture).expect("full image");
             let scores = reader

@@ -10,17 +10,22 @@ use super::sheet::Sheet;
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// The page of a run.
-pub fn page(run: &Run, sheet: &Sheet<'_>) -> String {
-    let (curves, points) = curves(run);
-    let name = escape(&run.name);
-    let mut html = format!(
+/// The beginning of a page, up to its heading; nothing in it is fetched from anywhere.
+pub fn head(title: &str) -> String {
+    let title = escape(title);
+    format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\">\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\
-         <title>{name}</title><style>{STYLE}</style></head><body><main><header><h1>{name}</h1>"
-    );
+         <title>{title}</title><style>{STYLE}</style></head><body><main><header><h1>{title}</h1>"
+    )
+}
+
+/// The page of a run.
+pub fn page(run: &Run, sheet: &Sheet<'_>) -> String {
+    let (curves, points) = curves(run);
+    let mut html = head(&run.name);
     html.push_str(&sentence(run));
     html.push_str(&facts(run));
     html.push_str(&links(run, !curves.is_empty()));

@@ -12,7 +12,7 @@ use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use grounding::NormBox;
-use picture::Filter;
+use picture::{Filter, RgbImage};
 
 use super::html::{escape, number, signed, thousands};
 use super::read::{Group, Rollout, Run};
@@ -33,6 +33,23 @@ pub struct Sheet<'a> {
     pub root: Option<&'a Path>,
     /// Longest edge of its pictures, in pixels.
     pub edge: u32,
+}
+
+/// A small JPEG in a `data:` URL, with its width and height.
+pub type Small = (String, u32, u32);
+
+/// A picture whose longest edge has at most so many pixels.
+///
+/// # Errors
+/// A picture without pixels.
+pub fn small(picture: &RgbImage, edge: u32) -> Result<Small> {
+    let (width, height) = picture.dimensions();
+    let scale = (f64::from(edge) / f64::from(width.max(height))).min(1.0);
+    let side = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
+    let small = picture::resize(picture, side(width), side(height), Filter::Lanczos);
+    let jpeg = picture::encode_jpeg(&small, QUALITY)?;
+    let url = format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg));
+    Ok((url, small.width(), small.height()))
 }
 
 impl Sheet<'_> {
@@ -72,16 +89,9 @@ impl Sheet<'_> {
         html
     }
 
-    /// A picture as a small JPEG in a `data:` URL, with its width and height.
-    fn picture(&self, image: &str) -> Result<(String, u32, u32)> {
+    fn picture(&self, image: &str) -> Result<Small> {
         let picture = PictureSource::at(&self.find(image))?.picture()?;
-        let (width, height) = picture.dimensions();
-        let scale = (f64::from(self.edge) / f64::from(width.max(height))).min(1.0);
-        let side = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
-        let small = picture::resize(&picture, side(width), side(height), Filter::Lanczos);
-        let jpeg = picture::encode_jpeg(&small, QUALITY)?;
-        let url = format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg));
-        Ok((url, small.width(), small.height()))
+        small(&picture, self.edge)
     }
 
     /// Under `--root`, as it is written, beside the run or above it; the first that is there. A row of a
@@ -103,12 +113,7 @@ impl Sheet<'_> {
             .map_or_else(|| path.to_path_buf(), |place| place.join(path))
     }
 
-    fn group(
-        &self,
-        html: &mut String,
-        group: &Group,
-        picture: &Result<(String, u32, u32), String>,
-    ) {
+    fn group(&self, html: &mut String, group: &Group, picture: &Result<Small, String>) {
         let answer = match group.answer.as_str() {
             "" => String::new(),
             answer => format!("<p class=\"answer\">Answer: <b>{}</b></p>", escape(answer)),
@@ -119,30 +124,8 @@ impl Sheet<'_> {
             escape(&group.question),
             step = thousands(group.step as i64),
         );
-        match picture {
-            Ok((url, width, height)) => {
-                let alt = escape(&format!("The picture of question {}", group.id));
-                let _ = write!(
-                    html,
-                    "<div class=\"picture\" style=\"--ratio:{:.4}\"><img src=\"{url}\" width=\"{width}\" height=\"{height}\" loading=\"lazy\" alt=\"{alt}\">",
-                    f64::from(*width) / f64::from(*height)
-                );
-            }
-            Err(error) => {
-                let _ = write!(
-                    html,
-                    "<div class=\"picture lost\" style=\"--ratio:1\"><span>{} (set <code>--root</code>)</span>",
-                    escape(error)
-                );
-            }
-        }
-        for truth in &group.true_boxes {
-            let _ = write!(
-                html,
-                "<div class=\"truth\" style=\"{}\"></div>",
-                place(*truth)
-            );
-        }
+        open_picture(html, &group.id, picture);
+        truths(html, &group.true_boxes);
         let most = most(group);
         for (i, rollout) in group.rollouts.iter().enumerate() {
             let Some(bbox) = rollout.bbox else { continue };
@@ -158,6 +141,34 @@ impl Sheet<'_> {
         html.push_str("</div></div>");
         table(html, group, most);
         html.push_str("</div></article>");
+    }
+}
+
+/// Opens the element of a picture, on which boxes are laid; a picture that is gone is said in its place.
+pub fn open_picture(html: &mut String, id: &str, picture: &Result<Small, String>) {
+    let _ = match picture {
+        Ok((url, width, height)) => write!(
+            html,
+            "<div class=\"picture\" style=\"--ratio:{:.4}\"><img src=\"{url}\" width=\"{width}\" height=\"{height}\" loading=\"lazy\" alt=\"{}\">",
+            f64::from(*width) / f64::from(*height),
+            escape(&format!("The picture of question {id}"))
+        ),
+        Err(error) => write!(
+            html,
+            "<div class=\"picture lost\" style=\"--ratio:1\"><span>{} (set <code>--root</code>)</span>",
+            escape(error)
+        ),
+    };
+}
+
+/// Dashed boxes where the evidence stands.
+pub fn truths(html: &mut String, boxes: &[NormBox]) {
+    for &truth in boxes {
+        let _ = write!(
+            html,
+            "<div class=\"truth\" style=\"{}\"></div>",
+            place(truth)
+        );
     }
 }
 
@@ -227,7 +238,7 @@ fn shortened(text: &str) -> String {
 }
 
 /// A box as CSS.
-fn place(bbox: NormBox) -> String {
+pub fn place(bbox: NormBox) -> String {
     format!(
         "left:{}%;top:{}%;width:{}%;height:{}%",
         bbox.x1,

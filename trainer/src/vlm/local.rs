@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use burn::tensor::Tensor;
-use grounding::Case;
-use grounding::prompt::answer_prompt;
+use grounding::prompt::{answer_prompt, target_answer};
+use grounding::{Case, Sample};
 use picture::RgbImage;
 use pollster::block_on;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use smolvlm::{Pictures, Sampling, SmolVlm, SmolVlmError};
+use smolvlm::{Pictures, Prompt, Sampling, SmolVlm, SmolVlmError};
 
 use super::{Answering, Given, NoAnswer, Original, Shown, full_name};
 use crate::device::DeviceKind;
@@ -84,6 +84,17 @@ impl Local {
         Ok((tiles.grids, tokens))
     }
 
+    /// log p of the most frequent answer, closing token included.
+    fn log_prob(&self, prompt: &Prompt, sample: &Sample) -> Result<Option<f64>, SmolVlmError> {
+        let Some(target) = target_answer(&sample.answers, self.case) else {
+            return Ok(None);
+        };
+        let ids = self.model.prompts().completion(&target)?;
+        let each = self.model.token_log_probs(prompt, &[ids])?; // [1, T]
+        let each: Vec<f32> = block_on(smolvlm::read(each, "log-probabilities"))?;
+        Ok(Some(each.iter().map(|&log| f64::from(log)).sum()))
+    }
+
     fn full<'v>(&self, view: &'v LocalView<'_>) -> Result<&'v Encoded, SmolVlmError> {
         if let Some(encoded) = view.encoded.get() {
             return Ok(encoded);
@@ -112,7 +123,7 @@ impl Answering for Local {
         &self,
         view: &LocalView<'_>,
         shown: Shown<'_>,
-        question: &str,
+        sample: &Sample,
     ) -> Result<Given, NoAnswer> {
         if self.stop.load(Ordering::SeqCst) {
             return Err(NoAnswer::Stopped);
@@ -137,7 +148,7 @@ impl Answering for Local {
         let scene = self.model.read_pictures(&pictures, &tokens)?;
         let prompt = self
             .model
-            .ask(&scene, &answer_prompt(question, self.case))?;
+            .ask(&scene, &answer_prompt(&sample.question, self.case))?;
         // Never drawn from: the choice is greedy.
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let written = self
@@ -148,6 +159,7 @@ impl Answering for Local {
             text: written.text.trim().to_owned(),
             refused: false,
             tokens: Some((prompt.tokens() as u64, written.ids.len() as u64)),
+            logprob: self.log_prob(&prompt, sample)?,
         })
     }
 }

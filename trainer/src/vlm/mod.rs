@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use grounding::Case;
+use grounding::{Case, Sample};
 use picture::RgbImage;
 use vlm_api::{ApiError, Endpoint, Key};
 
@@ -85,6 +85,8 @@ pub struct Given {
     pub refused: bool,
     /// Tokens of prompt and answer, where they are known.
     pub tokens: Option<(u64, u64)>,
+    /// log p of the accepted answer (nats, as `cropvlm score` prints it), where the target can say.
+    pub logprob: Option<f64>,
 }
 
 /// Why there is no answer.
@@ -133,7 +135,7 @@ pub trait Answering {
         longest_edge: Option<u32>,
     ) -> Result<Self::View<'a>, NoAnswer>;
 
-    /// Asks a question about it.
+    /// Asks a sample's question about it. Its answers are for the likelihood only.
     ///
     /// # Errors
     /// [`NoAnswer`].
@@ -141,7 +143,7 @@ pub trait Answering {
         &self,
         view: &Self::View<'_>,
         shown: Shown<'_>,
-        question: &str,
+        sample: &Sample,
     ) -> Result<Given, NoAnswer>;
 }
 

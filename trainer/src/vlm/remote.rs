@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 
 use anyhow::Result;
-use grounding::Case;
+use grounding::{Case, Sample};
 use picture::{Filter, Format, Orientation, RgbImage};
 use vlm_api::{ApiError, Endpoint, Image, MediaType, Question, openai};
 
@@ -95,7 +95,7 @@ impl Answering for Remote {
         &self,
         view: &RemoteView<'_>,
         shown: Shown<'_>,
-        question: &str,
+        sample: &Sample,
     ) -> Result<Given, NoAnswer> {
         let edge = view.longest_edge;
         let crop = match shown {
@@ -116,7 +116,7 @@ impl Answering for Remote {
             (None, None) => return Err(NoAnswer::Item("no picture to send".to_owned())),
         };
         let asked = Question {
-            text: question,
+            text: &sample.question,
             case: self.case,
             image,
             crop,
@@ -134,6 +134,7 @@ impl Answering for Remote {
                 refused: answer.refused
                     || answer.finish_reason.as_deref() == Some("content_filter"),
                 tokens: answer.usage.map(|u| (u.prompt_tokens, u.completion_tokens)),
+                logprob: None,
             }),
             // An empty answer is an answer of a kind: it is counted, not an error.
             Err(Failure::Api(ApiError::NoText { .. })) => Ok(Given::default()),
@@ -141,6 +142,7 @@ impl Answering for Remote {
                 text: error.to_string(),
                 refused: true,
                 tokens: None,
+                logprob: None,
             }),
             Err(failure) => Err(failure.into()),
         }
