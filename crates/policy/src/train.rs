@@ -136,7 +136,7 @@ impl Policy {
     /// Walks the trainable weights; with an adapter on also the frozen ones, which have no gradient.
     pub fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
         match self {
-            Self::Map(policy) => policy.net.visit(visitor),
+            Self::Map(policy) => policy.net().visit(visitor),
             Self::Text(policy) => policy.model().net.visit(visitor),
         }
     }
@@ -144,7 +144,7 @@ impl Policy {
     /// Replaces the trainable weights, one by one.
     pub fn map<M: ModuleMapper>(mut self, mapper: &mut M) -> Self {
         match &mut self {
-            Self::Map(policy) => policy.net = policy.net.clone().map(mapper),
+            Self::Map(policy) => policy.change(|net| net.map(mapper)),
             Self::Text(policy) => {
                 let net = &mut policy.model_mut().net;
                 *net = net.clone().map(mapper);
@@ -156,7 +156,7 @@ impl Policy {
     /// The gradients of the trainable weights.
     pub fn gradients(&self, gradients: &mut Gradients) -> GradientsParams {
         match self {
-            Self::Map(policy) => GradientsParams::from_module(gradients, &policy.net),
+            Self::Map(policy) => GradientsParams::from_module(gradients, policy.net()),
             Self::Text(policy) => GradientsParams::from_module(gradients, &policy.model().net),
         }
     }
@@ -167,7 +167,7 @@ impl Policy {
     /// A device that does not deliver.
     pub fn weights(&self) -> Result<Vec<(String, Values)>> {
         match self {
-            Self::Map(policy) => weights::collect(&policy.net),
+            Self::Map(policy) => weights::collect(policy.net()),
             Self::Text(policy) => weights::collect_where(&policy.model().net, self.trained()),
         }
     }
@@ -182,7 +182,10 @@ impl Policy {
     ) -> Result<Self> {
         let trained = self.trained();
         match &mut self {
-            Self::Map(policy) => policy.net = weights::apply(policy.net.clone(), tensors)?,
+            Self::Map(policy) => {
+                let net = weights::apply(policy.net().clone(), tensors)?;
+                policy.change(|_| net);
+            }
             Self::Text(policy) => {
                 let net = &mut policy.model_mut().net;
                 *net = weights::apply_where(net.clone(), tensors, trained)?;
@@ -219,7 +222,7 @@ impl Policy {
     pub async fn sft_loss(&self, targets: &Targets) -> Result<Loss> {
         match self {
             Self::Map(policy) if !targets.questions.is_empty() || !targets.lines.is_empty() => {
-                loss::sft(&policy.net, &policy.config, targets, &policy.device).await
+                loss::sft(policy.net(), &policy.config, targets, &policy.device).await
             }
             Self::Text(policy) if !targets.questions.is_empty() => text_sft(policy, targets).await,
             _ => Err(PolicyError::EmptyQuestion),

@@ -52,25 +52,24 @@ pub fn luma([r, g, b]: [u8; 3]) -> u8 {
     ((u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000) >> 16) as u8
 }
 
-/// Canvases of one size as a tensor `[B, 1, H, W]`, each with mean 0 and about unit deviation, so
-/// that a dim photo looks like a bright scan.
+/// A canvas with mean 0 and about unit deviation, so that a dim photo looks like a bright scan.
+pub fn normalised(canvas: &[u8]) -> impl Iterator<Item = f32> {
+    let n = canvas.len().max(1) as f64;
+    let mean = canvas.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+    let squares = canvas.iter().map(|v| (f64::from(*v) - mean).powi(2));
+    let variance = squares.sum::<f64>() / n;
+    // 10 grey levels keep the noise of an empty page from being blown up.
+    let scale = 1.0 / (variance.sqrt() + 10.0);
+    canvas
+        .iter()
+        .map(move |v| ((f64::from(*v) - mean) * scale) as f32)
+}
+
+/// Canvases of one size, each [`normalised`], as a tensor `[B, 1, H, W]`.
 pub fn tensor(canvases: &[Vec<u8>], width: u32, height: u32, device: &Device) -> Tensor<4> {
     let mut values = Vec::with_capacity(canvases.len() * canvases.first().map_or(0, Vec::len));
     for canvas in canvases {
-        let n = canvas.len().max(1) as f64;
-        let mean = canvas.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
-        let variance = canvas
-            .iter()
-            .map(|v| (f64::from(*v) - mean).powi(2))
-            .sum::<f64>()
-            / n;
-        // 10 grey levels keep the noise of an empty page from being blown up.
-        let scale = 1.0 / (variance.sqrt() + 10.0);
-        values.extend(
-            canvas
-                .iter()
-                .map(|v| ((f64::from(*v) - mean) * scale) as f32),
-        );
+        values.extend(normalised(canvas));
     }
     let shape = [canvases.len(), 1, height as usize, width as usize];
     Tensor::from_data(TensorData::new(values, shape), device)

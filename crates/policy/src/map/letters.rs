@@ -7,6 +7,8 @@
 //! a line a character stands. Both are exact dynamic programs on the CPU; nothing is differentiated
 //! through them.
 
+use super::larger;
+
 /// Characters that are told apart, beside "nothing" (class 0, spaces included) and "other" (last).
 /// Lower case stands for both cases.
 const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789.,:;-/()%$#&*'\"!?@+=_[]<>";
@@ -140,34 +142,6 @@ impl Letters {
         &self.values[start..start + CLASSES]
     }
 
-    /// By how much each class is less likely than the frame's best one, at least [`FLOOR`]; of the
-    /// rows above and below the better one counts too, because lines lean and lie between rows.
-    fn ratios(&self) -> Vec<f32> {
-        let mut own = self.values.clone();
-        for frame in own.chunks_exact_mut(CLASSES) {
-            let top = frame.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            frame.iter_mut().for_each(|v| *v = (*v - top).max(FLOOR));
-        }
-        let width = self.columns * CLASSES;
-        let mut best = own.clone();
-        for row in 0..self.rows {
-            let to = row * width;
-            for near in [row.checked_sub(1), (row + 1 < self.rows).then_some(row + 1)] {
-                let Some(near) = near else { continue };
-                for (frame, other) in best[to..to + width]
-                    .chunks_exact_mut(CLASSES)
-                    .zip(own[near * width..(near + 1) * width].chunks_exact(CLASSES))
-                {
-                    // "Nothing" is everywhere around a line and would let any text begin anywhere.
-                    for (v, o) in frame.iter_mut().zip(other).skip(1) {
-                        *v = v.max(*o - BESIDE);
-                    }
-                }
-            }
-        }
-        best
-    }
-
     /// Mean probability of each class where something is printed, as logarithms: what this page's
     /// reader says before it looks.
     pub fn prior(&self) -> [f32; CLASSES] {
@@ -184,11 +158,7 @@ impl Letters {
 
     /// Prepares for finding texts.
     pub fn index(&self) -> Index {
-        Index {
-            rows: self.rows,
-            columns: self.columns,
-            ratios: self.ratios(),
-        }
+        Index::new(&self.values, self.rows, self.columns)
     }
 
     /// Which class each frame of a line shows, by the best alignment of its text with the frames
@@ -288,7 +258,57 @@ struct State {
     from: u32,
 }
 
+/// The largest of a frame's values, eight at a time.
+fn top(frame: &[f32]) -> f32 {
+    let (eights, rest) = frame.as_chunks::<8>();
+    let mut tops = [f32::NEG_INFINITY; 8];
+    for eight in eights {
+        for (top, value) in tops.iter_mut().zip(eight) {
+            *top = larger(*top, *value);
+        }
+    }
+    let all = tops.iter().chain(rest);
+    all.fold(f32::NEG_INFINITY, |top, value| larger(top, *value))
+}
+
+/// By how much each class is less likely than the frame's best one, at least [`FLOOR`]; of the rows above and below
+/// the better one counts too, because lines lean and lie between rows.
+fn ratios(values: &[f32], width: usize) -> Vec<f32> {
+    let mut own = values.to_vec();
+    for frame in own.chunks_exact_mut(CLASSES) {
+        let top = top(frame);
+        frame.iter_mut().for_each(|v| *v = larger(*v - top, FLOOR));
+    }
+    let mut best = own.clone();
+    let rows = own.len() / width.max(1);
+    for row in 0..rows {
+        let to = row * width;
+        for near in [row.checked_sub(1), (row + 1 < rows).then_some(row + 1)] {
+            let Some(near) = near else { continue };
+            for (frame, other) in best[to..to + width]
+                .chunks_exact_mut(CLASSES)
+                .zip(own[near * width..(near + 1) * width].chunks_exact(CLASSES))
+            {
+                // "Nothing" is everywhere around a line and would let any text begin anywhere.
+                for (v, o) in frame[1..].iter_mut().zip(&other[1..]) {
+                    *v = larger(*v, *o - BESIDE);
+                }
+            }
+        }
+    }
+    best
+}
+
 impl Index {
+    /// From log-probabilities, or logits, `[rows, columns, CLASSES]`.
+    pub fn new(values: &[f32], rows: usize, columns: usize) -> Self {
+        Self {
+            rows,
+            columns,
+            ratios: ratios(values, columns * CLASSES),
+        }
+    }
+
     /// The best places of a text, best first, at most `most`; places that overlap count once.
     pub fn find(&self, classes: &[u8], most: usize) -> Vec<Match> {
         let n = classes.len();

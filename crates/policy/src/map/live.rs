@@ -125,8 +125,9 @@ impl Live {
         };
         let mut gradients = found.loss.backward();
         let gradients = GradientsParams::from_module(&mut gradients, &self.policy.net);
-        let net = self.policy.net.clone();
-        self.policy.net = self.optimizer.step(learning_rate, net, gradients);
+        let optimizer = &mut self.optimizer;
+        self.policy
+            .change(|net| optimizer.step(learning_rate, net, gradients));
         Ok(LiveStep {
             mean: reward::mean(rewards),
             advantages,

@@ -19,6 +19,7 @@ use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::MapConfig;
+use super::fast;
 use super::hints::{self, HINTS};
 use super::letters::{CLASSES, HALVES, Index, Letters};
 use super::question::{TextEncoder, Texts};
@@ -28,6 +29,9 @@ use crate::{Result, Timings};
 /// Output maps a cell: evidence logit, then position and log-scale of the left, top, right and
 /// bottom edge.
 pub const MAPS: usize = 9;
+
+/// Groups of a group norm, at most one a channel.
+pub const GROUPS: usize = 8;
 
 /// Feature maps of pictures, good for any number of questions.
 #[derive(Clone, Debug)]
@@ -44,6 +48,8 @@ pub struct Features {
     pub letters: Arc<Vec<Index>>,
     /// How long encoding took.
     pub timings: Timings,
+    /// What the CPU's own decoder wants, where its encoder made this.
+    pub(super) fast: Option<Arc<fast::Seen>>,
 }
 
 impl Features {
@@ -57,6 +63,7 @@ impl Features {
             characters: plain(&self.characters),
             letters: self.letters.clone(),
             timings: self.timings,
+            fast: self.fast.clone(),
         }
     }
 
@@ -90,8 +97,12 @@ impl Features {
     /// # Errors
     /// As [`Features::letters`].
     pub async fn read(mut self) -> Result<Self> {
-        let letters = self.letters().await?;
-        self.find_in(&letters);
+        let [_, rows, columns, _] = self.characters.dims();
+        // Finding compares classes within a frame: logits serve as well as log-probabilities.
+        let values = finite(self.characters.clone().detach()).await?;
+        let pages = values.chunks_exact(rows * columns * CLASSES);
+        let indices = pages.map(|page| Index::new(page, rows, columns));
+        self.letters = Arc::new(indices.collect());
         Ok(self)
     }
 
@@ -167,7 +178,7 @@ impl Stage {
     fn new(from: usize, to: usize, blocks: usize, device: &Device) -> Self {
         Self {
             down: conv(from, to, 3, 2, RELU_GAIN, device),
-            norm: GroupNormConfig::new(8.min(to), to).init(device),
+            norm: GroupNormConfig::new(GROUPS.min(to), to).init(device),
             blocks: (0..blocks).map(|_| Block::new(to, device)).collect(),
         }
     }
@@ -251,7 +262,7 @@ impl MapNet {
         Self {
             stem: conv(1, c2, 4, 2, RELU_GAIN, device),
             stem_deep: conv(c2, c4, 3, 2, RELU_GAIN, device),
-            stem_norm: GroupNormConfig::new(8.min(c4), c4).init(device),
+            stem_norm: GroupNormConfig::new(GROUPS.min(c4), c4).init(device),
             stages: vec![
                 Stage::new(c4, c8, config.blocks[0], device),
                 Stage::new(c8, c16, config.blocks[1], device),
@@ -301,7 +312,15 @@ impl MapNet {
             characters,
             letters: Arc::default(),
             timings: Timings::default(),
+            fast: None,
         }
+    }
+
+    /// How questions steer the decoder: scales and shifts of its four places one after the other, `[Q, ...]`.
+    pub fn steering(&self, texts: &Texts) -> Tensor<2> {
+        let read = self.questions.forward(texts); // [Q, D]
+        let steer = self.steer.iter().map(|steer| steer.forward(read.clone()));
+        Tensor::cat(steer.collect(), 1)
     }
 
     /// Decodes questions; question `q` is about picture `owners[q]`, and pictures have been read
@@ -324,8 +343,8 @@ impl MapNet {
             let owners = Tensor::<1, Int>::from_data(TensorData::new(owners, [n]), &device);
             x.select(0, owners)
         };
-        let steer = self.questions.forward(texts); // [Q, D]
-        let steer = |level: usize| self.steer[level].forward(steer.clone()); // [Q, 2C]
+        let read = self.questions.forward(texts); // [Q, D]
+        let steer = |level: usize| self.steer[level].forward(read.clone()); // [Q, 2C]
         let level = |level: usize, x: &Tensor<4>| {
             let x = own(self.project[level].forward(relu(x.clone())));
             film(x, steer(level)) // [Q, C, ...]

@@ -21,8 +21,17 @@ pub async fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
 /// A failed device, numbers that are none.
 pub async fn finite<const D: usize>(maps: Tensor<D>) -> Result<Vec<f32>> {
     let values = values(maps).await?;
+    check(&values)?;
+    Ok(values)
+}
+
+/// Refuses what is no number.
+///
+/// # Errors
+/// NaN or infinity.
+pub fn check(values: &[f32]) -> Result<()> {
     if values.iter().any(|v| !v.is_finite()) {
         return Err(PolicyError::Device("the maps hold NaN or infinity".into()));
     }
-    Ok(values)
+    Ok(())
 }
