@@ -6,13 +6,14 @@
 //! processors are written with Pillow, and a different resize shifts their input.
 //!
 //! Departure: none in the result. The horizontal pass works with halves of the weights (see `Halves`), so that the
-//! compiler vectorises it without intrinsics, natively and in wasm.
+//! compiler vectorises it without intrinsics, natively and in wasm. Rows are shared among threads where there are some.
 //!
 //! Source: Pillow 13, `Image.resize` and its C kernel "Resample" (filters, windows, fixed point), read as a
 //! specification.
 
 use crate::{GrayImage, RgbImage};
 use image::{ImageBuffer, Pixel};
+use rayon::prelude::*;
 
 /// Which neighbours count how much. Names and shapes are Pillow's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,6 +41,9 @@ const LOW_BITS: u32 = 11;
 
 /// Windows of the horizontal pass are padded to a multiple of this, so that vectors need no remainder.
 const STEP: usize = 16;
+
+/// Rows that one thread gets at once, at least.
+const ROWS: usize = 32;
 
 fn sinc(x: f64) -> f64 {
     if x == 0.0 {
@@ -210,46 +214,50 @@ fn horizontal<const C: usize>(from: &[u8], stride: usize, windows: &Windows) -> 
     let mut to = vec![0; from.len() / stride * out_stride];
     let halves = Halves::new(windows);
     // One row, channel by channel, with room behind it for the padding of the last windows.
-    let mut planes: [Vec<i16>; C] = std::array::from_fn(|_| vec![0; width + STEP]);
-    for (from, to) in from
-        .chunks_exact(stride)
-        .zip(to.chunks_exact_mut(out_stride))
-    {
-        for (channel, plane) in planes.iter_mut().enumerate() {
-            for (value, pixel) in plane.iter_mut().zip(from.as_chunks::<C>().0) {
-                *value = i16::from(pixel[channel]);
+    let planes = || -> [Vec<i16>; C] { std::array::from_fn(|_| vec![0; width + STEP]) };
+    let rows = from
+        .par_chunks_exact(stride)
+        .zip(to.par_chunks_exact_mut(out_stride));
+    rows.with_min_len(ROWS)
+        .for_each_init(planes, |planes, (from, to)| {
+            for (channel, plane) in planes.iter_mut().enumerate() {
+                for (value, pixel) in plane.iter_mut().zip(from.as_chunks::<C>().0) {
+                    *value = i16::from(pixel[channel]);
+                }
             }
-        }
-        let mut begin = 0;
-        let places = windows.first.iter().zip(&halves.lengths);
-        for (out, (&first, &length)) in to.chunks_exact_mut(C).zip(places) {
-            let high = &halves.high[begin..begin + length];
-            let low = &halves.low[begin..begin + length];
-            for (out, plane) in out.iter_mut().zip(&planes) {
-                *out = weighted(&plane[first..first + length], high, low);
+            let mut begin = 0;
+            let places = windows.first.iter().zip(&halves.lengths);
+            for (out, (&first, &length)) in to.chunks_exact_mut(C).zip(places) {
+                let high = &halves.high[begin..begin + length];
+                let low = &halves.low[begin..begin + length];
+                for (out, plane) in out.iter_mut().zip(&*planes) {
+                    *out = weighted(&plane[first..first + length], high, low);
+                }
+                begin += length;
             }
-            begin += length;
-        }
-    }
+        });
     to
 }
 
 /// Makes as many rows of `stride` bytes as there are windows. `skipped` rows are missing above `from`.
 fn vertical(from: &[u8], stride: usize, windows: &Windows, skipped: usize) -> Vec<u8> {
     let mut to = vec![0; windows.first.len() * stride];
-    let mut sums = vec![0i32; stride];
-    for (to, (first, weights)) in to.chunks_exact_mut(stride).zip(windows.iter()) {
-        sums.fill(HALF);
-        let rows = &from[(first - skipped) * stride..];
-        for (row, &weight) in rows.chunks_exact(stride).zip(weights) {
-            for (sum, &byte) in sums.iter_mut().zip(row) {
-                *sum += i32::from(byte) * weight;
+    let windows: Vec<(usize, &[i32])> = windows.iter().collect();
+    let rows = to.par_chunks_exact_mut(stride).zip(&windows);
+    let sums = || vec![0i32; stride];
+    rows.with_min_len(ROWS)
+        .for_each_init(sums, |sums, (to, (first, weights))| {
+            sums.fill(HALF);
+            let rows = &from[(first - skipped) * stride..];
+            for (row, &weight) in rows.chunks_exact(stride).zip(*weights) {
+                for (sum, &byte) in sums.iter_mut().zip(row) {
+                    *sum += i32::from(byte) * weight;
+                }
             }
-        }
-        for (byte, &sum) in to.iter_mut().zip(&sums) {
-            *byte = clip(sum);
-        }
-    }
+            for (byte, &sum) in to.iter_mut().zip(&*sums) {
+                *byte = clip(sum);
+            }
+        });
     to
 }
 

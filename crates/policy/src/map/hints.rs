@@ -60,8 +60,7 @@ pub fn of_question(index: &Index, question: &str) -> Vec<f32> {
     let (height, width) = (index.rows, index.columns / HALVES);
     let cells = height * width;
     let mut maps = vec![0f32; HINTS * cells];
-    let key = key_of(question);
-    if key.len() < question.len() {
+    if let Some(key) = key_of(question) {
         key_maps(index, key, &mut maps, width, height);
     } else {
         for word in words(question) {

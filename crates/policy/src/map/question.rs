@@ -1,9 +1,9 @@
 //! Reading a question: bytes → a vector that steers the decoder, and a key to look for.
 //!
 //! Bytes, not tokens: the default model then needs no vocabulary file, and any spelling works. The
-//! *key* is what stands in quotation marks, or else the whole question; [`super::hints`] looks for it
-//! on the page, and its letters are hidden from the vector, which is to say what kind of thing is
-//! asked for and not to learn keys by heart. Letters are lower-cased.
+//! *key* is what stands in quotation marks, if anything does; [`super::hints`] looks for it on the
+//! page, and its letters are hidden from the vector, which is to say what kind of thing is asked for
+//! and not to learn keys by heart. Letters are lower-cased.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv1d, Conv1dConfig};
@@ -29,17 +29,13 @@ pub struct Texts {
     pub mask: Tensor<2>,
 }
 
-/// What stands between the first and the last quotation mark, or else the whole text.
-pub fn key_of(question: &str) -> &str {
+/// What stands between the first and the last quotation mark, where something does.
+pub fn key_of(question: &str) -> Option<&str> {
     const MARKS: [char; 8] = ['"', '“', '”', '„', '«', '»', '「', '」'];
-    let first = question.char_indices().find(|(_, c)| MARKS.contains(c));
-    let last = question.char_indices().rfind(|(_, c)| MARKS.contains(c));
-    if let (Some((i, mark)), Some((j, _))) = (first, last)
-        && i + mark.len_utf8() < j
-    {
-        return &question[i + mark.len_utf8()..j];
-    }
-    question
+    let (i, mark) = question.char_indices().find(|(_, c)| MARKS.contains(c))?;
+    let (j, _) = question.char_indices().rfind(|(_, c)| MARKS.contains(c))?;
+    let from = i + mark.len_utf8();
+    (from < j).then(|| &question[from..j])
 }
 
 /// Bytes of a text as the network reads them: lower case, white space folded, cut to `max`.
@@ -90,14 +86,12 @@ pub fn encode_questions<S: AsRef<str>>(
         .iter()
         .map(|question| {
             let question = question.as_ref();
-            let key = key_of(question);
+            let Some(key) = key_of(question) else {
+                return question.to_string();
+            };
             // The key is a part of the question: where it begins is known.
             let at = key.as_ptr() as usize - question.as_ptr() as usize;
-            if key.len() < question.len() {
-                format!("{}{}", &question[..at], &question[at + key.len()..])
-            } else {
-                question.to_string()
-            }
+            format!("{}{}", &question[..at], &question[at + key.len()..])
         })
         .collect();
     encode_texts(&questions, config.max_question_bytes, device)
@@ -159,11 +153,13 @@ mod tests {
 
     #[test]
     fn a_key_is_what_stands_in_quotation_marks() {
-        assert_eq!(key_of("What is written to the right of \"CASH\"?"), "CASH");
-        assert_eq!(key_of("What is the “TO”?"), "TO");
-        assert_eq!(key_of("What is the total?"), "What is the total?");
-        assert_eq!(key_of("an odd \" mark"), "an odd \" mark");
-        assert_eq!(key_of("\"\""), "\"\"");
+        let beside = "What is written to the right of \"CASH\"?";
+        assert_eq!(key_of(beside), Some("CASH"));
+        assert_eq!(key_of("What is the “TO”?"), Some("TO"));
+        assert_eq!(key_of("\"DATE\""), Some("DATE"));
+        for none in ["What is the total?", "an odd \" mark", "\"\""] {
+            assert_eq!(key_of(none), None);
+        }
     }
 
     #[test]
