@@ -14,6 +14,7 @@ mod figures;
 mod markers;
 mod page;
 mod program;
+mod recipe;
 mod serve;
 mod step;
 mod test;
@@ -37,6 +38,7 @@ use clap::{Parser, Subcommand};
   cargo xtask test --only browser     the browser tests alone
   cargo xtask bench                   the table of speed and size, as Markdown
   cargo xtask figures --data DIR      the tables of what the default model can do, into README and its card
+  cargo xtask recipe                  the paper's recipe in small, with its ablations, into docs/recipe.md
   cargo xtask page                    build the page into dist/, nothing else
 
 Tools are kept in ~/.cache/cropvlm/tools (CROPVLM_TOOLS chooses another folder)."
@@ -75,6 +77,11 @@ enum Command {
         after_help = "Example:\n  cargo xtask figures --data data\n\nDIR/SET/dev.jsonl: questions as README's section on the command line has them. Where the program\n`tesseract` is there, it is measured what the crops do for it; what it read is kept in target/figures."
     )]
     Figures(figures::Options),
+    /// The paper's recipe in small: searched boxes, SFT, GRPO, ablations; writes the tables of docs/recipe.md
+    #[command(
+        after_help = "Examples:\n  cargo xtask recipe\n  cargo xtask recipe --table\n\nEverything is made in runs/recipe. Stopped at any point, the same command goes on from there."
+    )]
+    Recipe(recipe::Options),
     /// Build the page into dist/
     #[command(after_help = "Examples:\n  cargo xtask page\n  cargo xtask page --toolchain debian")]
     Page(page::Options),
@@ -108,6 +115,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Figures(options) => figures::run(&options),
+        Command::Recipe(options) => recipe::run(&options),
         Command::Page(options) => page::build(&options),
         Command::Serve { port } => serve::serve(&root().join("dist"), port, false),
         Command::Lint => test::lint(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::AnswerConfig;
 use crate::device::Frozen;
-use crate::train::OptimizerConfig;
+use crate::train::{OptimizerConfig, override_all};
 
 /// Everything that a run depends on, beside the data's bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -133,14 +133,18 @@ fn all() -> usize {
 }
 
 impl SftConfig {
-    /// Reads and checks a file. Relative paths in it start from the working folder.
+    /// Reads and checks a file; `overrides` are `section.key=value`. Relative paths in it start from the working
+    /// folder.
     ///
     /// # Errors
     /// A file that cannot be read, unknown keys, values that cannot be.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("{}: cannot be read", path.display()))?;
-        let config: Self = toml::from_str(&text).with_context(|| format!("{}", path.display()))?;
+        let about = || format!("{}", path.display());
+        let mut table: toml::Table = toml::from_str(&text).with_context(about)?;
+        override_all(&mut table, overrides)?;
+        let config: Self = toml::Value::Table(table).try_into().with_context(about)?;
         config.model.check()?;
         for (name, value) in [
             ("steps", config.steps),

@@ -42,7 +42,8 @@ use crate::train::{self, Accumulator, AdamW, Checkpoint, Progress, Stop};
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   cropvlm sft --config trainer/configs/default.toml --out runs/first
-  cropvlm sft --config trainer/configs/default.toml --out runs/short --steps 500")]
+  cropvlm sft --config trainer/configs/default.toml --out runs/short --steps 500
+  cropvlm sft --config trainer/configs/smoke-policy.toml --out runs/second --set seed=2 --set model.coverage=0.5")]
 pub struct Args {
     /// Configuration (TOML); every key is described in trainer/configs/default.toml
     #[arg(long, value_name = "FILE")]
@@ -53,6 +54,9 @@ pub struct Args {
     /// Overrides the number of steps
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
+    /// Overrides a key of the configuration: seed=2, optimizer.lr=1e-3; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Where to compute
     #[arg(long, value_enum, default_value = "cpu")]
     device: DeviceKind,
@@ -63,7 +67,7 @@ pub struct Args {
 /// # Errors
 /// Configuration, data, a loss that is not finite, a disk that is full.
 pub fn run(args: Args) -> Result<()> {
-    let mut config = SftConfig::read(&args.config)?;
+    let mut config = SftConfig::read(&args.config, &args.set)?;
     if let Some(steps) = args.steps {
         config.steps = steps;
     }

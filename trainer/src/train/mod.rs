@@ -26,7 +26,7 @@ pub use self::gradients::Accumulator;
 pub use self::journal::Journal;
 pub use self::optimizer::{AdamW, OptimizerConfig, norm};
 pub use self::progress::Progress;
-pub use self::settings::read as read_settings;
+pub use self::settings::{override_all, read as read_settings};
 
 /// Raised by Ctrl-C (or a polite kill): the run saves and ends after the step at hand.
 #[derive(Clone)]

@@ -24,15 +24,24 @@ where
     let file: Table = toml::from_str(&text).with_context(|| format!("{}", path.display()))?;
     let mut all = Table::try_from(T::default())?;
     merge(&mut all, file);
+    override_all(&mut all, overrides)?;
+    Value::Table(all)
+        .try_into()
+        .with_context(|| format!("{}", path.display()))
+}
+
+/// Puts `section.key=value` lines into a table.
+///
+/// # Errors
+/// A line that is none; a section that is a value.
+pub fn override_all(table: &mut Table, overrides: &[String]) -> Result<()> {
     for line in overrides {
         let (key, value) = line
             .split_once('=')
             .with_context(|| format!("--set {line}: expected key=value"))?;
-        set(&mut all, key.trim(), parse(value.trim())).with_context(|| format!("--set {line}"))?;
+        set(table, key.trim(), parse(value.trim())).with_context(|| format!("--set {line}"))?;
     }
-    Value::Table(all)
-        .try_into()
-        .with_context(|| format!("{}", path.display()))
+    Ok(())
 }
 
 fn merge(base: &mut Table, over: Table) {
