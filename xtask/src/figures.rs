@@ -37,7 +37,7 @@ const DOCUMENTS: [&str; 2] = ["README.md", "models/default/README.md"];
 const KNOWN: [(&str, &str); 5] = [
     ("sroie", "scanned receipts (other ones were trained on)"),
     ("wildreceipt", "photographed receipts, many countries"),
-    ("charts", "charts"),
+    ("charts", "charts with printed numbers"),
     ("plates", "photographs of cars"),
     ("funsd", "scanned forms"),
 ];
