@@ -28,7 +28,6 @@ pub fn tables(
     if let Some(found) = measured("reference")? {
         for (condition, title) in [
             ("full", "full image alone"),
-            ("full+blank", "full image and a grey crop"),
             ("full+true", "full image and the true box (the ceiling)"),
         ] {
             let cell = cell(&found, condition, 1.0);
