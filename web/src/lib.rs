@@ -6,7 +6,7 @@
 //!
 //! For asking a provider: [`keys`] (each with its origin), [`compare`] ("Did the crop matter?").
 //! What of the page is pure lies here too, so that it is tested without a browser: [`geometry`] (a box moved by hand),
-//! [`places`] (what many sampled boxes have in common), [`share`] (links), [`samples`] (the pictures to try).
+//! [`places`] (what many sampled boxes have in common), [`lesson`] (GRPO, live), [`share`] (links), [`samples`] (the pictures to try).
 //!
 //! ```
 //! use cropvlm_web::protocol::{DeviceChoice, ToWorker};
@@ -18,6 +18,7 @@
 pub mod compare;
 pub mod geometry;
 pub mod keys;
+pub mod lesson;
 pub mod places;
 pub mod protocol;
 pub mod samples;

@@ -7,6 +7,7 @@
 use grounding::{NormBox, PixelBox};
 use serde::{Deserialize, Serialize};
 
+use crate::lesson::{Act, Lesson, Settings};
 use crate::places::Place;
 
 /// What the page asks of the worker.
@@ -54,6 +55,22 @@ pub enum ToWorker {
         picture: u32,
         /// Percent of width and height.
         bbox: NormBox,
+    },
+    /// Learn on this picture: answered by [`FromWorker::Learning`], several times, and [`FromWorker::Learned`]. Another
+    /// question or answer begins anew from the weights that were shipped.
+    Learn {
+        /// Number of the click.
+        job: u32,
+        /// Number of the picture.
+        picture: u32,
+        /// As typed.
+        question: String,
+        /// What the reader looks for in the crops.
+        answer: String,
+        /// How.
+        settings: Settings,
+        /// What.
+        act: Act,
     },
     /// Show the picture as the network gets it: answered by [`FromWorker::Canvas`].
     Canvas {
@@ -118,6 +135,22 @@ pub enum FromWorker {
         job: u32,
         /// At most [`crate::places::MOST`].
         places: Result<Vec<Place>, String>,
+    },
+    /// A crop of the group is about to be read.
+    Learning {
+        /// Number of the click.
+        job: u32,
+        /// Which, from 1.
+        part: u32,
+        /// Of how many.
+        of: u32,
+    },
+    /// The next group, or a sentence for a person.
+    Learned {
+        /// Number of the click.
+        job: u32,
+        /// The group and the step before it.
+        lesson: Result<Lesson, String>,
     },
     /// The pixels that were cut, or a sentence for a person. The payload is the crop as PNG.
     Cut {

@@ -8,8 +8,8 @@ pub struct Sample {
     pub title: &'static str,
     /// Whose it is.
     pub source: &'static str,
-    /// What one may want to know; the first is filled in.
-    pub questions: &'static [&'static str],
+    /// What one may want to know, and the answer as it is printed, on one line; the first is filled in.
+    pub questions: &'static [(&'static str, &'static str)],
 }
 
 const OURS: &str = "Drawn by this project";
@@ -21,10 +21,10 @@ pub const SAMPLES: &[Sample] = &[
         title: "Receipt",
         source: OURS,
         questions: &[
-            "What is the total?",
-            "What is the date?",
-            "What is the phone number?",
-            "How much is the \"Draft Beer\"?",
+            ("What is the total?", "1.535,68"),
+            ("What is the date?", "2012/10/05"),
+            ("What is the phone number?", "382 608 4933"),
+            ("How much is the \"Draft Beer\"?", "186,98"),
         ],
     },
     Sample {
@@ -32,10 +32,16 @@ pub const SAMPLES: &[Sample] = &[
         title: "Scan",
         source: "ICDAR 2019 SROIE, CC BY 4.0",
         questions: &[
-            "What is the total?",
-            "What is the date?",
-            "What is the address?",
-            "Which company issued this receipt?",
+            ("What is the total?", "30.70"),
+            ("What is the date?", "17/05/2018"),
+            (
+                "What is the address?",
+                "Jalan Danga, Taman Nusa Bestari, 81300",
+            ),
+            (
+                "Which company issued this receipt?",
+                "De Maximum Thai Express Sdn Bhd",
+            ),
         ],
     },
     Sample {
@@ -43,10 +49,13 @@ pub const SAMPLES: &[Sample] = &[
         title: "Invoice",
         source: OURS,
         questions: &[
-            "How much tax was paid?",
-            "What is the date?",
-            "How much is the bill?",
-            "What is the name of the company?",
+            ("How much tax was paid?", "8,726.14"),
+            ("What is the date?", "12/01/2007"),
+            ("How much is the bill?", "50,279.22"),
+            (
+                "What is the name of the company?",
+                "W & U Enterprise (M) Sdn Bhd",
+            ),
         ],
     },
     Sample {
@@ -54,24 +63,30 @@ pub const SAMPLES: &[Sample] = &[
         title: "Sign",
         source: OURS,
         questions: &[
-            "How far is it to Glasgow?",
-            "How far is it to \"Brooklyn\"?",
+            ("How far is it to Glasgow?", "193"),
+            ("How far is it to \"Brooklyn\"?", "77"),
         ],
     },
     Sample {
         name: "plate",
         title: "Plate",
         source: OURS,
-        questions: &["What is written on the number plate?"],
+        questions: &[("What is written on the number plate?", "DY-367-KB")],
     },
     Sample {
         name: "table",
         title: "Table",
         source: OURS,
         questions: &[
-            "What does the table show for \"Puzzle\" under \"Low\"?",
-            "What is the title of the table?",
-            "\"Low\" of \"Cheese\"?",
+            (
+                "What does the table show for \"Puzzle\" under \"Low\"?",
+                "26",
+            ),
+            (
+                "What is the title of the table?",
+                "Housing prices by region",
+            ),
+            ("\"Low\" of \"Cheese\"?", "14"),
         ],
     },
 ];
@@ -94,6 +109,22 @@ impl Sample {
     /// Address of the small version.
     pub fn thumb(&self) -> String {
         format!("samples/thumb-{}.jpg", self.name)
+    }
+
+    /// What one may ask of it.
+    pub fn asked(&self) -> Vec<&'static str> {
+        self.questions
+            .iter()
+            .map(|(question, _)| *question)
+            .collect()
+    }
+
+    /// The answer to a question about the picture at an address, where both are ours.
+    pub fn answer(address: &str, question: &str) -> Option<&'static str> {
+        let mut known = Sample::at(address)?.questions.iter();
+        known
+            .find(|(asked, _)| *asked == question)
+            .map(|(_, answer)| *answer)
     }
 
     /// The sample at an address, if it is one.
@@ -123,6 +154,10 @@ mod tests {
                 sample.name
             );
             assert!(!sample.questions.is_empty());
+            for (question, answer) in sample.questions {
+                assert_eq!(Sample::answer(&sample.file(), question), Some(*answer));
+                assert!(!answer.is_empty());
+            }
             assert_eq!(
                 Sample::at(&sample.file()).map(|found| found.name),
                 Some(sample.name)

@@ -5,6 +5,7 @@
 //! endpoint from `vlm-api`, which the command line shows too.
 
 pub mod asking;
+pub mod learn;
 mod stage;
 
 use crate::protocol::{DeviceKind, MAX_QUESTION, Running, Stage, Why};
@@ -79,6 +80,14 @@ pub const LABELS: &[(&str, &str)] = &[
     ("update", "A newer version of this page is there."),
     ("take-update", "Reload"),
 ];
+
+/// What an element with this `data-text` says.
+pub fn label(name: &str) -> Option<&'static str> {
+    let mut labels = LABELS.iter().chain(asking::LABELS).chain(learn::LABELS);
+    labels
+        .find(|(label, _)| *label == name)
+        .map(|(_, words)| *words)
+}
 
 /// Description of the picture for people who do not see it.
 pub const PICTURE_ALT: &str = "Your picture";

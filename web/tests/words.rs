@@ -3,9 +3,9 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
-use cropvlm_web::text::{LABELS, asking};
+use cropvlm_web::text::label;
 
-/// The page with every element's words replaced by those of `LABELS`.
+/// The page with every element's words replaced by those of `text.rs`.
 fn filled(page: &str) -> String {
     let mut filled = String::new();
     let mut rest = page;
@@ -14,11 +14,7 @@ fn filled(page: &str) -> String {
         let name = &rest[name_at..name_at + rest[name_at..].find('"').unwrap()];
         let words_at = name_at + rest[name_at..].find('>').unwrap() + 1;
         let end = words_at + rest[words_at..].find('<').unwrap();
-        let words = LABELS
-            .iter()
-            .chain(asking::LABELS)
-            .find(|(label, _)| *label == name);
-        let (_, words) = words.unwrap_or_else(|| panic!("no words for {name} in web/src/text.rs"));
+        let words = label(name).unwrap_or_else(|| panic!("no words for {name} in web/src/text.rs"));
         filled.push_str(&rest[..words_at]);
         filled.push_str(&words.replace('&', "&amp;").replace('<', "&lt;"));
         rest = &rest[end..];

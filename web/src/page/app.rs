@@ -16,6 +16,7 @@ use web_sys::{Blob, Url, UrlSearchParams};
 
 use crate::ask::Asking;
 use crate::desk::Desk;
+use crate::learn::{self, Panel};
 use crate::link::{Arrived, Link};
 use crate::state::{Address, State};
 use crate::ui::{Ui, say};
@@ -28,6 +29,7 @@ pub struct App {
     pub link: RefCell<Option<Link>>,
     pub asking: RefCell<Option<Asking>>,
     pub desk: Desk,
+    pub learn: Panel,
     numbers: Cell<u32>,
     /// Where the model is and what the person asked for.
     pub model: String,
@@ -58,6 +60,7 @@ impl App {
         let shared = Shared::from_hash(&window.location().hash()?);
         let app = Rc::new(App {
             desk: Desk::find(&ui.document)?,
+            learn: Panel::find(&ui.document)?,
             ui,
             state: RefCell::default(),
             link: RefCell::new(None),
@@ -79,6 +82,7 @@ impl App {
         provider::wire(&app);
         edit::wire(&app);
         gallery::wire(&app);
+        learn::wire(&app);
         app.connect(app.device, None);
         app.open_first(shared);
         Ok(())
@@ -138,6 +142,8 @@ impl App {
                 FromWorker::Proposed(proposed) => self.proposed(proposed, payload),
                 FromWorker::ProposeRefused { job, why } => self.fail(job, &why),
                 FromWorker::Places { job, places } => self.found(job, places),
+                FromWorker::Learning { job, part, of } => self.learning(job, part, of),
+                FromWorker::Learned { job, lesson } => self.learned(job, lesson),
                 FromWorker::Cut { job, pixels } => self.cut(job, pixels, payload),
                 FromWorker::Canvas { picture } => self.canvas(picture, payload),
                 FromWorker::Encoded { job, .. } => self.encoded(job, payload),

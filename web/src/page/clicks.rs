@@ -111,12 +111,8 @@ impl App {
     /// The picture that a click means: the newest.
     pub fn current(&self) -> Option<u32> {
         let state = self.state.borrow();
-        let shown = state.shown.as_ref().map(|shown| shown.picture.number);
-        state
-            .candidate
-            .as_ref()
-            .map(|picture| picture.number)
-            .or(shown)
+        let candidate = state.candidate.as_ref().map(|picture| picture.number);
+        candidate.or(state.on_stage())
     }
 
     /// Sends the click to the worker.

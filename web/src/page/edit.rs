@@ -196,12 +196,8 @@ impl App {
     /// The box as it is shown.
     pub fn current_box(&self) -> Option<NormBox> {
         let state = self.state.borrow();
-        let proposal = state
-            .shown
-            .as_ref()
-            .and_then(|shown| shown.proposal.as_ref());
         let draft = state.draft.map(|draft| draft.bbox);
-        draft.or(proposal.map(|proposal| proposal.bbox))
+        draft.or(state.proposal().map(|proposal| proposal.bbox))
     }
 
     /// Whether there is a picture whose box may be changed: not while a click is being worked on.
@@ -257,7 +253,7 @@ impl App {
         let job = self.number();
         let message = {
             let mut state = self.state.borrow_mut();
-            let picture = state.shown.as_ref().map(|shown| shown.picture.number);
+            let picture = state.on_stage();
             let (Some(draft), Some(picture)) = (state.draft.as_mut(), picture) else {
                 return;
             };
@@ -365,13 +361,10 @@ impl App {
     pub fn reset(self: &Rc<Self>) {
         let bbox = {
             let state = self.state.borrow();
-            let proposal = state
-                .shown
-                .as_ref()
-                .and_then(|shown| shown.proposal.as_ref());
-            proposal
-                .and_then(|proposal| proposal.proposed.as_ref())
-                .map(|proposed| proposed.bbox)
+            let proposed = state
+                .proposal()
+                .and_then(|proposal| proposal.proposed.as_ref());
+            proposed.map(|proposed| proposed.bbox)
         };
         if let Some(bbox) = bbox.filter(|_| self.may_edit()) {
             self.edit_fresh(bbox, true);

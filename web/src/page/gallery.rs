@@ -84,7 +84,7 @@ pub fn draw_chips(app: &App) {
         let source = picture.map(|picture| picture.source.clone().unwrap_or_default());
         // Before anything is known, the first sample is on the stage.
         let source = source.unwrap_or_else(|| SAMPLES[0].file());
-        Sample::at(&source).map_or(SUGGESTIONS, |sample| sample.questions)
+        Sample::at(&source).map_or_else(|| SUGGESTIONS.to_vec(), Sample::asked)
     };
     fill(app, chips, &questions.join("\n"), || {
         let chip = |question: &&str| {

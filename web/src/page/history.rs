@@ -98,12 +98,7 @@ impl App {
             state.seeking = None;
             step
         };
-        let on_stage = self
-            .state
-            .borrow()
-            .shown
-            .as_ref()
-            .map(|shown| shown.picture.number);
+        let on_stage = self.state.borrow().on_stage();
         let mut shown = step.shown;
         if on_stage != Some(shown.picture.number) {
             // The worker keeps the newest picture only: it gets this one again, under a new number.

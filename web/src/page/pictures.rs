@@ -30,7 +30,7 @@ impl App {
 
     /// A picture to try was chosen: its question comes along, and its box follows at once.
     pub fn try_sample(self: &Rc<Self>, sample: &'static Sample) {
-        self.ui.set_question(sample.questions[0], false);
+        self.ui.set_question(sample.questions[0].0, false);
         let app = Rc::clone(self);
         spawn_local(async move {
             if app.bring(&sample.file(), None).await {
@@ -198,7 +198,7 @@ impl App {
     fn settled(self: &Rc<Self>) {
         let known = {
             let state = self.state.borrow();
-            let number = state.shown.as_ref().map(|shown| shown.picture.number);
+            let number = state.on_stage();
             state
                 .history
                 .steps
@@ -243,7 +243,7 @@ impl App {
             if let Some(sample) =
                 sample.filter(|_| self.ui.question().is_empty() && !self.ui.typed.get())
             {
-                self.ui.set_question(sample.questions[0], false);
+                self.ui.set_question(sample.questions[0].0, false);
             }
         }
         view::draw(self);

@@ -76,6 +76,7 @@ impl App {
         spawn_local(async move { drop(old) });
         self.state.borrow_mut().running = None;
         self.ask_lost();
+        self.lose_lesson();
         let device = if why.is_some() {
             DeviceChoice::Cpu
         } else {

@@ -17,11 +17,7 @@ impl App {
     pub fn copy_crop(self: &Rc<Self>) {
         let crop = {
             let state = self.state.borrow();
-            let proposal = state
-                .shown
-                .as_ref()
-                .and_then(|shown| shown.proposal.as_ref());
-            proposal.map(|proposal| proposal.crop.clone())
+            state.proposal().map(|proposal| proposal.crop.clone())
         };
         let Some(crop) = crop else { return };
         let app = Rc::clone(self);

@@ -42,6 +42,18 @@ pub struct State {
     pub wanted: Option<NormBox>,
 }
 
+impl State {
+    /// The box on the stage with its crop.
+    pub fn proposal(&self) -> Option<&Proposal> {
+        self.shown.as_ref()?.proposal.as_ref()
+    }
+
+    /// Number of the picture on the stage.
+    pub fn on_stage(&self) -> Option<u32> {
+        self.shown.as_ref().map(|shown| shown.picture.number)
+    }
+}
+
 /// A `blob:` address; the memory behind it is given back when nobody uses it any more.
 #[derive(Debug)]
 pub struct Address(pub String);

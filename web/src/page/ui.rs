@@ -107,9 +107,8 @@ impl Ui {
                 continue;
             };
             let name = element.get_attribute("data-text").unwrap_or_default();
-            let mut labels = text::LABELS.iter().chain(text::asking::LABELS);
-            let words = labels.find(|(label, _)| *label == name);
-            let (_, words) = words.ok_or_else(|| Error::new(&format!("no words for {name}")))?;
+            let words =
+                text::label(&name).ok_or_else(|| Error::new(&format!("no words for {name}")))?;
             element.set_text_content(Some(words));
         }
         self.boxed.set_attribute("aria-label", text::BOX_NAME)?;

@@ -41,6 +41,7 @@ pub fn draw(app: &App) {
     gallery::draw_chips(app);
     draw_history(app);
     app.draw_forecast();
+    app.follow_lesson();
 }
 
 /// Draws the box, the crop and what belongs to them.
@@ -51,11 +52,7 @@ pub fn draw_box(app: &App) {
     // A picture that is not on the stage yet: the box belongs to another one.
     let on_stage = state.candidate.is_none();
     let bbox = bbox.filter(|_| on_stage);
-    let proposal = state
-        .shown
-        .as_ref()
-        .and_then(|shown| shown.proposal.as_ref())
-        .filter(|_| on_stage);
+    let proposal = state.proposal().filter(|_| on_stage);
     show(&ui.boxed, bbox.is_some());
     show(&tools.grip, bbox.is_some());
     show(&tools.tag, bbox.is_some() && proposal.is_some());

@@ -15,7 +15,7 @@ use cropvlm_web::protocol::{
 };
 use cropvlm_web::text;
 use futures_util::future::{Either, LocalBoxFuture, Shared, select};
-use futures_util::lock::Mutex;
+use futures_util::lock::{Mutex, MutexGuard};
 use futures_util::{FutureExt, pin_mut};
 use grounding::NormBox;
 use picture::RgbImage;
@@ -248,6 +248,27 @@ impl Engine {
         let runner = self.take(runner, why);
         *self.inner.spare.borrow_mut() = Some(Rc::clone(&runner));
         Ok(runner)
+    }
+
+    /// The model's files; loads the model where that has not happened.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub async fn files(&self) -> Result<Rc<ModelFiles>, String> {
+        self.runner().await?;
+        let files = self.inner.files.borrow().clone();
+        files.ok_or_else(|| text::BROKEN.to_owned())
+    }
+
+    /// Whether the loaded model is a map policy.
+    pub fn draws_maps(&self) -> bool {
+        let runner = self.inner.runner.borrow();
+        runner.as_ref().is_some_and(|runner| runner.draws_maps())
+    }
+
+    /// Waits until nothing else is computed; nothing else is, as long as this is held.
+    pub async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.inner.turn.lock().await
     }
 
     /// Encodes a picture before anybody asks about it.

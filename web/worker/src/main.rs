@@ -2,8 +2,8 @@
 //!
 //! The order of reading: here messages arrive ([`cropvlm_web::protocol`]); [`pictures`] decodes, cuts and encodes;
 //! [`fetch`] brings the model's files; [`engine`] chooses a device and proposes; [`runner`] is
-//! the model on one of them; [`gpu`] is what the
-//! browser says about WebGPU; [`post`] is the way back.
+//! the model on one of them; [`lesson`] is GRPO, live; [`gpu`] is what the browser says about WebGPU; [`post`] is the
+//! way back.
 //!
 //! Each message is handled by a task of its own: a picture is decoded while the model is still being fetched, and
 //! a click waits for both without blocking either.
@@ -11,6 +11,7 @@
 mod engine;
 mod fetch;
 mod gpu;
+mod lesson;
 mod pictures;
 mod post;
 mod runner;
@@ -25,12 +26,14 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{Blob, MessageEvent};
 
 use crate::engine::Engine;
+use crate::lesson::{School, Wish};
 use crate::pictures::Pictures;
 
 /// What lives as long as the worker.
 struct Worker {
     engine: Engine,
     pictures: Pictures,
+    school: School,
 }
 
 fn main() {
@@ -44,6 +47,7 @@ fn main() {
     let worker = Rc::new(Worker {
         engine: Engine::default(),
         pictures: Pictures::default(),
+        school: School::default(),
     });
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
         let parts: Array = event.data().unchecked_into();
@@ -69,6 +73,8 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
         } => worker.engine.start(model, device, after),
         ToWorker::Picture { picture } => {
             let Some(file) = payload else { return };
+            // A lesson about the picture before it is of no more use.
+            worker.school.hear(0);
             let decoding = worker.pictures.add(picture, file);
             spawn_local(async move {
                 match decoding.await {
@@ -81,6 +87,7 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
                             height,
                         });
                         worker.engine.look_ahead(picture, decoded).await;
+                        worker.school.leave(picture).await;
                     }
                     Err(why) => {
                         worker.pictures.forget(picture);
@@ -149,6 +156,31 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
                 }),
             }
         }),
+        ToWorker::Learn {
+            job,
+            picture,
+            question,
+            answer,
+            settings,
+            act,
+        } => {
+            worker.school.hear(job);
+            let wish = Wish {
+                job,
+                picture,
+                question,
+                answer,
+                settings,
+                act,
+            };
+            spawn_local(async move {
+                let lesson = match worker.pictures.get(picture).await {
+                    Ok(decoded) => worker.school.learn(&worker.engine, &decoded, &wish).await,
+                    Err(why) => Err(why),
+                };
+                post::message(&FromWorker::Learned { job, lesson });
+            });
+        }
         ToWorker::Canvas { picture } => spawn_local(async move {
             let message = FromWorker::Canvas { picture };
             let canvas = match worker.pictures.get(picture).await {

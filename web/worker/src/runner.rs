@@ -58,6 +58,11 @@ impl Runner {
         self.seen.borrow().iter().any(|(of, _)| *of == view)
     }
 
+    /// Whether the policy is a map policy.
+    pub fn draws_maps(&self) -> bool {
+        matches!(self.policy, Policy::Map(_))
+    }
+
     /// Encodes a view, unless it is remembered. `pixels` are the view's.
     pub async fn look(&self, view: View, pixels: &RgbImage) -> Result<Rc<Seen>, String> {
         let known = self

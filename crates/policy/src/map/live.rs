@@ -1,31 +1,33 @@
 //! GRPO on one picture and one question, step by step: small enough for a browser, and the real thing.
 //!
 //! ```text
-//! draw G boxes -> somebody rewards them -> advantages -> gradient of the loss -> one step -> draw again
+//! draw G boxes -> reward each -> advantages -> gradient of the loss -> one step -> draw again
 //! ```
 //!
 //! The encoder stays as it is, so that a picture is encoded once; the decoder's weights move. Loss and
 //! log-probabilities are those of training ([`crate::grpo`]).
 
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use grounding::reward::{self, advantages};
 use picture::RgbImage;
 use rand::Rng;
 
+use super::legible::legibility;
 use super::readback::values;
-use super::{Features, MapPolicy};
+use super::{Features, MapNet, MapPolicy};
 use crate::grpo::{GroupLogprobs, GrpoSettings, loss};
-use crate::{ModelFiles, PolicyError, Result, Rollout, SampleOptions};
+use crate::{Logprobs, ModelFiles, PolicyError, Result, Rollout, SampleOptions};
 
 /// A policy that learns on one picture.
 pub struct Live {
     policy: MapPolicy,
+    /// The weights at the start, with gradients: what [`Live::forget`] brings back.
+    first: MapNet,
+    /// The same without: what KL is measured against, and whose letters read.
     reference: MapPolicy,
-    /// For gradients, without a history before the decoder.
+    /// The picture, encoded once. No gradient flows into it: the encoder is no part of the lesson.
     seen: Features,
-    /// The same for drawing.
-    plain: Features,
     optimizer: ModuleOptimizer,
 }
 
@@ -47,7 +49,7 @@ pub struct LiveStep {
 }
 
 impl Live {
-    /// Loads a map policy twice, to learn and to compare with, and encodes the picture.
+    /// Loads a map policy and encodes the picture.
     ///
     /// # Errors
     /// As [`MapPolicy::load`]; a failed device.
@@ -58,15 +60,21 @@ impl Live {
         longest_edge: Option<u32>,
     ) -> Result<Self> {
         let policy = MapPolicy::load(files, &device.clone().autodiff())?;
-        let reference = policy.without_gradients();
-        let seen = policy.look(picture, longest_edge).await?.detached();
+        let mut reference = policy.without_gradients();
+        reference.prepare()?; // it reads all the crops
         Ok(Self {
-            plain: seen.without_gradients(),
-            seen,
+            seen: reference.look(picture, longest_edge).await?,
+            first: policy.net().clone(),
+            optimizer: AdamConfig::new().init(),
             policy,
             reference,
-            optimizer: AdamConfig::new().init(),
         })
+    }
+
+    /// Takes the weights of the start again; nothing of what was learned stays.
+    pub fn forget(&mut self) {
+        self.policy.change(|_| self.first.clone());
+        self.optimizer = AdamConfig::new().init();
     }
 
     /// Draws a group from the policy as it is now.
@@ -80,7 +88,15 @@ impl Live {
         rng: &mut impl Rng,
     ) -> Result<Vec<Rollout>> {
         let policy = self.policy.without_gradients();
-        policy.sample(&self.plain, question, options, rng).await
+        policy.sample(&self.seen, question, options, rng).await
+    }
+
+    /// The reward for a crop: how well a text can be read in it, see [`legibility`].
+    ///
+    /// # Errors
+    /// A failed device.
+    pub async fn read(&self, crop: &RgbImage, longest_edge: u32, text: &str) -> Result<f32> {
+        legibility(&self.reference, crop, longest_edge, text).await
     }
 
     /// One policy-gradient step on a group and its rewards.
@@ -101,62 +117,52 @@ impl Live {
             ));
         }
         let advantages = advantages(rewards, settings.loss_type.scale());
-        let logprobs = self.policy.token_logprobs(&self.seen, question, rollouts)?; // [G, 1]
-        let reference = if settings.beta > 0.0 {
-            let found = self
-                .reference
-                .token_logprobs(&self.plain, question, rollouts)?;
-            Some(found.logprobs) // [G, 1]
-        } else {
-            None
+        let of = |policy: &MapPolicy| policy.token_logprobs(&self.seen, question, rollouts);
+        let Logprobs { logprobs, mask } = of(&self.policy)?; // [G, 1]
+        let before = numbers(logprobs.clone()).await?;
+        let reference = match settings.beta > 0.0 {
+            true => Some(of(&self.reference)?.logprobs), // [G, 1]
+            false => None,
         };
-        let before = self.logprobs(question, rollouts).await?;
         let group = GroupLogprobs {
-            policy: logprobs.logprobs,
+            policy: logprobs,
             old: None,
             reference,
-            mask: logprobs.mask,
+            mask,
         };
         let found = loss(settings, group, &advantages, Some(rollouts.len() as f64))?;
-        let value = number(found.loss.clone().detach()).await?;
+        let value = number(found.loss.clone()).await?;
         let kl = match found.kl {
             Some(kl) => number(kl.mean()).await?,
             None => 0.0,
         };
         let mut gradients = found.loss.backward();
-        let gradients = GradientsParams::from_module(&mut gradients, &self.policy.net);
+        let gradients = GradientsParams::from_module(&mut gradients, self.policy.net());
         let optimizer = &mut self.optimizer;
         self.policy
             .change(|net| optimizer.step(learning_rate, net, gradients));
+        let moved = self.policy.without_gradients();
+        let after = moved.token_logprobs(&self.seen, question, rollouts)?;
         Ok(LiveStep {
             mean: reward::mean(rewards),
             advantages,
             loss: value,
             kl,
             before,
-            after: self.logprobs(question, rollouts).await?,
+            after: numbers(after.logprobs).await?,
         })
-    }
-
-    /// Log-probabilities under the policy as it is now.
-    async fn logprobs(&self, question: &str, rollouts: &[Rollout]) -> Result<Vec<f64>> {
-        let distribution = self
-            .policy
-            .without_gradients()
-            .distribution(&self.plain, question)
-            .await?;
-        let logprob = |r: &Rollout| {
-            r.bbox
-                .map_or(f64::NEG_INFINITY, |b| distribution.log_prob(b))
-        };
-        Ok(rollouts.iter().map(logprob).collect())
     }
 }
 
+/// Numbers from the device.
+async fn numbers<const D: usize>(value: Tensor<D>) -> Result<Vec<f64>> {
+    let values = values(value.detach()).await?;
+    Ok(values.into_iter().map(f64::from).collect())
+}
+
 /// A scalar from the device.
-async fn number(value: burn::tensor::Tensor<1>) -> Result<f64> {
-    let values = values(value).await?;
-    Ok(values.first().copied().map_or(f64::NAN, f64::from))
+async fn number(value: Tensor<1>) -> Result<f64> {
+    Ok(numbers(value).await?.first().copied().unwrap_or(f64::NAN))
 }
 
 #[cfg(test)]
@@ -211,6 +217,12 @@ mod tests {
                 .step("What is it?", &group, &[1.0], &settings, 1e-4)
                 .await;
             assert!(wrong.is_err());
+            live.forget();
+            let anew = live
+                .step("What is it?", &group, &rewards, &settings, 1e-4)
+                .await
+                .expect("a step");
+            assert_eq!((anew.before, anew.after), (step.before, step.after));
         });
     }
 }

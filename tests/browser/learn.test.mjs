@@ -1,0 +1,138 @@
+// GRPO, live: a group is drawn and rewarded, a step moves it, forgetting brings it back. With the model that ships.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { file, picture } from './lib/files.mjs';
+import { box, boxAfter, browser, choose, kept, open, propose, question, site } from './lib/page.mjs';
+
+const RECEIPT = file('receipt.png', picture('receipt.png'));
+const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;
+
+describe('GRPO, live', () => {
+  let chrome, server;
+  before(async () => {
+    [chrome, server] = await Promise.all([browser(), site()]);
+  });
+  after(async () => {
+    await chrome?.close();
+    await server?.close();
+  });
+  const on = (name, body, options) => test(name, async () => {
+    const context = await chrome.newContext({ viewport: { width: 1280, height: 900 }, ...options?.context });
+    const page = await open(context, server.url, options);
+    await kept(page, name, async () => {
+      await boxAfter(page, null);
+      await page.getByText('Learn: GRPO, live').click();
+      await body(page);
+    });
+    assert.deepEqual(page.told.errors, []);
+    await context.close();
+  });
+  const press = (page, name) => page.getByRole('button', { name, exact: true }).click();
+  const idle = (page) => page.waitForFunction(() => document.querySelector('#learn').getAttribute('aria-busy') === 'false', null, { timeout: 120_000, polling: 20 });
+  /** Presses a button of the lesson and waits for its end. */
+  const act = async (page, name) => {
+    await press(page, name);
+    await idle(page);
+    return group(page);
+  };
+  const group = (page) => page.locator('#learn-rows tr').evaluateAll((rows) => rows.map(({ dataset }) => ({
+    reward: Number(dataset.reward), advantage: Number(dataset.advantage), logprob: Number(dataset.logprob), box: dataset.box,
+  })));
+  const moves = (page) => page.locator('#learn-moves tr').evaluateAll((rows) => rows.map(({ dataset }) => ({
+    change: Number(dataset.change), advantage: Number(dataset.advantage),
+  })));
+  const said = (page) => page.locator('#learn-message').innerText();
+
+  on('a group of the chosen size, its rewards, its advantages, a step, and back', async (page) => {
+    assert.equal(await page.getByLabel('The answer that you expect').inputValue(), '1.535,68');
+    const shipped = await box(page).getAttribute('data-box');
+    const first = await act(page, 'Draw a group');
+    assert.equal(first.length, 6);
+    for (const { reward, logprob } of first) assert.ok(reward <= 0 && reward >= -5 && logprob < 0 && Number.isFinite(logprob));
+    assert.ok(Math.abs(mean(first.map(({ advantage }) => advantage))) < 1e-9);
+    assert.ok(new Set(first.map(({ reward }) => reward)).size > 1, 'rewards differ');
+    assert.equal(await page.locator('#rollouts .rollout').count(), 6);
+    assert.equal(await page.locator('#learn-boxes .rollout:not(.ghost)').count(), 6);
+    for (const { advantage } of first) {
+      const sign = advantage > 0 ? 'plus' : 'minus';
+      assert.ok(await page.locator(`#rollouts [data-sign="${sign}"]`).count() > 0);
+    }
+    assert.match(await page.locator('#learn-caption').innerText(), /as it was shipped: mean reward −\d\.\d\d/);
+
+    const second = await act(page, 'Take one step');
+    assert.notDeepEqual(second, first);
+    assert.match(await page.locator('#learn-caption').innerText(), /after 1 step/);
+    const moved = await moves(page);
+    assert.deepEqual(moved.map(({ advantage }) => advantage.toFixed(6)), first.map(({ advantage }) => advantage.toFixed(6)));
+    assert.ok(moved.every(({ change }) => change !== 0), 'every log-probability has moved');
+    // What the step follows: the sum of advantage times log-probability rises.
+    assert.ok(moved.reduce((sum, { advantage, change }) => sum + advantage * change, 0) > 0, JSON.stringify(moved));
+
+    await page.getByLabel('Group size').fill('9');
+    assert.equal((await act(page, 'Draw a group')).length, 9);
+    await page.getByLabel('Group size').fill('6');
+    assert.deepEqual(await act(page, 'Forget'), first, 'the first group again, to the last digit');
+    assert.equal(await page.locator('#learn-curve').isVisible(), false);
+
+    // What was learned is no part of the ordinary proposal.
+    await act(page, 'Take one step');
+    assert.equal(await propose(page), 'done');
+    assert.equal(await box(page).getAttribute('data-box'), shipped);
+  });
+
+  on('ten steps raise the reward; they can be stopped', async (page) => {
+    const first = await act(page, 'Draw a group');
+    await press(page, 'Take 10 steps');
+    await page.locator('#learn-working').filter({ hasText: 'Step 3 of 10' }).waitFor({ timeout: 60_000 });
+    await press(page, 'Stop');
+    await idle(page);
+    const steps = Number((await page.locator('#learn-caption').innerText()).match(/after (\d+) steps/)[1]);
+    assert.ok(steps >= 3 && steps <= 4, `${steps}`);
+    await act(page, 'Take 10 steps');
+    const last = [];
+    for (let draw = 0; draw < 4; draw++) last.push(...await act(page, 'Draw a group'));
+    const [before, after] = [first, last].map((drawn) => mean(drawn.map(({ reward }) => reward)));
+    assert.ok(after > before + 0.15, `${before} to ${after}`);
+    assert.match(await page.locator('#learn-chart').getAttribute('aria-label'), /Mean reward over \d+ groups: from −/);
+  });
+
+  on('another answer, question or picture ends the lesson; what is missing is said', async (page) => {
+    await page.getByLabel('The answer that you expect').fill('');
+    await press(page, 'Draw a group');
+    assert.match(await said(page), /Type the answer/);
+    await page.getByLabel('The answer that you expect').fill('99.999,99');
+    assert.equal((await act(page, 'Draw a group')).length, 6);
+    await page.getByLabel('The answer that you expect').fill('1.535,68');
+    assert.equal(await page.locator('#learn-result').isVisible(), false);
+    assert.equal(await page.locator('#rollouts .rollout').count(), 0);
+    await act(page, 'Take one step');
+    assert.match(await page.locator('#learn-caption').innerText(), /after 1 step/, 'a group is drawn first');
+    await question(page).fill('What is the date?');
+    assert.equal(await page.getByLabel('The answer that you expect').inputValue(), '2012/10/05');
+    assert.equal(await page.locator('#learn-result').isVisible(), false);
+    await act(page, 'Draw a group');
+    await choose(page, RECEIPT);
+    assert.equal(await page.locator('#learn-result').isVisible(), false);
+    assert.equal(await page.getByLabel('The answer that you expect').inputValue(), '');
+    await question(page).fill('What is the total?');
+    await page.getByLabel('The answer that you expect').fill('9.00');
+    assert.equal((await act(page, 'Draw a group')).length, 6);
+    // A picture that comes while the worker draws.
+    await press(page, 'Take 10 steps');
+    await choose(page, file('again.png', RECEIPT.buffer));
+    assert.equal(await page.locator('#learn-result').isVisible(), false);
+    assert.equal(await propose(page, 'What is the total?'), 'done');
+  });
+
+  on('all of it fits a phone, with the group close up', async (page) => {
+    await act(page, 'Draw a group');
+    await act(page, 'Take one step');
+    const [inner, scroll] = await page.evaluate(() => [innerWidth, document.documentElement.scrollWidth]);
+    assert.ok(scroll <= inner, `${scroll} > ${inner}`);
+    const view = await page.locator('#learn-view').boundingBox();
+    for (const rollout of await page.locator('#learn-boxes .rollout:not(.ghost)').all()) {
+      const { x, y, width, height } = await rollout.boundingBox();
+      assert.ok(x >= view.x - 1 && y >= view.y - 1 && x + width <= view.x + view.width + 1 && y + height <= view.y + view.height + 1);
+    }
+  }, { context: { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true } });
+});
