@@ -67,17 +67,6 @@ impl Features {
         }
     }
 
-    /// The same as a beginning: gradients flow from here on, not into the encoder.
-    pub fn detached(self) -> Self {
-        Self {
-            fine: self.fine.detach(),
-            middle: self.middle.detach(),
-            coarse: self.coarse.detach(),
-            characters: self.characters.detach(),
-            ..self
-        }
-    }
-
     /// Log-probabilities of characters, picture by picture, from the device.
     ///
     /// # Errors
