@@ -3,21 +3,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { file } from './lib/files.mjs';
-import { boxAfter, browser, image, kept, open, propose, site } from './lib/page.mjs';
+import { boxAfter, image, kept, open, propose, started } from './lib/page.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 describe('for everyone', () => {
-  let chrome, server;
-  before(async () => {
-    [chrome, server] = await Promise.all([browser(), site()]);
-  });
-  after(async () => {
-    await chrome?.close();
-    await server?.close();
-  });
+  const at = started();
 
   async function violations(page) {
     // Half-shown elements have half their contrast.
@@ -29,10 +22,10 @@ describe('for everyone', () => {
   for (const colorScheme of ['light', 'dark']) {
     for (const [name, screen] of [['desk', { width: 1280, height: 900 }], ['phone', { width: 390, height: 844 }]]) {
       test(`no violation on the ${name}, ${colorScheme}`, async () => {
-        const context = await chrome.newContext({ viewport: screen, colorScheme, reducedMotion: 'reduce' });
+        const context = await at.chrome.newContext({ viewport: screen, colorScheme, reducedMotion: 'reduce' });
         // As a script of the driver's: the page's content security policy keeps foreign ones out.
         await context.addInitScript(axe);
-        const page = await open(context, server.url);
+        const page = await open(context, at.server.url);
         await kept(page, `axe ${name} ${colorScheme}`, async () => {
           await boxAfter(page, null);
           assert.deepEqual(await violations(page), [], 'with the sample');

@@ -1,10 +1,10 @@
 // Bad input: each gets a clear sentence, picture and question stay, and the next try works.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, before, describe, test } from 'node:test';
+import { describe } from 'node:test';
 import { decode, editSafetensors, file, greyPng, picture } from './lib/files.mjs';
 import {
-  box, browser, calm, choose, complaint, cropBytes, image, kept, modelFile, open, propose, proposeButton, question, site, state,
+  box, calm, choose, complaint, cropBytes, image, modelFile, propose, proposeButton, question, started, state,
 } from './lib/page.mjs';
 
 const QUESTION = 'What is the total?';
@@ -15,22 +15,8 @@ const damaged = Buffer.from(picture('receipt.jpg')).fill('damaged', 185, 205);
 const RECEIPT = file('receipt.png', picture('receipt.png'));
 
 describe('bad input', () => {
-  let chrome, server;
-  before(async () => {
-    [chrome, server] = await Promise.all([browser(), site()]);
-  });
-  after(async () => {
-    await chrome?.close();
-    await server?.close();
-  });
-  const on = (name, body, options) => test(name, async () => {
-    options?.prepare?.();
-    const context = await chrome.newContext({ acceptDownloads: true });
-    const page = await open(context, server.url, options);
-    await kept(page, name, () => body(page));
-    await context.close();
-    server.replace.clear();
-  });
+  const at = started();
+  const { on } = at;
 
   const refused = [
     ['text with the name of a picture', file('letter.png', Buffer.from('Dear Sir or Madam, this is no picture at all.')), /not a picture/],
@@ -146,8 +132,8 @@ describe('bad input', () => {
       await choose(page, RECEIPT);
       assert.equal(await propose(page, QUESTION), 'error');
       assert.match(await complaint(page), sentence);
-      server.replace.clear();
+      at.server.replace.clear();
       assert.equal(await propose(page), 'done');
-    }, { ready: false, prepare: () => server.replace.set(path, content()) });
+    }, { ready: false, prepare: () => at.server.replace.set(path, content()) });
   }
 });

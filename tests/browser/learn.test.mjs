@@ -1,32 +1,19 @@
 // GRPO, live: a group is drawn and rewarded, a step moves it, forgetting brings it back. With the model that ships.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe } from 'node:test';
 import { file, picture } from './lib/files.mjs';
-import { box, boxAfter, browser, choose, kept, open, propose, question, site } from './lib/page.mjs';
+import { box, boxAfter, choose, propose, question, started } from './lib/page.mjs';
 
 const RECEIPT = file('receipt.png', picture('receipt.png'));
 const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;
 
 describe('GRPO, live', () => {
-  let chrome, server;
-  before(async () => {
-    [chrome, server] = await Promise.all([browser(), site()]);
-  });
-  after(async () => {
-    await chrome?.close();
-    await server?.close();
-  });
-  const on = (name, body, options) => test(name, async () => {
-    const context = await chrome.newContext({ viewport: { width: 1280, height: 900 }, ...options?.context });
-    const page = await open(context, server.url, options);
-    await kept(page, name, async () => {
-      await boxAfter(page, null);
-      await page.getByText('Learn: GRPO, live').click();
-      await body(page);
-    });
-    assert.deepEqual(page.told.errors, []);
-    await context.close();
-  });
+  const at = started({ spotless: true });
+  const on = (name, body, options) => at.on(name, async (page) => {
+    await boxAfter(page, null);
+    await page.getByText('Learn: GRPO, live').click();
+    await body(page);
+  }, options);
   const press = (page, name) => page.getByRole('button', { name, exact: true }).click();
   const idle = (page) => page.waitForFunction(() => document.querySelector('#learn').getAttribute('aria-busy') === 'false', null, { timeout: 120_000, polling: 20 });
   /** Presses a button of the lesson and waits for its end. */

@@ -1,31 +1,16 @@
 // The way of a person through the page, without WebGPU, with the model that ships: picture, question, box, crop.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { decode, file, greyPng, picture, withOrientation } from './lib/files.mjs';
 import {
-  askButton, box, browser, calm, choose, cropBytes, complaint, edges, image, kept, modelFile, open, propose, proposeButton, question, site, state,
+  askButton, box, calm, choose, cropBytes, complaint, edges, image, modelFile, open, propose, proposeButton, question, started, state,
 } from './lib/page.mjs';
 
 const RECEIPT = file('receipt.png', picture('receipt.png'));
 
 describe('the page without WebGPU', () => {
-  let chrome, server;
-  before(async () => {
-    [chrome, server] = await Promise.all([browser(), site()]);
-  });
-  after(async () => {
-    await chrome?.close();
-    await server?.close();
-  });
-
-  /** A test with a page of its own. */
-  const on = (name, body, options) => test(name, async () => {
-    const context = await chrome.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, ...options?.context });
-    options?.prepare?.();
-    const page = await open(context, server.url + (options?.query ?? ''), options);
-    await kept(page, name, () => body(page));
-    await context.close();
-  });
+  const at = started();
+  const { on } = at;
 
   on('picture, question, box, crop of the original pixels', async (page) => {
     await choose(page, RECEIPT);
@@ -124,17 +109,16 @@ describe('the page without WebGPU', () => {
     assert.match(await page.locator('#note').innerText(), /still loading/);
     release();
     assert.equal(await state(page, 'done', 'error'), 'done');
-    server.replace.clear();
   }, { ready: false, prepare: () => {
     const held = new Promise((resolve) => (release = resolve));
-    server.replace.set('models/default/model.safetensors', () => held.then(() => modelFile('model.safetensors')));
+    at.server.replace.set('models/default/model.safetensors', () => held.then(() => modelFile('model.safetensors')));
   } });
   let release;
 
   test('no task on the main thread takes long', async () => {
     await calm(async () => {
-      const context = await chrome.newContext();
-      const page = await open(context, server.url);
+      const context = await at.chrome.newContext();
+      const page = await open(context, at.server.url);
       await choose(page, file('receipt.jpg', picture('receipt.jpg')));
       for (const text of ['What is the total?', 'What is the date?']) await propose(page, text);
       const longest = await page.evaluate(() => window.longest);

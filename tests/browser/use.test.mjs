@@ -2,34 +2,23 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe } from 'node:test';
 import { decode, file, picture } from './lib/files.mjs';
 import {
-  box, boxAfter, browser, choose, complaint, cropBytes, edges, grip, image, kept, open, propose, question, site,
+  box, boxAfter, choose, complaint, cropBytes, edges, grip, image, open, propose, question, started,
 } from './lib/page.mjs';
 
 const RECEIPT = file('receipt.png', picture('receipt.png'));
 const sample = (name) => readFileSync(new URL(`../../web/samples/${name}.jpg`, import.meta.url));
 
 describe('the page in use', () => {
-  let chrome, server, elsewhere;
+  const at = started({ spotless: true, permissions: ['clipboard-read', 'clipboard-write'] });
+  const { on } = at;
+  let elsewhere;
   before(async () => {
-    [chrome, server, elsewhere] = await Promise.all([browser(), site(), pictures()]);
+    elsewhere = await pictures();
   });
-  after(async () => {
-    await chrome?.close();
-    await server?.close();
-    await elsewhere?.close();
-  });
-  const on = (name, body, options) => test(name, async () => {
-    const context = await chrome.newContext({
-      viewport: { width: 1280, height: 900 }, acceptDownloads: true, permissions: ['clipboard-read', 'clipboard-write'], ...options?.context,
-    });
-    const page = await open(context, server.url + (options?.hash ?? ''), options);
-    await kept(page, name, () => body(page));
-    assert.deepEqual(page.told.errors, []);
-    await context.close();
-  });
+  after(() => elsewhere?.close());
   const data = (page) => box(page).getAttribute('data-box');
   /** The crop has the pixels of the original under the box. */
   const cropIsCut = async (page, original) => {
@@ -228,7 +217,7 @@ describe('the page in use', () => {
     await page.getByRole('button', { name: 'Copy link' }).click();
     await page.locator('#crop-note').filter({ hasText: 'link' }).waitFor();
     const link = await page.evaluate(() => navigator.clipboard.readText());
-    assert.ok(link.startsWith(`${server.url}#picture=samples/receipt.jpg&question=`), link);
+    assert.ok(link.startsWith(`${at.server.url}#picture=samples/receipt.jpg&question=`), link);
     assert.equal(link.includes('sk-never'), false);
     assert.equal(await page.evaluate(() => location.href), link);
     const wanted = await data(page);

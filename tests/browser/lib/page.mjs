@@ -1,8 +1,10 @@
 // Chromium, a static server for dist/, and a page with a few verbs. Paths come from `cargo xtask`; without it
 // (`node --test`), Chromium is looked for on PATH and dist/ beside the checkout's root.
+import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join, normalize } from 'node:path';
+import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
@@ -95,6 +97,32 @@ export async function open(context, url, { ready = true } = {}) {
   await page.goto(url);
   if (ready) await state(page, 'ready');
   return Object.assign(page, { told });
+}
+
+/**
+ * For a `describe`: a browser and a server that all its tests share. `on(name, body, options)` is a test with a page of its
+ * own; `options` are those of `open`, and `context` (Playwright's), `path` (behind the server's address), `prepare` (done
+ * before the page is opened). With `spotless`, the page may not have logged an error.
+ */
+export function started({ spotless = false, permissions } = {}) {
+  const at = {};
+  before(async () => {
+    [at.chrome, at.server] = await Promise.all([browser(), site()]);
+  });
+  after(async () => {
+    await at.chrome?.close();
+    await at.server?.close();
+  });
+  at.on = (name, body, options = {}) => test(name, async () => {
+    options.prepare?.();
+    const context = await at.chrome.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, permissions, ...options.context });
+    const page = await open(context, at.server.url + (options.path ?? ''), options);
+    await kept(page, name, () => body(page));
+    if (spotless) assert.deepEqual(page.told.errors, []);
+    await context.close();
+    at.server.replace.clear();
+  });
+  return at;
 }
 
 /** Waits until the page is in one of these states, and says which. */
