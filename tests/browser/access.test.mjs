@@ -36,6 +36,12 @@ describe('for everyone', () => {
           await page.getByRole('button', { name: 'Other places' }).click();
           await page.getByRole('button', { name: /^Place 1/ }).waitFor();
           assert.deepEqual(await violations(page), [], 'with everything open');
+          await page.getByText('Learn: GRPO, live').click();
+          await page.getByText("In the paper's words").click();
+          await page.getByRole('button', { name: 'Take one step' }).click();
+          await page.locator('#learn-moves tr').first().waitFor({ timeout: 60_000 });
+          await page.waitForFunction(() => document.querySelector('#learn').getAttribute('aria-busy') === 'false');
+          assert.deepEqual(await violations(page), [], 'with a lesson');
           await image(page).setInputFiles(file('letter.png', Buffer.from('no picture at all')));
           await page.locator('#message').waitFor();
           assert.deepEqual(await violations(page), [], 'with a complaint');

@@ -29,6 +29,49 @@ describe('the text policy on the page', () => {
   };
   const found = {};
 
+  /** What the page tells about a text policy: prompt, tokens, its view, where it looks. */
+  async function shows(page, asked, bbox) {
+    await page.getByText('What the model did').click();
+    const prompt = await page.locator('#prompt').innerText();
+    assert.match(prompt, /<image> × \d+/);
+    assert.ok(prompt.includes(asked) && prompt.trimEnd().endsWith('Assistant:'), prompt);
+    const tokens = await page.locator('#tokens .token').evaluateAll((all) => all.map((token) => ({
+      text: token.firstChild.textContent, forced: token.classList.contains('forced'), chance: parseFloat(token.querySelector('small')?.textContent),
+    })));
+    assert.equal(tokens.map(({ text }) => text).join(''), ` [${bbox.join(', ')}].`);
+    for (const { forced, chance } of tokens) assert.ok(forced ? Number.isNaN(chance) : chance > 0 && chance <= 100);
+    assert.ok(tokens.some(({ forced }) => forced) && tokens.some(({ forced }) => !forced));
+
+    await page.getByLabel('As the model sees it').check();
+    await page.locator('#canvas:not([hidden])').waitFor();
+    const [width, height] = await page.locator('#canvas').evaluate(async (img) => (await img.decode(), [img.naturalWidth, img.naturalHeight]));
+    const tile = JSON.parse(FOLDER['preprocessor_config.json']).max_image_size.longest_edge;
+    assert.deepEqual([width, height], [tile, tile], 'the global image');
+    await page.getByLabel('As the model sees it').uncheck();
+
+    await page.getByLabel('Where the model sees evidence').check();
+    const free = page.getByRole('img', { name: 'Training-free box' });
+    await free.waitFor();
+    const [x1, y1, x2, y2] = (await free.getAttribute('data-box')).split(',').map(Number);
+    assert.ok(0 <= x1 && x1 < x2 && x2 <= 100 && 0 <= y1 && y1 < y2 && y2 <= 100);
+    const most = await page.locator('#evidence').evaluate((canvas) => {
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+      return Math.max(...data.filter((_, at) => at % 4 === 3));
+    });
+    assert.ok(most > 150, 'the strongest cell is lit');
+    // It belongs to its question.
+    assert.equal(await propose(page, 'Who signed this?'), 'done', await complaint(page));
+    await free.waitFor();
+    await page.getByLabel('Where the model sees evidence').uncheck();
+    assert.equal(await free.isVisible(), false);
+
+    await page.getByText('Learn: GRPO, live').click();
+    await page.getByLabel('The answer that you expect').fill('9.00');
+    await page.getByRole('button', { name: 'Draw a group' }).click();
+    await page.locator('#learn-message').waitFor();
+    assert.match(await page.locator('#learn-message').innerText(), /needs the small map policy/);
+  }
+
   const QUESTIONS = ['What is the total?', 'When was this bought?'];
   for (const [name, questions] of [['CPU', QUESTIONS], ['WebGPU', QUESTIONS.slice(0, 1)]]) {
     test(`writes a valid box on the ${name}`, async () => {
@@ -49,6 +92,7 @@ describe('the text policy on the page', () => {
           assert.equal(crop.width, Math.round((x2 * 620) / 100) - Math.round((x1 * 620) / 100));
         }
         if (name === 'WebGPU') return;
+        await shows(page, questions.at(-1), found[name].at(-1));
         await choose(page, file('other.jpg', picture('receipt.jpg')));
         assert.equal(await propose(page), 'done', await complaint(page));
       });

@@ -88,6 +88,17 @@ describe('the page with WebGPU', () => {
     before.split(',').map(Number).forEach((edge, at) => assert.ok(Math.abs(edge - after[at]) <= 1));
   });
 
+  on('GRPO, live, takes its steps on the CPU beside it', '&device=webgpu', async (page) => {
+    await choose(page, RECEIPT);
+    assert.equal(await propose(page, 'What is the total?'), 'done');
+    await page.getByText('Learn: GRPO, live').click();
+    await page.getByLabel('The answer that you expect').fill('9.00');
+    await page.getByRole('button', { name: 'Take one step' }).click();
+    await page.locator('#learn-moves tr').nth(5).waitFor({ timeout: 60_000 });
+    assert.match(await page.locator('#learn-caption').innerText(), /after 1 step/);
+    assert.equal(await device(page), 'WebGPU');
+  });
+
   test('without an adapter the same address runs on the CPU', async () => {
     const plain = await browser();
     const page = await open(await plain.newContext(), `${server.url}?model=models/tiny/&device=webgpu`);

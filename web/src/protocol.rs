@@ -72,6 +72,15 @@ pub enum ToWorker {
         /// What.
         act: Act,
     },
+    /// Where a text policy looks: answered by [`FromWorker::Attended`].
+    Attend {
+        /// Number of the click.
+        job: u32,
+        /// Number of the picture.
+        picture: u32,
+        /// As typed.
+        question: String,
+    },
     /// Show the picture as the network gets it: answered by [`FromWorker::Canvas`].
     Canvas {
         /// Number of the picture.
@@ -159,7 +168,14 @@ pub enum FromWorker {
         /// Pixels of the original.
         pixels: Result<PixelBox, String>,
     },
-    /// The picture as the network gets it. The payload is a PNG; without one, the policy has no such view.
+    /// Where the text policy looks, or a sentence for a person.
+    Attended {
+        /// Number of the click.
+        job: u32,
+        /// The map, and the box that follows from it without training.
+        attention: Result<Attention, String>,
+    },
+    /// The picture as the network gets it. The payload is a PNG; without one, it could not be made.
     Canvas {
         /// Number of the picture.
         picture: u32,
@@ -215,6 +231,26 @@ pub struct Proposed {
     pub device: DeviceKind,
     /// Where the model saw evidence, if it says.
     pub evidence: Option<Evidence>,
+    /// What a text policy read and wrote.
+    pub writing: Option<Writing>,
+}
+
+/// What a text policy read and wrote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Writing {
+    /// The whole prompt, image tokens counted.
+    pub prompt: String,
+    /// Tokens of the box; with their chance among the allowed ones where there was a choice.
+    pub tokens: Vec<(String, Option<f32>)>,
+}
+
+/// Where a text policy looks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attention {
+    /// Relative attention over the whole picture.
+    pub map: Evidence,
+    /// The training-free box, percent.
+    pub bbox: NormBox,
 }
 
 /// Milliseconds that the parts of a proposal took.
@@ -379,6 +415,10 @@ mod tests {
                 width: 1,
                 height: 2,
                 values: vec![0, 255],
+            }),
+            writing: Some(Writing {
+                prompt: "Who?".into(),
+                tokens: vec![("[".into(), None), ("4".into(), Some(0.5))],
             }),
         });
         let json = serde_json::to_string(&proposed).unwrap();

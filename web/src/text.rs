@@ -54,6 +54,8 @@ pub const LABELS: &[(&str, &str)] = &[
         "inside-note",
         "The network sees the picture small and grey, reads the question once, and gives every cell of a grid a chance to hold the answer. The box covers the likeliest cells.",
     ),
+    ("prompt", "The prompt as it is sent"),
+    ("tokens", "What it wrote"),
     ("ask-title", "Ask a vision model"),
     (
         "ask-note",

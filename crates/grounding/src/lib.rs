@@ -34,6 +34,7 @@ mod grow;
 pub mod metrics;
 mod parse;
 pub mod prompt;
+pub mod relative;
 pub mod reward;
 mod sample;
 mod vqa;

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 pub use error::PolicyError;
 pub use map::{MapConfig, MapPolicy};
 pub use smolvlm::{LoraConfig, ModelFiles};
-pub use text::TextPolicy;
+pub use text::{Attention, TextPolicy};
 pub use train::Canvas;
 
 /// Result of this crate.
@@ -106,6 +106,17 @@ pub struct Proposal {
     pub timings: Timings,
     /// The evidence map, where the policy has one.
     pub evidence: Option<EvidenceMap>,
+    /// What a constrained text policy has written, token by token; else empty.
+    pub tokens: Vec<Written>,
+}
+
+/// A token of a box.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    /// As text.
+    pub text: String,
+    /// Its chance among the tokens that were allowed; `None` where it was the only one.
+    pub chance: Option<f32>,
 }
 
 /// How a group is drawn.

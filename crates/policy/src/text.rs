@@ -7,6 +7,8 @@
 //! tokens counted 1. Unconstrained proposals are for measuring what the model has learned of the
 //! form; their `logprob` is that of all their tokens, closing token included, under the free model.
 
+mod watch;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use grounding::prompt::policy_prompt;
 use grounding::{Case, NormBox, parse_completion};
@@ -18,8 +20,10 @@ use web_time::Instant;
 
 use crate::{
     Logprobs, ModelFiles, PolicyError, Proposal, ProposeOptions, Result, Rollout, SampleOptions,
-    Timings,
+    Timings, Written,
 };
+
+pub use watch::Attention;
 
 /// Tokens of a completion at most, as in the paper (a box has 17 to 20).
 pub const MAX_TOKENS: usize = 32;
@@ -144,6 +148,7 @@ impl TextPolicy {
         let start = Instant::now();
         // Never drawn from: the choice is greedy.
         let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut tokens = Vec::new();
         let (bbox, completion, logprob) = if options.unconstrained {
             let model = &self.model;
             let written = model.generate(&prompt, 1, MAX_TOKENS, Sampling::Greedy, &mut rng);
@@ -151,9 +156,14 @@ impl TextPolicy {
             let text = written.text.trim().to_string();
             (parse_completion(&text).ok(), text, written.logprob)
         } else {
-            let rollout = self.boxes(&prompt, 1, Sampling::Greedy, &mut rng).await?[0];
-            let bbox = rollout.bbox;
-            (Some(bbox), bbox.completion(), rollout.logprob)
+            let mut boxes = self.boxes(&prompt, 1, Sampling::Greedy, &mut rng).await?;
+            let written = boxes.remove(0);
+            for (id, chance) in written.tokens {
+                let text = self.model.prompts().decode(&[id])?;
+                tokens.push(Written { text, chance });
+            }
+            let bbox = written.bbox;
+            (Some(bbox), bbox.completion(), written.logprob)
         };
         Ok(Proposal {
             valid: bbox.is_some(),
@@ -166,6 +176,7 @@ impl TextPolicy {
                 ..seen.timings
             },
             evidence: None,
+            tokens,
         })
     }
 

@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
     let grammar = model.grammar()?;
     let boxes = model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng);
-    let found = block_on(boxes)?[0];
+    let found = block_on(boxes)?.remove(0);
     lap("a box");
     println!("{} at log p {}", found.bbox.completion(), found.logprob);
     let group = model.generate_boxes(&grammar, &prompt, 6, Sampling::Temperature(0.8), &mut rng);

@@ -199,7 +199,8 @@ impl Attention {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, pass: &Pass, cache: &mut LayerCache) -> Tensor<3> {
+    /// The layer's output, and the attention weights [B, H, T, all] that made it.
+    fn forward(&self, x: Tensor<3>, pass: &Pass, cache: &mut LayerCache) -> (Tensor<3>, Tensor<4>) {
         let [b, t, _] = x.dims();
         let (g, d) = (self.key_heads, self.head_dim);
         let fold = self.heads / g;
@@ -231,13 +232,16 @@ impl Attention {
         let all = weights.dims()[3];
         let mut mixed = weights.clone().narrow(3, shared, all - shared).matmul(v);
         if let Some((_, past)) = &cache.shared {
-            mixed = mixed + weights.narrow(3, 0, shared).matmul(past.clone()); // [B, G, H/G*T, D]
+            let weights = weights.clone().narrow(3, 0, shared);
+            mixed = mixed + weights.matmul(past.clone()); // [B, G, H/G*T, D]
         }
         let mixed = mixed
             .reshape([b, self.heads, t, d])
             .swap_dims(1, 2)
             .reshape([b, t, self.heads * d]); // [B, T, H*D]
-        self.o_proj.forward(mixed)
+        // Query heads of a group lie next to each other here, too.
+        let weights = weights.reshape([b, self.heads, t, all]);
+        (self.o_proj.forward(mixed), weights)
     }
 }
 
@@ -270,12 +274,14 @@ impl DecoderLayer {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, pass: &Pass, cache: &mut LayerCache) -> Tensor<3> {
+    /// The layer's output [B, T, hidden] and its attention weights [B, H, T, all].
+    fn forward(&self, x: Tensor<3>, pass: &Pass, cache: &mut LayerCache) -> (Tensor<3>, Tensor<4>) {
         let hidden = in_f32(x.clone(), |x| self.input_layernorm.forward(x));
-        let x = self.self_attn.forward(hidden, pass, cache) + x; // [B, T, hidden]
+        let (mixed, weights) = self.self_attn.forward(hidden, pass, cache);
+        let x = mixed + x; // [B, T, hidden]
         let hidden = in_f32(x.clone(), |x| self.post_attention_layernorm.forward(x));
         let gated = silu(self.gate_proj.forward(hidden.clone())) * self.up_proj.forward(hidden);
-        self.down_proj.forward(gated) + x // [B, T, hidden]
+        (self.down_proj.forward(gated) + x, weights) // [B, T, hidden]
     }
 }
 
@@ -320,17 +326,32 @@ impl TextModel {
 
     /// Embeddings [B, T, hidden] that follow what `cache` has read, to normed states of the same
     /// shape. The cache reads them.
-    pub fn forward(&self, mut x: Tensor<3>, cache: &mut KvCache) -> Tensor<3> {
+    pub fn forward(&self, x: Tensor<3>, cache: &mut KvCache) -> Tensor<3> {
+        self.watched(x, cache, usize::MAX).0
+    }
+
+    /// The same, and the attention weights [B, H, T, all] of one layer, if there is such a layer.
+    pub fn watched(
+        &self,
+        mut x: Tensor<3>,
+        cache: &mut KvCache,
+        watched: usize,
+    ) -> (Tensor<3>, Option<Tensor<4>>) {
         let t = x.dims()[1];
         let fold = self
             .layers
             .first()
             .map_or(1, |layer| layer.self_attn.heads / layer.self_attn.key_heads);
         let pass = Pass::new(&self.rope, cache.length, t, fold, &x.device());
-        for (layer, cache) in self.layers.iter().zip(&mut cache.layers) {
-            x = layer.forward(x, &pass, cache);
+        let mut seen = None;
+        for (at, (layer, cache)) in self.layers.iter().zip(&mut cache.layers).enumerate() {
+            let (next, weights) = layer.forward(x, &pass, cache);
+            x = next;
+            if at == watched {
+                seen = Some(weights);
+            }
         }
         cache.length += t;
-        in_f32(x, |x| self.norm.forward(x))
+        (in_f32(x, |x| self.norm.forward(x)), seen)
     }
 }

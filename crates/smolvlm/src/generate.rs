@@ -38,7 +38,7 @@ pub struct Completion {
 }
 
 /// A constrained completion: always a valid box.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BoxCompletion {
     /// The box, in whole percents.
     pub bbox: NormBox,
@@ -46,6 +46,8 @@ pub struct BoxCompletion {
     /// probabilities of the allowed tokens are renormalised, and forced tokens count 1. These
     /// chances sum to 1 over all valid boxes.
     pub logprob: f32,
+    /// Its tokens in order; with their chance among those allowed where there was a choice.
+    pub tokens: Vec<(u32, Option<f32>)>,
 }
 
 impl SmolVlm {
@@ -158,11 +160,13 @@ impl SmolVlm {
             states = self.read_on(&next, &mut cache); // [n, 1, hidden]
             shared = false;
         }
+        let opening = grammar.open().iter().map(|id| (*id, None));
         rows.iter()
             .map(|row| match row.state.bbox() {
                 Some(bbox) => Ok(BoxCompletion {
                     bbox,
                     logprob: row.logprob as f32,
+                    tokens: opening.clone().chain(row.tokens.iter().copied()).collect(),
                 }),
                 None => Err(argument(
                     "box",
@@ -187,6 +191,8 @@ struct Row {
     state: BoxState,
     /// Tokens that are decided and not read yet.
     queue: Vec<u32>,
+    /// All that are decided, with the chances of those that were chosen.
+    tokens: Vec<(u32, Option<f32>)>,
     logprob: f64,
 }
 
@@ -198,17 +204,23 @@ impl Row {
         sampling: Sampling,
         rng: &mut R,
     ) {
+        let mut chance = None;
         let mut choice = match self.state.forced() {
             Some(choice) => choice,
             None => {
                 let allowed = self.state.allowed();
                 let (choice, log) = choose(logits, |index| allowed[index], sampling, rng);
                 self.logprob += log;
+                chance = Some(log.exp() as f32);
                 choice
             }
         };
         loop {
-            self.queue.extend(grammar.push(&mut self.state, choice));
+            let written = grammar.push(&mut self.state, choice);
+            self.queue.extend(written);
+            // What follows a choice's first token is forced.
+            self.tokens
+                .extend(written.iter().map(|id| (*id, chance.take())));
             match self.state.forced() {
                 Some(next) => choice = next,
                 None => break,

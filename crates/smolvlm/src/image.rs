@@ -230,6 +230,20 @@ impl ImageProcessor {
         (rows, columns)
     }
 
+    /// A tile as a picture, from the values that the network gets.
+    pub fn shown(&self, pictures: &Pictures, tile: usize) -> Option<RgbImage> {
+        let area = pictures.side * pictures.side;
+        let values = pictures.values.chunks_exact(3 * area).nth(tile)?;
+        let level = |channel: usize, at: usize| {
+            let levels = &self.levels[channel];
+            let (low, high) = (levels[0], levels[255]);
+            ((values[channel * area + at] - low) / (high - low) * 255.0).round() as u8
+        };
+        let rgb = (0..area).flat_map(|at| std::array::from_fn::<u8, 3, _>(|c| level(c, at)));
+        let side = pictures.side as u32;
+        RgbImage::from_raw(side, side, rgb.collect())
+    }
+
     fn resize(&self, picture: &RgbImage, width: usize, height: usize) -> RgbImage {
         picture::resize(picture, width as u32, height as u32, self.filter)
     }

@@ -110,6 +110,11 @@ impl Prompts {
         })
     }
 
+    /// Image tokens of one tile.
+    pub fn tokens_per_tile(&self) -> usize {
+        self.tokens_per_tile
+    }
+
     /// Tokens at which a completion ends.
     pub fn stop_tokens(&self) -> &[u32] {
         &self.stop
@@ -138,6 +143,23 @@ impl Prompts {
     /// [`SmolVlmError::Tokenizer`].
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         self.tokenizer.decode(ids, true).map_err(tokenizer_error)
+    }
+
+    /// Ids as they are sent, special tokens included, with runs of image tokens counted: for showing.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Tokenizer`].
+    pub fn show(&self, ids: &[u32]) -> Result<String> {
+        let mut text = String::new();
+        for run in ids.chunk_by(|a, b| (*a == self.special.image) == (*b == self.special.image)) {
+            if run[0] == self.special.image {
+                text.push_str(&format!("<image> × {}", run.len()));
+            } else {
+                let shown = self.tokenizer.decode(run, false).map_err(tokenizer_error)?;
+                text.push_str(&shown);
+            }
+        }
+        Ok(text)
     }
 
     /// The prompt's first part, which depends on the pictures only: `<|im_start|>User:` and the

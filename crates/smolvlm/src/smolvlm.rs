@@ -44,6 +44,8 @@ pub struct SmolVlm {
 #[derive(Debug, Clone)]
 pub struct Scene {
     pub(crate) cache: KvCache,
+    /// What was read.
+    ids: Arc<[u32]>,
 }
 
 impl Scene {
@@ -56,7 +58,13 @@ impl Scene {
     pub fn without_gradients(&self) -> Self {
         Self {
             cache: self.cache.without_gradients(),
+            ids: self.ids.clone(),
         }
+    }
+
+    /// Ids of what the decoder has read: the prompt's first part.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
     }
 
     /// Waits until the device has read the pictures, for taking times.
@@ -239,7 +247,10 @@ impl SmolVlm {
         let embeddings = self.net.embed_prompt(&ids, Some(image_tokens)); // [1, T, hidden]
         let mut cache = self.net.text_model.empty_cache();
         self.net.states(embeddings, &mut cache);
-        Ok(Scene { cache })
+        Ok(Scene {
+            cache,
+            ids: ids.into(),
+        })
     }
 
     /// Lets the decoder read the text of the user's message and the beginning of the answer's.
@@ -254,6 +265,36 @@ impl SmolVlm {
         let states = self.net.states(embeddings, &mut cache); // [1, T, hidden]
         let last = states.narrow(1, ids.len() - 1, 1); // [1, 1, hidden]
         Ok(Prompt { cache, last })
+    }
+
+    /// How much the prompt's last token looks at each image token of the scene at one decoder layer, averaged over
+    /// heads: what training-free cropping reads (ViCrop). Image tokens come in the prompt's order, so that those of
+    /// the last picture's global image are the last ones.
+    ///
+    /// # Errors
+    /// As [`SmolVlm::ask`]; [`SmolVlmError::Argument`] for a layer that is not there;
+    /// [`SmolVlmError::Readback`].
+    pub async fn attention(&self, scene: &Scene, text: &str, layer: usize) -> Result<Vec<f32>> {
+        let ids = self.prompts.tail(text)?;
+        self.check_length(scene.cache.len() + ids.len())?;
+        let mut cache = scene.cache.clone();
+        let text_model = &self.net.text_model;
+        let embeddings = text_model.embed(id_tensor(&ids, &self.device())); // [1, T, hidden]
+        let (_, weights) = text_model.watched(embeddings, &mut cache, layer);
+        let weights = weights.ok_or_else(|| SmolVlmError::Argument {
+            item: "layer".to_string(),
+            expected: format!("one of {}", text_model.layers.len()),
+            actual: layer.to_string(),
+        })?;
+        let [_, heads, t, all] = weights.dims();
+        let last = weights
+            .narrow(2, t - 1, 1)
+            .reshape([heads, all])
+            .mean_dim(0); // [1, all]
+        let values = crate::generate::read(last, "attention").await?;
+        let looked = scene.ids.iter().zip(values);
+        let images = looked.filter(|(id, _)| **id == self.config.image_token_id);
+        Ok(images.map(|(_, weight)| weight).collect())
     }
 
     /// Logits of the whole prompt, [1, T, V], in one pass without a cache: for tests and for

@@ -124,7 +124,7 @@ fn a_group_of_one_and_a_larger_group_agree() {
         block_on(model.generate_boxes(&grammar, &prompt, n, Sampling::Greedy, &mut rng))
             .expect("boxes")
     };
-    let one = greedy(1)[0];
+    let one = greedy(1).remove(0);
     for row in greedy(3) {
         assert_eq!(row.bbox, one.bbox);
         assert_close(&[row.logprob], &[one.logprob]);
@@ -336,6 +336,11 @@ proptest! {
             let text = row.bbox.completion();
             prop_assert_eq!(grounding::parse_completion(&text), Ok(row.bbox));
             prop_assert!(row.logprob <= 0.0 && row.logprob.is_finite());
+            let ids: Vec<u32> = row.tokens.iter().map(|(id, _)| *id).collect();
+            prop_assert_eq!(&ids, &grammar.spell(row.bbox).0);
+            let chances = row.tokens.iter().filter_map(|(_, chance)| *chance);
+            let log: f32 = chances.map(f32::ln).sum();
+            prop_assert!((log - row.logprob).abs() < 1e-3 * row.logprob.abs().max(1.0));
         }
         let given: Vec<NormBox> = boxes.iter().map(|row| row.bbox).collect();
         let found = values(model.box_log_probs(&grammar, &prompt, &given).expect("log_probs"));

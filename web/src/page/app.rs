@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use cropvlm_web::protocol::{DeviceChoice, FromWorker, Stage, ToWorker};
+use cropvlm_web::protocol::{Attention, DeviceChoice, FromWorker, Stage, ToWorker};
 use cropvlm_web::share::Shared;
 use cropvlm_web::text;
 use js_sys::Promise;
@@ -16,11 +16,11 @@ use web_sys::{Blob, Url, UrlSearchParams};
 
 use crate::ask::Asking;
 use crate::desk::Desk;
-use crate::learn::{self, Panel};
 use crate::link::{Arrived, Link};
+use crate::panel::Panel;
 use crate::state::{Address, State};
 use crate::ui::{Ui, say};
-use crate::{edit, gallery, input, provider, view};
+use crate::{edit, gallery, input, learn, provider, view};
 
 /// The page.
 pub struct App {
@@ -145,6 +145,7 @@ impl App {
                 FromWorker::Learning { job, part, of } => self.learning(job, part, of),
                 FromWorker::Learned { job, lesson } => self.learned(job, lesson),
                 FromWorker::Cut { job, pixels } => self.cut(job, pixels, payload),
+                FromWorker::Attended { job, attention } => self.attended(job, attention),
                 FromWorker::Canvas { picture } => self.canvas(picture, payload),
                 FromWorker::Encoded { job, .. } => self.encoded(job, payload),
                 FromWorker::Blank { job } => self.blanked(job, payload),
@@ -204,9 +205,56 @@ impl App {
     }
 
     fn canvas(&self, picture: u32, canvas: Option<Blob>) {
-        match canvas.as_ref().and_then(Address::of) {
-            Some(address) => self.state.borrow_mut().canvas = Some((picture, address)),
-            None => self.tell(text::NO_CANVAS),
+        if let Some(address) = canvas.as_ref().and_then(Address::of) {
+            self.state.borrow_mut().canvas = Some((picture, address));
+        }
+        view::draw_views(self);
+    }
+
+    /// Where a text policy looks, where that is wanted and not there yet. A map policy's evidence comes with its box.
+    pub fn show_attention(&self) {
+        let question = self.ui.question();
+        let about = {
+            let state = self.state.borrow();
+            let proposed = state.proposal().and_then(|p| p.proposed.as_ref());
+            let writes = proposed.is_some_and(|proposed| proposed.writing.is_some());
+            let asked = |(_, picture, asked): &(u32, u32, String)| {
+                Some(*picture) == state.on_stage() && *asked == question
+            };
+            let known = state.attention.as_ref();
+            let known = known.is_some_and(|(picture, asked, _)| {
+                Some(*picture) == state.on_stage() && *asked == question
+            });
+            let wanted = writes && self.ui.evidence_toggle.checked();
+            let wanted = wanted && !known && !state.attending.as_ref().is_some_and(asked);
+            state.on_stage().filter(|_| wanted)
+        };
+        let Some(picture) = about else { return };
+        let job = self.number();
+        self.state.borrow_mut().attending = Some((job, picture, question.clone()));
+        self.tell(text::ATTENDING);
+        let message = ToWorker::Attend {
+            job,
+            picture,
+            question,
+        };
+        self.post(&message, None);
+    }
+
+    fn attended(&self, job: u32, attention: Result<Attention, String>) {
+        let about = {
+            let mut state = self.state.borrow_mut();
+            state.attending.take_if(|(wanted, ..)| *wanted == job)
+        };
+        let Some((_, picture, question)) = about else {
+            return;
+        };
+        match attention {
+            Ok(attention) => {
+                self.state.borrow_mut().attention = Some((picture, question, attention));
+                self.tell(text::ATTENDED);
+            }
+            Err(why) => self.tell(&why),
         }
         view::draw_views(self);
     }

@@ -192,6 +192,7 @@ impl App {
         }
         self.note("");
         self.remember(false);
+        self.show_attention();
         view::draw(self);
         if !click.unasked {
             self.set_state("done");

@@ -42,6 +42,7 @@ pub fn wire(app: &Rc<App>) {
     });
     on(&ui.question, "input", app, |app, _| app.ui.typed.set(true));
     on(&ui.evidence_toggle, "change", app, |app, _| {
+        app.show_attention();
         view::draw_views(app)
     });
     wire_tools(app);

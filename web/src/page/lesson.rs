@@ -10,7 +10,7 @@ use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 
 use crate::app::App;
-use crate::learn::{Panel, Run, draw_busy};
+use crate::panel::{Panel, Run, draw_busy};
 use crate::ui::show;
 use crate::view::lay;
 
@@ -156,7 +156,7 @@ fn draw_group(app: &App, lesson: &Lesson) {
             .set("logprob", &drawn.logprob.to_string())
             .ok();
         row.dataset().set("box", &drawn.bbox.to_string()).ok();
-        if let Some(cell) = add_to(app, &row, "td", "bar") {
+        if let Some(cell) = add_to(app, &row, "td", "reach") {
             cell.set_attribute("aria-hidden", "true").ok();
             let (mean, reward) = (at(lesson.mean), at(drawn.reward));
             let (low, high) = (mean.min(reward), mean.max(reward));
@@ -196,16 +196,17 @@ fn draw_step(app: &App, step: &Step) {
         let change = after - before;
         row.dataset().set("change", &change.to_string()).ok();
         row.dataset().set("advantage", &advantage.to_string()).ok();
-        let arrow = match sign(change) {
-            "plus" => "▲",
-            "minus" => "▼",
+        let told = learn::plus(change);
+        let arrow = match told.chars().next() {
+            Some('+') => "▲ ",
+            Some('−') => "▼ ",
             _ => "",
         };
         for words in [
             learn::plus(*advantage),
             learn::signed(*before),
             learn::signed(*after),
-            format!("{arrow} {}", learn::plus(change)),
+            format!("{arrow}{told}"),
         ] {
             app.child(&row, "td", &words);
         }

@@ -4,7 +4,7 @@
 //! reading: [`ui`] and [`tools`] (the elements), [`state`] (what is known), [`app`] (the whole),
 //! [`input`] (controls), [`pictures`] (where pictures come from), [`clicks`] (proposals), [`edit`] (the box by hand),
 //! [`history`] (back and forth), [`sharing`] (crops and links leave), [`view`] and [`gallery`] (what is shown),
-//! [`learn`] and [`lesson`] (GRPO, live), [`link`] (the worker), [`recover`] (when it breaks), [`desk`], [`provider`], [`ask`], [`send`] and [`compare`]
+//! [`panel`], [`learn`] and [`lesson`] (GRPO, live), [`link`] (the worker), [`recover`] (when it breaks), [`desk`], [`provider`], [`ask`], [`send`] and [`compare`]
 //! (asking a provider).
 
 mod app;
@@ -19,6 +19,7 @@ mod input;
 mod learn;
 mod lesson;
 mod link;
+mod panel;
 mod pictures;
 mod provider;
 mod recover;

@@ -77,6 +77,7 @@ impl App {
         self.state.borrow_mut().running = None;
         self.ask_lost();
         self.lose_lesson();
+        self.state.borrow_mut().attending = None;
         let device = if why.is_some() {
             DeviceChoice::Cpu
         } else {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use cropvlm_web::places::Place;
-use cropvlm_web::protocol::{Proposed, Running};
+use cropvlm_web::protocol::{Attention, Proposed, Running};
 use grounding::{NormBox, PixelBox};
 use web_sys::{Blob, File, Url};
 
@@ -34,6 +34,10 @@ pub struct State {
     pub seeking: Option<u32>,
     /// The picture as the network gets it: its number and address.
     pub canvas: Option<(u32, Rc<Address>)>,
+    /// Where a text policy looks, for this picture and question.
+    pub attention: Option<(u32, String, Attention)>,
+    /// The attention that was asked for, and for what.
+    pub attending: Option<(u32, u32, String)>,
     /// What was there before.
     pub history: History,
     /// Propose without being asked as soon as model and picture are there: for the sample that the page opens with.

@@ -37,6 +37,11 @@ pub struct Tools {
     pub reset: HtmlButtonElement,
     pub crop_note: HtmlElement,
     pub figures: HtmlElement,
+    pub inside_note: HtmlElement,
+    pub writing: HtmlElement,
+    pub prompt: HtmlElement,
+    pub tokens: HtmlElement,
+    pub relative: HtmlElement,
 }
 
 impl Tools {
@@ -69,6 +74,11 @@ impl Tools {
             reset: get(document, "reset")?,
             crop_note: get(document, "crop-note")?,
             figures: get(document, "figures")?,
+            inside_note: get(document, "inside-note")?,
+            writing: get(document, "writing")?,
+            prompt: get(document, "prompt")?,
+            tokens: get(document, "tokens")?,
+            relative: get(document, "relative")?,
         };
         for (button, name) in [
             (&tools.undo, text::UNDO),
@@ -79,6 +89,10 @@ impl Tools {
             button.set_title(name);
         }
         tools.canvas.set_alt(text::CANVAS_ALT);
+        tools
+            .relative
+            .set_attribute("aria-label", text::RELATIVE_NAME)?;
+        tools.relative.set_title(text::RELATIVE_NAME);
         tools.make_handles(document)?;
         Ok(tools)
     }

@@ -2,7 +2,7 @@
 //!
 //! Everything is drawn from [`crate::state::State`], so that going back to an earlier picture is drawing again.
 
-use cropvlm_web::protocol::{Evidence, Proposed, Stage};
+use cropvlm_web::protocol::{Evidence, Proposed, Stage, Writing};
 use cropvlm_web::text;
 use grounding::NormBox;
 use wasm_bindgen::{Clamped, JsCast};
@@ -136,14 +136,30 @@ pub fn draw_views(app: &App) {
     let shown = state.shown.as_ref().filter(|_| state.candidate.is_none());
     let proposal = shown.and_then(|shown| shown.proposal.as_ref());
     let proposed = proposal.and_then(|proposal| proposal.proposed.as_deref());
-    let evidence = proposed.and_then(|proposed| proposed.evidence.as_ref());
-    let visible = evidence.is_some() && ui.evidence_toggle.checked();
-    show(&ui.evidence, visible);
-    if let (Some(evidence), Some(proposed)) = (evidence.filter(|_| visible), proposed) {
-        draw_evidence(ui, evidence);
-        lay(&ui.evidence, proposed.inside);
-    }
     let number = shown.map(|shown| shown.picture.number);
+    let question = ui.question();
+    let attention = state.attention.as_ref().filter(|(of, asked, _)| {
+        let writes = proposed.is_some_and(|proposed| proposed.writing.is_some());
+        writes && Some(*of) == number && *asked == question
+    });
+    let attention = attention.map(|(_, _, attention)| attention);
+    let wanted = ui.evidence_toggle.checked();
+    // A map policy's evidence lies over what was looked at, a text policy's attention over the whole picture.
+    let evidence = proposed.and_then(|p| Some((p.evidence.as_ref()?, p.inside)));
+    let attended = attention.map(|attention| (&attention.map, NormBox::FULL));
+    let evidence = evidence.or(attended).filter(|_| wanted);
+    show(&ui.evidence, evidence.is_some());
+    if let Some((evidence, over)) = evidence {
+        draw_evidence(ui, evidence);
+        lay(&ui.evidence, over);
+    }
+    let attention = attention.filter(|_| wanted);
+    show(&tools.relative, attention.is_some());
+    if let Some(attention) = attention {
+        lay(&tools.relative, attention.bbox);
+        let edges = attention.bbox.to_string();
+        tools.relative.set_attribute("data-box", &edges).ok();
+    }
     let canvas = state.canvas.as_ref().filter(|(of, _)| Some(*of) == number);
     let visible = canvas.is_some() && tools.canvas_toggle.checked();
     show(&tools.canvas, visible);
@@ -153,6 +169,36 @@ pub fn draw_views(app: &App) {
         tools.canvas.set_src(&address.0);
     }
     draw_figures(app, proposed);
+    draw_writing(app, proposed.and_then(|proposed| proposed.writing.as_ref()));
+}
+
+/// What a text policy read, and what it wrote, token by token.
+fn draw_writing(app: &App, writing: Option<&Writing>) {
+    let tools = &app.ui.tools;
+    let note = if writing.is_some() {
+        Some(text::WRITES)
+    } else {
+        text::label("inside-note")
+    };
+    tools.inside_note.set_text_content(note);
+    show(&tools.writing, writing.is_some());
+    let Some(writing) = writing else { return };
+    tools.prompt.set_text_content(Some(&writing.prompt));
+    tools.tokens.set_text_content(None);
+    for (token, chance) in &writing.tokens {
+        let Some(element) = app.child(&tools.tokens, "span", token) else {
+            continue;
+        };
+        let class = if chance.is_some() {
+            "token"
+        } else {
+            "token forced"
+        };
+        element.set_class_name(class);
+        if let (Some(chance), Ok(element)) = (chance, element.dyn_into::<HtmlElement>()) {
+            app.child(&element, "small", &text::percent(*chance));
+        }
+    }
 }
 
 fn draw_figures(app: &App, proposed: Option<&Proposed>) {

@@ -7,7 +7,7 @@ use crate::samples::Sample;
 use super::{NO_BOX, device, milliseconds, percent};
 
 /// Description of the picture as the network gets it.
-pub const CANVAS_ALT: &str = "The picture as the network gets it: small and grey";
+pub const CANVAS_ALT: &str = "The picture as the network gets it";
 /// Names of buttons that show a picture, and of the box's handle.
 pub const UNDO: &str = "Undo";
 /// See [`UNDO`].
@@ -30,9 +30,16 @@ pub const LINK_WITHOUT_PICTURE: &str = "Copied: a link with the question and the
 pub const LINK_SHOWN: &str = "The link stands in the address bar: copy it there.";
 /// While places are being sought.
 pub const SEEKING: &str = "Drawing boxes from what the model believes…";
-/// The policy has no view of its own.
-pub const NO_CANVAS: &str =
-    "This model gets the picture in colour, cut into tiles; there is no single view to show.";
+/// Name of the box that needs no training.
+pub const RELATIVE_NAME: &str = "Training-free box, from attention alone";
+/// While attention is being computed.
+pub const ATTENDING: &str = "Reading the question twice more, to see where the model looks…";
+/// What is shown then.
+pub const ATTENDED: &str = "Red: where the decoder's middle layer looks for this question, relative to a generic prompt. Dashed: the box that follows from that without any training (ViCrop, rel-att).";
+/// A map policy has evidence instead.
+pub const NO_ATTENTION: &str = "This model has no attention to show; it draws its evidence itself.";
+/// What a text policy does.
+pub const WRITES: &str = "The picture becomes image tokens, the question follows, and the model writes the box. Grey tokens were forced: nothing else could still become a valid box. The others show their chance among the tokens that were allowed.";
 /// While a picture comes from the web.
 pub const FETCHING: &str = "Fetching the picture…";
 /// What was typed is no address.
@@ -108,8 +115,12 @@ pub fn figures(proposed: &Proposed) -> Vec<(&'static str, String)> {
     };
     figures.push(("Shrinking the picture", time(parts.shrink)));
     figures.push(("Encoding it", time(parts.encode)));
-    figures.push(("Question and map", milliseconds(parts.question)));
-    figures.push(("Reading the box off", milliseconds(parts.read_off)));
+    let (asking, boxing) = match proposed.writing {
+        Some(_) => ("Reading the question", "Writing the box"),
+        None => ("Question and map", "Reading the box off"),
+    };
+    figures.push((asking, milliseconds(parts.question)));
+    figures.push((boxing, milliseconds(parts.read_off)));
     if let Some(evidence) = &proposed.evidence {
         figures.push((
             "Cells of the map",

@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use cropvlm_web::geometry::{out_of, tidy};
 use cropvlm_web::places::Place;
 use cropvlm_web::protocol::{
-    DeviceChoice, DeviceKind, Evidence, FromWorker, Parts, Proposed, Stage, Why,
+    Attention, DeviceChoice, DeviceKind, FromWorker, Parts, Proposed, Stage, Why,
 };
 use cropvlm_web::text;
 use futures_util::future::{Either, LocalBoxFuture, Shared, select};
@@ -23,7 +23,7 @@ use policy::{ModelFiles, Proposal};
 use wasm_bindgen_futures::spawn_local;
 
 use crate::pictures::Decoded;
-use crate::runner::{Runner, View, build, tell};
+use crate::runner::{Runner, View, build, shown, tell};
 use crate::{fetch, gpu, pictures, post};
 
 /// After this long, milliseconds, a device that is being measured in the background counts as slower.
@@ -320,6 +320,7 @@ impl Engine {
             }
             proposal => proposal?,
         };
+        let writing = runner.writing(view, seen, question, &proposal).await?;
         let inside = inside.unwrap_or(NormBox::FULL);
         let bbox = proposal.bbox.ok_or(text::NO_BOX)?;
         let bbox = if part.is_some() {
@@ -348,15 +349,8 @@ impl Engine {
             },
             inside,
             device: runner.device,
-            evidence: proposal.evidence.map(|map| Evidence {
-                width: map.width as u32,
-                height: map.height as u32,
-                values: map
-                    .values
-                    .iter()
-                    .map(|value| (value * 255.0).round() as u8)
-                    .collect(),
-            }),
+            evidence: proposal.evidence.as_ref().map(shown),
+            writing,
         };
         Ok((proposed, crop))
     }
@@ -380,12 +374,31 @@ impl Engine {
             .await
     }
 
+    /// Where a text policy looks.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub async fn attention(
+        &self,
+        number: u32,
+        decoded: &Decoded,
+        question: &str,
+    ) -> Result<Attention, String> {
+        self.runner().await?;
+        let _turn = self.inner.turn.lock().await;
+        // The device may have changed while this waited for its turn.
+        let runner = self.runner().await?;
+        runner
+            .attention(View::whole(number), &decoded.pixels, question)
+            .await
+    }
+
     /// The picture as the network gets it.
     ///
     /// # Errors
     /// A sentence for a person.
-    pub async fn canvas(&self, decoded: &Decoded) -> Result<Option<RgbImage>, String> {
-        Ok(self.runner().await?.canvas(&decoded.pixels))
+    pub async fn canvas(&self, decoded: &Decoded) -> Result<RgbImage, String> {
+        self.runner().await?.canvas(&decoded.pixels)
     }
 
     /// A proposal on a runner; ends early when its device is lost, where wgpu might wait forever.

@@ -156,6 +156,17 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
                 }),
             }
         }),
+        ToWorker::Attend {
+            job,
+            picture,
+            question,
+        } => spawn_local(async move {
+            let attention = match worker.pictures.get(picture).await {
+                Ok(decoded) => worker.engine.attention(picture, &decoded, &question).await,
+                Err(why) => Err(why),
+            };
+            post::message(&FromWorker::Attended { job, attention });
+        }),
         ToWorker::Learn {
             job,
             picture,
@@ -188,9 +199,8 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
                 Err(why) => Err(why),
             };
             // A picture that is gone, or a model that does not load, has told so already.
-            let canvas = canvas.ok().flatten();
             match canvas.map(|canvas| picture::encode_png(&canvas)) {
-                Some(Ok(file)) => post::with_file(&message, &file, "image/png"),
+                Ok(Ok(file)) => post::with_file(&message, &file, "image/png"),
                 _ => post::message(&message),
             }
         }),

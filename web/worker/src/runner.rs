@@ -5,11 +5,14 @@ use std::rc::Rc;
 
 use burn::tensor::Device;
 use cropvlm_web::places::{Place, group};
-use cropvlm_web::protocol::{DeviceKind, FromWorker, Running, Stage, Why};
+use cropvlm_web::protocol::{
+    Attention, DeviceKind, Evidence, FromWorker, Running, Stage, Why, Writing,
+};
+use cropvlm_web::text;
 use grounding::PixelBox;
 use picture::RgbImage;
 use policy::map::input;
-use policy::{ModelFiles, Policy, Proposal, ProposeOptions, SampleOptions, Seen};
+use policy::{EvidenceMap, ModelFiles, Policy, Proposal, ProposeOptions, SampleOptions, Seen};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -132,15 +135,67 @@ impl Runner {
         Ok(group(&boxes))
     }
 
-    /// The picture as the network gets it, where the policy has such a view: the map policy's grey canvas.
-    pub fn canvas(&self, pixels: &RgbImage) -> Option<RgbImage> {
-        let Policy::Map(policy) = &self.policy else {
-            return None;
+    /// The picture as the network gets it: the map policy's grey canvas, the text policy's global image.
+    pub fn canvas(&self, pixels: &RgbImage) -> Result<RgbImage, String> {
+        match &self.policy {
+            Policy::Map(policy) => {
+                let [width, height] = input::canvas_of(&policy.config, pixels, None);
+                let grey = input::canvas(pixels, width, height);
+                let rgb = grey.into_iter().flat_map(|value| [value; 3]).collect();
+                RgbImage::from_raw(width, height, rgb).ok_or_else(|| text::BROKEN.to_owned())
+            }
+            Policy::Text(policy) => policy.view(pixels, None).map_err(|e| e.to_string()),
+        }
+    }
+
+    /// What a text policy read and wrote for a proposal that it has just made.
+    pub async fn writing(
+        &self,
+        view: View,
+        pixels: &RgbImage,
+        question: &str,
+        proposal: &Proposal,
+    ) -> Result<Option<Writing>, String> {
+        let (Policy::Text(policy), Seen::Text(seen)) =
+            (&self.policy, &*self.look(view, pixels).await?)
+        else {
+            return Ok(None);
         };
-        let [width, height] = input::canvas_of(&policy.config, pixels, None);
-        let grey = input::canvas(pixels, width, height);
-        let rgb = grey.into_iter().flat_map(|value| [value; 3]).collect();
-        RgbImage::from_raw(width, height, rgb)
+        let tokens = proposal.tokens.iter();
+        Ok(Some(Writing {
+            prompt: policy.prompt(seen, question).map_err(|e| e.to_string())?,
+            tokens: tokens.map(|t| (t.text.clone(), t.chance)).collect(),
+        }))
+    }
+
+    /// Where a text policy looks.
+    pub async fn attention(
+        &self,
+        view: View,
+        pixels: &RgbImage,
+        question: &str,
+    ) -> Result<Attention, String> {
+        let (Policy::Text(policy), Seen::Text(seen)) =
+            (&self.policy, &*self.look(view, pixels).await?)
+        else {
+            return Err(text::NO_ATTENTION.to_owned());
+        };
+        let found = policy.attention(seen, question).await;
+        let found = found.map_err(|error| error.to_string())?;
+        Ok(Attention {
+            map: shown(&found.map),
+            bbox: found.bbox,
+        })
+    }
+}
+
+/// A map as the page shows it.
+pub fn shown(map: &EvidenceMap) -> Evidence {
+    let values = map.values.iter();
+    Evidence {
+        width: map.width as u32,
+        height: map.height as u32,
+        values: values.map(|value| (value * 255.0).round() as u8).collect(),
     }
 }
 

@@ -204,6 +204,7 @@ impl MapPolicy {
                 ..seen.timings
             },
             evidence: Some(evidence),
+            tokens: Vec::new(),
         })
     }
 

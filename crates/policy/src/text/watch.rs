@@ -1,0 +1,125 @@
+//! What a text policy sees and where it looks, for showing: its view of a picture, its prompt, its attention.
+
+use grounding::prompt::policy_prompt;
+use grounding::relative::{GENERIC, relative, window};
+use picture::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use super::{TextPolicy, TextSeen};
+use crate::{EvidenceMap, PolicyError, Result};
+use grounding::NormBox;
+
+/// Where the decoder looks in its middle, and the box that follows without any training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attention {
+    /// Attention to the cells of the global image relative to a generic prompt's, the largest 1.
+    pub map: EvidenceMap,
+    /// The training-free box (see [`grounding::relative`]), percent.
+    pub bbox: NormBox,
+}
+
+impl TextPolicy {
+    /// The picture as the network gets it: the global image, which is all there is without `longest_edge`.
+    ///
+    /// # Errors
+    /// As [`TextPolicy::look`].
+    pub fn view(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<RgbImage> {
+        let longest_edge = longest_edge.map(|edge| edge as usize);
+        let pictures = self.model.pictures(&[picture], longest_edge)?;
+        let images = self.model.images();
+        let global = images.shown(&pictures, pictures.tiles() - 1);
+        global.ok_or_else(|| PolicyError::Config("a picture without tiles".into()))
+    }
+
+    /// The prompt as the decoder reads it, special tokens included, image tokens counted.
+    ///
+    /// # Errors
+    /// A tokenizer that fails.
+    pub fn prompt(&self, seen: &TextSeen, question: &str) -> Result<String> {
+        let prompts = self.model.prompts();
+        let mut ids = seen.scene.ids().to_vec();
+        ids.extend(prompts.tail(&policy_prompt(question, self.case))?);
+        Ok(prompts.show(&ids)?)
+    }
+
+    /// Where the decoder looks for a question: attention of the prompt's last token at the middle layer, averaged over
+    /// heads, divided by that for a generic prompt. Costs reading two prompts.
+    ///
+    /// # Errors
+    /// A question too long for the model; a failed device.
+    pub async fn attention(&self, seen: &TextSeen, question: &str) -> Result<Attention> {
+        let layer = self.model.net.text_model.layers.len() / 2;
+        let asked = policy_prompt(question, self.case);
+        let asked = self.model.attention(&seen.scene, &asked, layer).await?;
+        let generic = self.model.attention(&seen.scene, GENERIC, layer).await?;
+        let all = relative(&asked, &generic);
+        // The global image comes last; its cells lie in a square.
+        let cells = self.model.prompts().tokens_per_tile();
+        let side = cells.isqrt();
+        let map = &all[all.len().saturating_sub(cells)..];
+        let bbox = window(map, side, side);
+        let bbox = bbox.ok_or_else(|| PolicyError::Device("attention is no map".into()))?;
+        let most = map.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+        Ok(Attention {
+            map: EvidenceMap {
+                width: side,
+                height: side,
+                values: map.iter().map(|value| value / most).collect(),
+            },
+            bbox,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use pollster::block_on;
+    use smolvlm::{SmolVlm, tiny};
+
+    use super::*;
+
+    #[test]
+    fn attention_is_a_map_with_a_box_and_depends_on_the_question() {
+        let model = SmolVlm::random(&tiny::files(), 5, &Device::flex()).expect("model");
+        let policy = TextPolicy::new(model).expect("policy");
+        let picture = RgbImage::from_fn(60, 80, |x, y| [x as u8 * 3, y as u8 * 2, 90].into());
+        let seen = block_on(policy.look(&picture, None)).expect("seen");
+        let one = block_on(policy.attention(&seen, "What is the total?")).expect("attention");
+        let EvidenceMap {
+            width,
+            height,
+            values,
+        } = &one.map;
+        assert_eq!(values.len(), width * height);
+        assert!(values.iter().all(|v| (0.0..=1.0).contains(v)) && values.contains(&1.0));
+        let other = block_on(policy.attention(&seen, "Who?")).expect("attention");
+        assert_ne!(one.map, other.map);
+        // The same with more tiles: the global image is the last of them.
+        let seen = block_on(policy.look(&picture, Some(96))).expect("seen");
+        let tiled = block_on(policy.attention(&seen, "Who?")).expect("attention");
+        assert_eq!(tiled.map.values.len(), values.len());
+    }
+
+    #[test]
+    fn the_view_is_the_picture_and_the_prompt_has_its_question() {
+        let model = SmolVlm::random(&tiny::files(), 5, &Device::flex()).expect("model");
+        let policy = TextPolicy::new(model).expect("policy");
+        let picture = RgbImage::from_pixel(60, 80, [200, 30, 90].into());
+        let view = policy.view(&picture, None).expect("view");
+        assert_eq!(view.width(), view.height());
+        assert!(
+            view.pixels().all(|p| p.0 == [200, 30, 90]),
+            "levels survive"
+        );
+        let seen = block_on(policy.look(&picture, None)).expect("seen");
+        let prompt = policy.prompt(&seen, "WHAT is it?").expect("prompt");
+        assert!(
+            prompt.contains("What is it?\nOutline the region"),
+            "{prompt}"
+        );
+        let cells = policy.model.prompts().tokens_per_tile();
+        assert!(prompt.contains(&format!("<image> × {cells}")), "{prompt}");
+        assert!(prompt.ends_with("Assistant:"), "{prompt}");
+    }
+}

@@ -1,0 +1,191 @@
+//! The elements of GRPO, live, and how far a lesson is. Found once by their `id`.
+
+use std::cell::RefCell;
+
+use cropvlm_web::lesson::{BETAS, Lesson, Point, RATES, Settings};
+use cropvlm_web::text::learn;
+use grounding::NormBox;
+use wasm_bindgen::JsValue;
+use web_sys::{
+    Document, Element, HtmlButtonElement, HtmlElement, HtmlImageElement, HtmlInputElement,
+    HtmlProgressElement,
+};
+
+use crate::ui::{get, show};
+
+/// The elements of the lesson, and how far it is.
+pub struct Panel {
+    pub root: HtmlElement,
+    pub answer: HtmlInputElement,
+    /// Sliders, their names and where their values are told.
+    pub sliders: [(&'static str, HtmlInputElement, HtmlElement); 4],
+    pub draw: HtmlButtonElement,
+    pub step: HtmlButtonElement,
+    pub ten: HtmlButtonElement,
+    pub stop: HtmlButtonElement,
+    pub forget: HtmlButtonElement,
+    pub message: HtmlElement,
+    pub working: HtmlElement,
+    pub progress: HtmlProgressElement,
+    pub said: HtmlElement,
+    pub result: HtmlElement,
+    pub view: HtmlElement,
+    pub photo: HtmlImageElement,
+    pub boxes: HtmlElement,
+    /// Over the picture on the stage.
+    pub over: HtmlElement,
+    pub caption: HtmlElement,
+    pub rows: HtmlElement,
+    pub moved: HtmlElement,
+    pub moves: HtmlElement,
+    pub moved_said: HtmlElement,
+    pub curve: HtmlElement,
+    pub chart: Element,
+    pub band: Element,
+    pub line: Element,
+    pub dot: Element,
+    pub floor: Element,
+    pub count: Element,
+    pub run: RefCell<Run>,
+}
+
+/// How far a lesson is.
+#[derive(Default)]
+pub struct Run {
+    /// What it is about: the picture's number, question, answer.
+    pub about: Option<(u32, String, String)>,
+    /// What the worker is busy with.
+    pub job: Option<u32>,
+    /// Steps still to take, and of how many.
+    pub left: u32,
+    pub of: u32,
+    /// The newest group.
+    pub lesson: Option<Lesson>,
+    /// The boxes of the group before it.
+    pub ghosts: Vec<NormBox>,
+    /// All groups so far.
+    pub points: Vec<Point>,
+    /// The picture and the question that the answer was typed for.
+    pub typed: Option<(u32, String)>,
+}
+
+impl Panel {
+    /// Finds the elements.
+    pub fn find(document: &Document) -> Result<Panel, JsValue> {
+        let slider = |name: &'static str| {
+            let input = get(document, &format!("learn-{name}"))?;
+            let told = get(document, &format!("learn-{name}-told"))?;
+            Ok::<_, JsValue>((name, input, told))
+        };
+        Ok(Panel {
+            root: get(document, "learn")?,
+            answer: get(document, "learn-answer")?,
+            sliders: [
+                slider("group")?,
+                slider("temperature")?,
+                slider("beta")?,
+                slider("rate")?,
+            ],
+            draw: get(document, "learn-draw")?,
+            step: get(document, "learn-step")?,
+            ten: get(document, "learn-ten")?,
+            stop: get(document, "learn-stop")?,
+            forget: get(document, "learn-forget")?,
+            message: get(document, "learn-message")?,
+            working: get(document, "learn-working")?,
+            progress: get(document, "learn-progress")?,
+            said: get(document, "learn-said")?,
+            result: get(document, "learn-result")?,
+            view: get(document, "learn-view")?,
+            photo: get(document, "learn-photo")?,
+            boxes: get(document, "learn-boxes")?,
+            over: get(document, "rollouts")?,
+            caption: get(document, "learn-caption")?,
+            rows: get(document, "learn-rows")?,
+            moved: get(document, "learn-moved")?,
+            moves: get(document, "learn-moves")?,
+            moved_said: get(document, "learn-moved-said")?,
+            curve: get(document, "learn-curve")?,
+            chart: get(document, "learn-chart")?,
+            band: get(document, "learn-band")?,
+            line: get(document, "learn-line")?,
+            dot: get(document, "learn-dot")?,
+            floor: get(document, "learn-floor")?,
+            count: get(document, "learn-count")?,
+            run: RefCell::default(),
+        })
+    }
+
+    /// What the sliders say.
+    pub fn settings(&self) -> Settings {
+        let at = |slider: usize| self.sliders[slider].1.value_as_number();
+        let of = |list: &[f64], slider: usize| list[(at(slider) as usize).min(list.len() - 1)];
+        Settings {
+            group: at(0) as u32,
+            temperature: at(1),
+            beta: of(&BETAS, 2),
+            learning_rate: of(&RATES, 3),
+        }
+    }
+
+    /// Says what the sliders stand for.
+    pub fn tell_settings(&self) {
+        let settings = self.settings();
+        for (name, input, told) in &self.sliders {
+            let words = learn::setting(&settings, name);
+            input.set_attribute("aria-valuetext", &words).ok();
+            told.set_text_content(Some(&words));
+        }
+    }
+
+    /// Whether the worker is busy with it.
+    pub fn is_busy(&self) -> bool {
+        self.run.borrow().job.is_some()
+    }
+}
+
+impl Run {
+    /// Takes the next group; whether there are more steps to take.
+    pub fn take(&mut self, lesson: Lesson) -> bool {
+        if lesson.step.is_some() {
+            self.left = self.left.saturating_sub(1);
+        }
+        let old = self.lesson.take();
+        self.ghosts = old.map_or_else(Vec::new, |old| {
+            old.group.iter().map(|drawn| drawn.bbox).collect()
+        });
+        self.points.push(Point::from(&lesson));
+        self.lesson = Some(lesson);
+        self.left > 0
+    }
+
+    /// What is worth saying about the group.
+    pub fn remark(&self) -> Option<String> {
+        let lesson = self.lesson.as_ref()?;
+        let spread = lesson.group.iter().map(|drawn| drawn.advantage.abs());
+        let equal = spread.fold(0.0, f64::max) < 1e-6;
+        Some(match equal {
+            true if lesson.mean <= -4.99 => learn::NOWHERE.to_owned(),
+            true => learn::ALL_EQUAL.to_owned(),
+            false => {
+                let means: Vec<f64> = self.points.iter().map(|point| point.mean).collect();
+                learn::curve(&means)
+            }
+        })
+    }
+
+    /// Whether several steps are being taken.
+    pub fn takes_many(&self) -> bool {
+        self.job.is_some() && self.of > 1
+    }
+}
+
+/// Shows what belongs to being busy.
+pub fn draw_busy(panel: &Panel) {
+    let run = panel.run.borrow();
+    show(&panel.progress, run.takes_many());
+    show(&panel.stop, run.takes_many());
+    if !run.takes_many() {
+        panel.progress.set_value(0.0);
+    }
+}
