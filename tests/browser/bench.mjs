@@ -81,7 +81,7 @@ await server.close();
 const wasm = readdirSync(dist).filter((name) => name.endsWith('.wasm')).map((name) => readFileSync(join(dist, name)));
 const brotli = (bytes) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 } }).length;
 const sum = (list) => list.reduce((total, value) => total + value, 0);
-const thin = ['index.html', 'style.css', 'stage.css', 'boot.js', 'page.js', 'page_bg.wasm'].map((name) => readFileSync(join(dist, name)));
+const thin = ['index.html', 'style.css', 'stage.css', 'learn.css', 'boot.js', 'page.js', 'page_bg.wasm'].map((name) => readFileSync(join(dist, name)));
 const model = join(dist, 'models/default');
 console.log(JSON.stringify({
   usable_ms: of('usable'),

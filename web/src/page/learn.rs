@@ -63,7 +63,8 @@ impl App {
     /// A click: draw a group, take so many steps, or forget.
     fn learn(self: &Rc<Self>, act: Act, steps: u32) {
         let panel = &self.learn;
-        if panel.is_busy() {
+        let begun = panel.run.borrow().lesson.is_some();
+        if panel.is_busy() || (act == Act::Forget && !begun) {
             return;
         }
         let about = match self.about() {
@@ -84,7 +85,6 @@ impl App {
             }
         }
         let waiting = self.state.borrow().running.is_none();
-        let begun = panel.run.borrow().lesson.is_some();
         let working = match (waiting, begun) {
             (true, _) => learn::WAITING,
             (_, false) => learn::STARTING,

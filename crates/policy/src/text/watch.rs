@@ -12,7 +12,7 @@ use grounding::NormBox;
 /// Where the decoder looks in its middle, and the box that follows without any training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attention {
-    /// Attention to the cells of the global image relative to a generic prompt's, the largest 1.
+    /// Attention to the cells of the global image relative to a generic prompt's, from 0 (the least) to 1.
     pub map: EvidenceMap,
     /// The training-free box (see [`grounding::relative`]), percent.
     pub bbox: NormBox,
@@ -59,12 +59,15 @@ impl TextPolicy {
         let map = &all[all.len().saturating_sub(cells)..];
         let bbox = window(map, side, side);
         let bbox = bbox.ok_or_else(|| PolicyError::Device("attention is no map".into()))?;
-        let most = map.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+        let least = map.iter().copied().fold(f32::INFINITY, f32::min);
+        let most = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        // Where all cells are alike, nothing stands out.
+        let span = (most - least).max(f32::MIN_POSITIVE);
         Ok(Attention {
             map: EvidenceMap {
                 width: side,
                 height: side,
-                values: map.iter().map(|value| value / most).collect(),
+                values: map.iter().map(|value| (value - least) / span).collect(),
             },
             bbox,
         })
