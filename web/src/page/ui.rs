@@ -109,7 +109,10 @@ impl Ui {
             let name = element.get_attribute("data-text").unwrap_or_default();
             let words =
                 text::label(&name).ok_or_else(|| Error::new(&format!("no words for {name}")))?;
-            element.set_text_content(Some(words));
+            // index.html has them already, as long as both are of one build: then nothing is laid out anew.
+            if element.text_content().as_deref() != Some(words) {
+                element.set_text_content(Some(words));
+            }
         }
         self.boxed.set_attribute("aria-label", text::BOX_NAME)?;
         self.picture.set_alt(text::PICTURE_ALT);
