@@ -79,7 +79,7 @@ const GRPO: Variant = Variant {
 };
 const TRUE_BOXES: &str = "data=[{samples=\"trainer/smoke/train/samples.jsonl\", weight=1.0}]";
 
-const VARIANTS: [Variant; 12] = [
+const VARIANTS: [Variant; 10] = [
     Variant {
         expand: true,
         ..SFT
@@ -134,23 +134,6 @@ const VARIANTS: [Variant; 12] = [
         name: "large-likelihood",
         title: "+ GRPO, likelihood reward",
         start: Some("large"),
-        ..GRPO
-    },
-    Variant {
-        name: "text",
-        title: "text policy: SFT on searched boxes",
-        config: "sft-text.toml",
-        ..SFT
-    },
-    Variant {
-        name: "text-likelihood",
-        title: "+ GRPO, likelihood reward",
-        set: &[
-            "max_completion_length=32",
-            "temperature=0.8",
-            "unconstrained=false",
-        ],
-        start: Some("text"),
         ..GRPO
     },
 ];

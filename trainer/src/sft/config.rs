@@ -175,3 +175,42 @@ impl SftConfig {
         Ok(config)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str, set: &[&str]) -> Result<SftConfig> {
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+        let set: Vec<String> = set.iter().map(|s| s.to_string()).collect();
+        SftConfig::read(&configs.join(name), &set)
+    }
+
+    #[test]
+    fn overrides_win_and_unknown_ones_are_named() {
+        let set = [
+            "seed=7",
+            "model.coverage=0.6",
+            "data=[{samples=\"mine.jsonl\", weight=2.0}]",
+        ];
+        let config = read("smoke-policy.toml", &set).expect("config");
+        assert_eq!((config.seed, config.model.coverage), (7, 0.6));
+        assert_eq!(config.data.len(), 1);
+        assert_eq!(config.data[0].samples, Path::new("mine.jsonl"));
+        let error = format!(
+            "{:#}",
+            read("smoke-policy.toml", &["stepz=3"]).expect_err("refused")
+        );
+        assert!(
+            error.contains("smoke-policy.toml") && error.contains("stepz"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_recipes_configurations_are_some() {
+        for name in ["recipe/sft.toml", "recipe/sft-text.toml"] {
+            read(name, &[]).expect(name);
+        }
+    }
+}
