@@ -7,7 +7,7 @@
 //! a line a character stands. Both are exact dynamic programs on the CPU; nothing is differentiated
 //! through them.
 
-use super::larger;
+use kernels::larger;
 
 /// Characters that are told apart, beside "nothing" (class 0, spaces included) and "other" (last).
 /// Lower case stands for both cases.

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use grounding::NormBox;
+pub use kernels::Encoded;
 use picture::RgbImage;
 use rand::Rng;
 
@@ -113,6 +114,16 @@ impl MapPolicy {
         Ok(())
     }
 
+    /// Shape and values of the encoder's weights, by name: what [`kernels::Encoder`] is made of.
+    ///
+    /// # Errors
+    /// A device that does not deliver its tensors.
+    pub fn encoder_weights(&self) -> Result<Vec<(String, Values)>> {
+        let mut weights = weights::collect(&self.net)?;
+        weights.retain(|(name, _)| kernels::Encoder::wants(name));
+        Ok(weights)
+    }
+
     /// The files of a model folder, weights as int8 (`quantize`) or as they are.
     ///
     /// # Errors
@@ -132,17 +143,33 @@ impl MapPolicy {
     /// # Errors
     /// A device that failed.
     pub async fn look(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<Features> {
+        let here = |pixels, size| Ok(self.fast.as_ref().map(|f| f.encoder.encode(pixels, size)));
+        self.look_by(picture, longest_edge, here).await
+    }
+
+    /// As [`MapPolicy::look`], with an encoder from elsewhere, such as one on several threads: it gets the canvas, values
+    /// row by row, and its height and width. `None` leaves it to burn.
+    ///
+    /// # Errors
+    /// As [`MapPolicy::look`]; the encoder's own.
+    pub async fn look_by(
+        &self,
+        picture: &RgbImage,
+        longest_edge: Option<u32>,
+        encode: impl FnOnce(Vec<f32>, [usize; 2]) -> Result<Option<Encoded>>,
+    ) -> Result<Features> {
         let start = Clock::start();
         let [width, height] = input::canvas_of(&self.config, picture, longest_edge);
         let gray = input::canvas(picture, width, height);
         let image = start.ms();
         let start = Clock::start();
-        let features = if let Some(fast) = &self.fast {
-            let size = [height as usize, width as usize];
-            fast.encode(input::normalised(&gray).collect(), size)
-        } else {
-            let pixels = input::tensor(&[gray], width, height, &self.device); // [1, 1, H, W]
-            self.net.encode(pixels)
+        let size = [height as usize, width as usize];
+        let features = match encode(input::normalised(&gray).collect(), size)? {
+            Some(encoded) => fast::features(encoded),
+            None => {
+                let pixels = input::tensor(&[gray], width, height, &self.device); // [1, 1, H, W]
+                self.net.encode(pixels)
+            }
         };
         let mut features = features.read().await?;
         features.timings = Timings {
@@ -167,7 +194,7 @@ impl MapPolicy {
         let texts = question::encode_questions(&[question], &self.config, &self.device);
         let steer = readback::finite(self.net.steering(&texts)).await?;
         let hints = hints::of_question(&seen.letters[0], question);
-        let values = fast.decode(maps, &hints, &steer); // [9, h, w/2]
+        let values = fast.decoder.decode(maps, &hints, &steer); // [9, h, w/2]
         readback::check(&values)?;
         let [_, _, height, width] = seen.fine.dims();
         Ok(BoxDistribution::new(&values, width / 2, height))
@@ -287,13 +314,6 @@ pub(crate) fn rollout(completion: &str) -> Result<Rollout> {
         ids: Vec::new(),
         constrained: true,
     })
-}
-
-/// The larger of two numbers, none of them NaN. `f32::max` minds NaN, for which wasm has no vectors: a page of letters
-/// took 35 ms with it.
-#[inline(always)]
-pub(crate) fn larger(a: f32, b: f32) -> f32 {
-    if a > b { a } else { b }
 }
 
 /// Milliseconds since a start; the page's clock where there is no `Instant` (wasm32).

@@ -17,9 +17,9 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use kernels::GROUPS;
 
 use super::MapConfig;
-use super::fast;
 use super::hints::{self, HINTS};
 use super::letters::{CLASSES, HALVES, Index, Letters};
 use super::question::{TextEncoder, Texts};
@@ -29,9 +29,6 @@ use crate::{Result, Timings};
 /// Output maps a cell: evidence logit, then position and log-scale of the left, top, right and
 /// bottom edge.
 pub const MAPS: usize = 9;
-
-/// Groups of a group norm, at most one a channel.
-pub const GROUPS: usize = 8;
 
 /// Feature maps of pictures, good for any number of questions.
 #[derive(Clone, Debug)]
@@ -49,7 +46,7 @@ pub struct Features {
     /// How long encoding took.
     pub timings: Timings,
     /// What the CPU's own decoder wants, where its encoder made this.
-    pub(super) fast: Option<Arc<fast::Seen>>,
+    pub(super) fast: Option<Arc<[kernels::Maps; 3]>>,
 }
 
 impl Features {

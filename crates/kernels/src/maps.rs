@@ -1,14 +1,14 @@
 //! Feature maps of one picture with channels last, and what is done to them element by element.
 //!
-//! Channels last (`[H, W, C]`), because the kernels of this folder work on several channels at a time and on
+//! Channels last (`[H, W, C]`), because the kernels work on several channels at a time and on
 //! any number of columns. A map may have a *frame*: a row and a column of zeros on each side, which is the padding
 //! of a 3 x 3 convolution, and more zeros below and right, so that tiles of 4 x 4 need no special case.
 
 use rayon::prelude::*;
 
-use super::super::larger;
-use super::gemm::{LANES, Lane};
-use super::winograd::TILE;
+use crate::gemm::{LANES, Lane};
+use crate::larger;
+use crate::winograd::TILE;
 
 /// Values that one thread gets at once, at least: below this, handing over costs more than it brings.
 const SHARE: usize = 32 * 1024;

@@ -3,8 +3,8 @@
 //! With channels last, what a kernel's row sees of a picture (`kw * from` values) lies in one piece, so a convolution
 //! is a matrix product that reads the picture in place: nothing is copied into columns (im2col) first.
 
-use super::gemm::{LANES, Lane, ROWS, add_products};
-use super::maps::{Maps, Then};
+use crate::gemm::{LANES, Lane, ROWS, add_products};
+use crate::maps::{Maps, Then};
 
 /// Columns in a run: what they see of the picture stays in the first cache while panel after panel passes.
 const RUN: usize = 16;

@@ -8,8 +8,8 @@
 //! Departure: tiles are worked off in runs that fit into a processor's second cache, from reading the picture to
 //! writing the result, in place of transforming everything first.
 
-use super::gemm::{LANES, Lane, ROWS, add_products};
-use super::maps::{Maps, Then, lanes, lanes_mut};
+use crate::gemm::{LANES, Lane, ROWS, add_products};
+use crate::maps::{Maps, Then, lanes, lanes_mut};
 
 /// Results a tile and side.
 pub const TILE: usize = 4;
