@@ -18,6 +18,7 @@ mod recipe;
 mod serve;
 mod step;
 mod test;
+mod threads;
 mod tools;
 mod wasm;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::step::{command, note, run, run_quiet, step};
-use crate::{root, tools, wasm};
+use crate::{root, threads, tools, wasm};
 
 /// The cargo profile of everything the browser downloads, see `Cargo.toml` of the workspace.
 const PROFILE: &str = "web";
@@ -52,6 +52,10 @@ pub fn build(options: &Options) -> Result<()> {
         || trunk(&setup),
     )?;
     let dist = root().join("dist");
+    step(
+        "the encoder on several threads (a minute or two when nothing is built yet)",
+        || threads::build(&setup.toolchain, &setup.path, PROFILE, &dist),
+    )?;
     step("the list of files for use without a connection", || {
         list_files(&dist)
     })?;

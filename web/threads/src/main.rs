@@ -1,0 +1,105 @@
+//! The encoder on several CPU threads: a small wasm module of its own, built with atomics and shared memory.
+//!
+//! Of its own, because WebGPU (wgpu) cannot be built with atomics, and because a page that is not cross-origin isolated
+//! may not share memory: there the worker's own code computes, on one thread. The worker (`web/worker/src/threads.rs`)
+//! loads this module beside itself, `web/threads.js` starts the threads, and [`encode`] returns when all of them have
+//! done their part. The kernels are the same, and so are the results, to the bit.
+//!
+//! The exported functions are called from one thread only, the worker's; the others run rayon's jobs.
+
+use std::cell::RefCell;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{LazyLock, Mutex};
+
+use js_sys::{Array, Float32Array, Uint32Array};
+use kernels::{Encoder, Tensors};
+use rayon::ThreadBuilder;
+use wasm_bindgen::prelude::*;
+
+thread_local! {
+    static ENCODER: RefCell<Option<Encoder>> = const { RefCell::new(None) };
+}
+
+type Waiting = (Mutex<Sender<ThreadBuilder>>, Mutex<Receiver<ThreadBuilder>>);
+
+/// rayon's threads on their way to the workers that will be them. There from the start: a worker may come to fetch its
+/// thread before the pool has made it, and then waits here.
+static WAITING: LazyLock<Waiting> = LazyLock::new(|| {
+    let (send, receive) = channel();
+    (Mutex::new(send), Mutex::new(receive))
+});
+
+/// Nothing: threads come through here, too.
+fn main() {}
+
+/// Makes a pool of `threads`, this one among them. The others are in [`run_thread`] or on their way there.
+///
+/// # Errors
+/// A second call.
+#[wasm_bindgen]
+pub fn start_pool(threads: usize) -> Result<(), JsError> {
+    let broken = |_| JsError::new("a thread broke");
+    let send = WAITING.0.lock().map_err(broken)?.clone();
+    let hand_over = move |thread| {
+        let gone = |_| std::io::ErrorKind::BrokenPipe.into();
+        send.send(thread).map_err(gone)
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    pool.use_current_thread()
+        .spawn_handler(hand_over)
+        .build_global()?;
+    Ok(())
+}
+
+/// Becomes one of the pool's threads; does not return.
+#[wasm_bindgen]
+pub fn run_thread() {
+    // The lock is held only while a thread is taken, not while it runs.
+    let thread = WAITING.1.lock().ok().and_then(|list| list.recv().ok());
+    if let Some(thread) = thread {
+        thread.run();
+    }
+}
+
+/// Builds the encoder from `[name, shape, values]` triples.
+///
+/// # Errors
+/// What is wrong with the weights.
+#[wasm_bindgen]
+pub fn load(weights: &Array) -> Result<(), JsError> {
+    let tensor = |triple: JsValue| {
+        let triple: Array = triple.unchecked_into();
+        let name = triple.get(0).as_string().unwrap_or_default();
+        let shape: Uint32Array = triple.get(1).unchecked_into();
+        let values: Float32Array = triple.get(2).unchecked_into();
+        let shape = shape.to_vec().into_iter().map(|n| n as usize).collect();
+        (name, (shape, values.to_vec()))
+    };
+    let tensors: Tensors = weights.iter().map(tensor).collect();
+    ENCODER.set(Some(Encoder::of(&tensors)?));
+    Ok(())
+}
+
+/// Encodes a canvas, row by row: seven `[height, width, channels, values]`, in the order of `Encoded::parts`.
+///
+/// # Errors
+/// No encoder; a canvas of another size.
+#[wasm_bindgen]
+pub fn encode(pixels: Vec<f32>, height: usize, width: usize) -> Result<Array, JsError> {
+    if pixels.len() != height * width || !height.is_multiple_of(32) || !width.is_multiple_of(32) {
+        return Err(JsError::new("a canvas of another size"));
+    }
+    ENCODER.with_borrow(|encoder| {
+        let encoder = encoder
+            .as_ref()
+            .ok_or_else(|| JsError::new("no encoder"))?;
+        let encoded = encoder.encode(pixels, [height, width]);
+        let part = |maps: &kernels::Maps| {
+            let sides = [maps.height, maps.width, maps.channels];
+            let part: Array = sides.iter().map(|n| JsValue::from(*n as u32)).collect();
+            part.push(&Float32Array::from(maps.values.as_slice()));
+            part
+        };
+        Ok(encoded.parts().into_iter().map(part).collect())
+    })
+}

@@ -1,0 +1,124 @@
+//! The threads module (`web/threads`): the encoder built with atomics and shared memory, into `dist/threads`.
+//!
+//! Atomics are a property of everything in a module, the standard library included, so that cargo builds that too
+//! (`-Zbuild-std`, which `RUSTC_BOOTSTRAP=1` permits on a stable compiler) from the source that rustup or Debian has.
+//! Where there is no source the page is built without this module and says that it runs on one thread.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::step::{command, note, output, run, run_quiet};
+use crate::wasm::{TARGET, Toolchain};
+use crate::{browser, debian, root};
+
+/// Most memory that the module may take, bytes. Shared memory is reserved at once, though not used.
+const MOST_MEMORY: u32 = 1 << 30;
+
+/// Builds the module; a note instead where this machine cannot.
+pub fn build(toolchain: &Toolchain, path: &[PathBuf], profile: &str, dist: &Path) -> Result<()> {
+    let Some(name) = with_source(toolchain) else {
+        note("skipped, so the page will run on one thread: the compiler's source is missing");
+        note(
+            "(with rustup: `rustup component add rust-src`; on Debian: `apt-get install rust-web-src`)",
+        );
+        return Ok(());
+    };
+    let target = browser::target().join("threads");
+    let mut flags = vec![
+        "-Ctarget-feature=+simd128,+atomics,+bulk-memory,+mutable-globals".to_string(),
+        "-Clink-arg=--shared-memory".to_string(),
+        "-Clink-arg=--import-memory".to_string(),
+        format!("-Clink-arg=--max-memory={MOST_MEMORY}"),
+    ];
+    // What wasm-bindgen needs to give every thread its stack and its thread-local variables.
+    for symbol in [
+        "__wasm_init_tls",
+        "__tls_size",
+        "__tls_align",
+        "__tls_base",
+        "__heap_base",
+    ] {
+        flags.push(format!("-Clink-arg=--export={symbol}"));
+    }
+    let mut cargo = command(
+        "cargo",
+        &[
+            "build",
+            "--locked",
+            "--offline",
+            "--profile",
+            profile,
+            "--target",
+            TARGET,
+            "-Zbuild-std=std,panic_abort",
+            "--package",
+            "cropvlm-threads",
+            "--bin",
+            "threads",
+        ],
+    );
+    cargo
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        .env("CARGO_TARGET_DIR", &target);
+    if let Some(name) = &name {
+        cargo.env("RUSTUP_TOOLCHAIN", name);
+    }
+    run(&mut cargo).context("the threads module could not be built; the reason stands above")?;
+    let module = target.join(TARGET).join(profile).join("threads.wasm");
+    let mut path = path.to_vec();
+    path.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
+    run_quiet(
+        command(
+            "wasm-bindgen",
+            &[
+                "--target",
+                "web",
+                "--no-typescript",
+                "--out-dir",
+                &dist.join("threads").to_string_lossy(),
+                &module.to_string_lossy(),
+            ],
+        )
+        .env("PATH", std::env::join_paths(path)?),
+    )
+}
+
+/// The toolchain to build with (`None`: the one that builds the rest), if one here has the source of std.
+fn with_source(toolchain: &Toolchain) -> Option<Option<String>> {
+    let has = |name: Option<&str>| {
+        let mut rustc = command("rustc", &["--print", "sysroot"]);
+        if let Some(name) = name {
+            rustc.env("RUSTUP_TOOLCHAIN", name);
+        }
+        let sysroot = rustc
+            .current_dir(root())
+            .output()
+            .ok()
+            .filter(|out| out.status.success());
+        sysroot.is_some_and(|out| {
+            let sysroot = String::from_utf8_lossy(&out.stdout).trim().to_string();
+            Path::new(&sysroot)
+                .join("lib/rustlib/src/rust/library/std/Cargo.toml")
+                .exists()
+        })
+    };
+    let same = toolchain.name.clone();
+    if has(same.as_deref()) {
+        return Some(same);
+    }
+    if same.is_none() && output("rustup", &["component", "add", "rust-src"]).is_some() && has(None)
+    {
+        return Some(None);
+    }
+    if debian::install().is_ok()
+        && let Ok(debian) = debian::toolchain()
+        && has(debian.name.as_deref())
+    {
+        return Some(debian.name);
+    }
+    None
+}
