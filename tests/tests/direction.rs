@@ -15,15 +15,24 @@ use serde_json::Value;
 /// Packages of the workspace and the packages of the workspace that each may depend on, tests
 /// included. A new package has to be entered here, with the reason for its place.
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
-    const CRATES: &[&str] = &["grounding", "picture", "smolvlm", "policy", "vlm-api"];
+    const CRATES: &[&str] = &[
+        "grounding",
+        "kernels",
+        "picture",
+        "smolvlm",
+        "policy",
+        "vlm-api",
+    ];
     BTreeMap::from([
         // Pure: boxes, prompts, metrics.
         ("grounding", &[][..]),
+        // The map policy's network without burn, so that the browser's threads get nothing else.
+        ("kernels", &[]),
         ("picture", &["grounding"]),
         // The model knows no provider, and what talks to providers knows no model.
         ("smolvlm", &["grounding", "picture"]),
         ("vlm-api", &["grounding"]),
-        ("policy", &["grounding", "picture", "smolvlm"]),
+        ("policy", &["grounding", "kernels", "picture", "smolvlm"]),
         // The two programs, command line and page, use the crates, never each other.
         ("trainer", CRATES),
         // The page's own module holds no tensors, so that it is there at once ...
@@ -31,8 +40,17 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         // ... and the worker that owns the model never sees a key.
         (
             "cropvlm-worker",
-            &["grounding", "picture", "smolvlm", "policy", "cropvlm-web"],
+            &[
+                "grounding",
+                "kernels",
+                "picture",
+                "smolvlm",
+                "policy",
+                "cropvlm-web",
+            ],
         ),
+        // Its encoder on several threads, built with shared memory.
+        ("cropvlm-threads", &["kernels"]),
         // Starts the programs; compiled before everything else, so it depends on none.
         ("xtask", &[]),
         (

@@ -10,7 +10,12 @@
 //!
 //! ```
 //! use cropvlm_web::protocol::{DeviceChoice, ToWorker};
-//! let start = ToWorker::Start { model: "models/default/".into(), device: DeviceChoice::Auto, after: None };
+//! let start = ToWorker::Start {
+//!     model: "models/default/".into(),
+//!     device: DeviceChoice::Auto,
+//!     threads: None,
+//!     after: None,
+//! };
 //! assert!(matches!(start, ToWorker::Start { .. }));
 //! assert_eq!(DeviceChoice::from_name("cpu"), Some(DeviceChoice::Cpu));
 //! ```

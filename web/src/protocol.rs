@@ -19,6 +19,8 @@ pub enum ToWorker {
         model: String,
         /// What the person asked for.
         device: DeviceChoice,
+        /// Threads on the CPU at most, if the person asked for that.
+        threads: Option<u32>,
         /// Why the worker before this one stopped, if one did: then this one runs on the CPU and says so.
         after: Option<String>,
     },
@@ -308,6 +310,8 @@ pub enum Stage {
 pub struct Running {
     /// The device.
     pub device: DeviceKind,
+    /// Threads that compute, on the CPU.
+    pub threads: u32,
     /// Why this one.
     pub why: Why,
     /// One proposal on a blank picture, milliseconds, after warming up.

@@ -168,7 +168,10 @@ pub fn stage(stage: &Stage) -> String {
 
 /// Why it runs where it runs, one sentence.
 pub fn running(running: &Running) -> String {
-    let here = device(running.device);
+    let here = match (running.device, running.threads) {
+        (DeviceKind::Cpu, threads) if threads > 1 => format!("the CPU, {threads} threads"),
+        (kind, _) => device(kind).to_owned(),
+    };
     let time = milliseconds(running.milliseconds);
     match &running.why {
         Why::Asked => format!("Runs on {here}, as the address asks ({time} a proposal)."),
@@ -190,6 +193,14 @@ pub fn running(running: &Running) -> String {
             )
         }
     }
+}
+
+/// For the console: why only one thread computes.
+pub fn no_threads(reason: &str) -> String {
+    format!(
+        "Several threads could not be used ({}); one computes.",
+        short(reason)
+    )
 }
 
 /// A device in a sentence.
@@ -293,6 +304,7 @@ mod tests {
     fn says_which_device_runs_and_why() {
         let text = running(&Running {
             device: DeviceKind::Cpu,
+            threads: 1,
             why: Why::Faster { other_ms: 9_000.0 },
             milliseconds: 300.0,
         });
@@ -300,5 +312,12 @@ mod tests {
             text,
             "Runs on the CPU: 300 ms a proposal, against 9.0 s on WebGPU."
         );
+        let text = running(&Running {
+            device: DeviceKind::Cpu,
+            threads: 2,
+            why: Why::NoWebGpu,
+            milliseconds: 200.0,
+        });
+        assert!(text.starts_with("Runs on the CPU, 2 threads (200 ms a proposal)"));
     }
 }

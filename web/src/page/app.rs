@@ -34,6 +34,8 @@ pub struct App {
     /// Where the model is and what the person asked for.
     pub model: String,
     pub device: DeviceChoice,
+    /// Threads at most, where the person asked for that.
+    pub threads: Option<u32>,
     /// The page's own address, without what stands behind `?` and `#`.
     pub base: String,
     /// The newest wish for a picture: one that is fetched slowly must not replace a newer one.
@@ -75,6 +77,7 @@ impl App {
                 .get("device")
                 .and_then(|name| DeviceChoice::from_name(&name))
                 .unwrap_or_default(),
+            threads: parameters.get("threads").and_then(|n| n.parse().ok()),
             base: base.href(),
             newest_choice: Cell::new(0),
         });

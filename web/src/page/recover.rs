@@ -25,6 +25,12 @@ impl App {
                     &ToWorker::Start {
                         model: self.model.clone(),
                         device,
+                        // What broke may have been a thread: the worker after it does without.
+                        threads: if after.is_some() {
+                            Some(1)
+                        } else {
+                            self.threads
+                        },
                         after,
                     },
                     None,

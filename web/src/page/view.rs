@@ -287,6 +287,8 @@ pub fn draw_stage(ui: &Ui, stage: &Stage) {
     }
     if let Stage::Ready(running) = stage {
         say(&ui.device, Some(&text::running(running)));
+        let threads = running.threads.to_string();
+        ui.device.dataset().set("threads", &threads).ok();
         ui.device
             .dataset()
             .set(

@@ -90,9 +90,7 @@ pub fn encode(pixels: Vec<f32>, height: usize, width: usize) -> Result<Array, Js
         return Err(JsError::new("a canvas of another size"));
     }
     ENCODER.with_borrow(|encoder| {
-        let encoder = encoder
-            .as_ref()
-            .ok_or_else(|| JsError::new("no encoder"))?;
+        let encoder = encoder.as_ref().ok_or_else(|| JsError::new("no encoder"))?;
         let encoded = encoder.encode(pixels, [height, width]);
         let part = |maps: &kernels::Maps| {
             let sides = [maps.height, maps.width, maps.channels];

@@ -23,7 +23,7 @@ use policy::{ModelFiles, Proposal};
 use wasm_bindgen_futures::spawn_local;
 
 use crate::pictures::Decoded;
-use crate::runner::{Runner, View, build, shown, tell};
+use crate::runner::{On, Runner, View, build, shown, tell};
 use crate::{fetch, gpu, pictures, post};
 
 /// After this long, milliseconds, a device that is being measured in the background counts as slower.
@@ -54,21 +54,19 @@ struct Inner {
     lost: RefCell<Option<String>>,
 }
 
+/// What the page asks for, see [`cropvlm_web::protocol::ToWorker::Start`].
 #[derive(Clone)]
-struct Order {
-    model: String,
-    device: DeviceChoice,
-    after: Option<String>,
+pub struct Order {
+    pub model: String,
+    pub device: DeviceChoice,
+    pub threads: Option<u32>,
+    pub after: Option<String>,
 }
 
 impl Engine {
     /// Starts to load the model.
-    pub fn start(&self, model: String, device: DeviceChoice, after: Option<String>) {
-        *self.inner.order.borrow_mut() = Some(Order {
-            model,
-            device,
-            after,
-        });
+    pub fn start(&self, order: Order) {
+        *self.inner.order.borrow_mut() = Some(order);
         let engine = self.clone();
         spawn_local(async move {
             engine.runner().await.ok();
@@ -156,7 +154,8 @@ impl Engine {
     }
 
     async fn cpu(&self, files: &ModelFiles) -> Result<Runner, String> {
-        build(files, &Device::flex(), DeviceKind::Cpu, true)
+        let threads = self.inner.order.borrow().as_ref().and_then(|o| o.threads);
+        build(files, &Device::flex(), On::Cpu { threads }, true)
             .await
             .map_err(|why| text::model_not_loaded(&why))
     }
@@ -172,7 +171,7 @@ impl Engine {
             .init_async()
             .await
             .map_err(|error| error.to_string())?;
-        build(files, &device, DeviceKind::WebGpu, aloud).await
+        build(files, &device, On::WebGpu, aloud).await
     }
 
     /// Measures WebGPU in the background; it takes over where it is faster.

@@ -2,7 +2,7 @@
 //!
 //! The order of reading: here messages arrive ([`cropvlm_web::protocol`]); [`pictures`] decodes, cuts and encodes;
 //! [`fetch`] brings the model's files; [`engine`] chooses a device and proposes; [`runner`] is
-//! the model on one of them; [`lesson`] is GRPO, live; [`gpu`] is what the browser says about WebGPU; [`post`] is the
+//! the model on one of them, [`threads`] its encoder on several threads; [`lesson`] is GRPO, live; [`gpu`] is what the browser says about WebGPU; [`post`] is the
 //! way back.
 //!
 //! Each message is handled by a task of its own: a picture is decoded while the model is still being fetched, and
@@ -15,6 +15,7 @@ mod lesson;
 mod pictures;
 mod post;
 mod runner;
+mod threads;
 
 use std::rc::Rc;
 
@@ -25,7 +26,7 @@ use wasm_bindgen::prelude::Closure;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{Blob, MessageEvent};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Order};
 use crate::lesson::{School, Wish};
 use crate::pictures::Pictures;
 
@@ -69,8 +70,14 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
         ToWorker::Start {
             model,
             device,
+            threads,
             after,
-        } => worker.engine.start(model, device, after),
+        } => worker.engine.start(Order {
+            model,
+            device,
+            threads,
+            after,
+        }),
         ToWorker::Picture { picture } => {
             let Some(file) = payload else { return };
             // A lesson about the picture before it is of no more use.

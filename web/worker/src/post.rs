@@ -52,3 +52,8 @@ pub async fn pause(milliseconds: i32) {
     });
     JsFuture::from(promise).await.ok();
 }
+
+/// Says on the console what nobody has to act on.
+pub fn warn(what: &str) {
+    web_sys::console::warn_1(&what.into());
+}

@@ -12,11 +12,14 @@ use cropvlm_web::text;
 use grounding::PixelBox;
 use picture::RgbImage;
 use policy::map::input;
-use policy::{EvidenceMap, ModelFiles, Policy, Proposal, ProposeOptions, SampleOptions, Seen};
+use policy::{
+    EvidenceMap, ModelFiles, Policy, PolicyError, Proposal, ProposeOptions, SampleOptions, Seen,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::post;
+use crate::threads::Threads;
 
 /// Longest side of the picture that warms a device up, pixels.
 const WARM_UP_SIDE: u32 = 512;
@@ -45,9 +48,20 @@ impl View {
     }
 }
 
+/// Where a policy is to run.
+#[derive(Clone, Copy, Debug)]
+pub enum On {
+    /// The CPU, on so many threads at most, where somebody asked for that.
+    Cpu { threads: Option<u32> },
+    /// WebGPU.
+    WebGpu,
+}
+
 /// A policy on a device.
 pub struct Runner {
     policy: Policy,
+    /// A map policy's encoder on several threads of the CPU.
+    threads: RefCell<Option<Rc<Threads>>>,
     pub device: DeviceKind,
     /// One proposal after warming up, milliseconds.
     pub milliseconds: f64,
@@ -77,18 +91,39 @@ impl Runner {
         if let Some((_, seen)) = known {
             return Ok(seen);
         }
-        let seen = self
-            .policy
-            .look(pixels, None)
-            .await
-            .map_err(|error| error.to_string())?;
-        let seen = Rc::new(seen);
+        let seen = Rc::new(self.encode(pixels).await?);
         let mut all = self.seen.borrow_mut();
         // Another picture makes what came before it useless; another part, the part before it.
         all.retain(|(of, _)| of.picture == view.picture && of.part.is_none());
         all.push((view, Rc::clone(&seen)));
         debug_assert!(all.len() <= REMEMBERED);
         Ok(seen)
+    }
+
+    /// Threads that compute, on the CPU.
+    pub fn threads(&self) -> u32 {
+        let threads = self.threads.borrow();
+        threads.as_ref().map_or(1, |threads| threads.count)
+    }
+
+    /// Encodes pixels, on several threads where there are some; once they fail, on one.
+    async fn encode(&self, pixels: &RgbImage) -> Result<Seen, String> {
+        let threads = self.threads.borrow().clone();
+        if let (Policy::Map(policy), Some(threads)) = (&self.policy, threads) {
+            let encode = |values: Vec<f32>, size| {
+                let encoded = threads.encode(&values, size);
+                encoded.map(Some).map_err(PolicyError::Device)
+            };
+            match policy.look_by(pixels, None, encode).await {
+                Ok(seen) => return Ok(Seen::Map(seen)),
+                Err(why) => {
+                    post::warn(&text::no_threads(&why.to_string()));
+                    self.threads.take();
+                }
+            }
+        }
+        let seen = self.policy.look(pixels, None).await;
+        seen.map_err(|error| error.to_string())
     }
 
     /// Proposes a crop of a view.
@@ -203,7 +238,7 @@ pub fn shown(map: &EvidenceMap) -> Evidence {
 pub async fn build(
     files: &ModelFiles,
     device: &Device,
-    kind: DeviceKind,
+    on: On,
     aloud: bool,
 ) -> Result<Runner, String> {
     let tell = |stage| {
@@ -213,9 +248,14 @@ pub async fn build(
     };
     tell(Stage::Upload);
     let policy = Policy::load(files, device).map_err(|error| error.to_string())?;
+    let (kind, threads) = match on {
+        On::WebGpu => (DeviceKind::WebGpu, None),
+        On::Cpu { threads } => (DeviceKind::Cpu, threads_of(&policy, threads).await),
+    };
     tell(Stage::WarmUp);
     let mut runner = Runner {
         policy,
+        threads: RefCell::new(threads),
         device: kind,
         milliseconds: 0.0,
         seen: RefCell::default(),
@@ -236,10 +276,25 @@ pub async fn build(
     Ok(runner)
 }
 
+/// The threads that a policy's encoder can have here.
+async fn threads_of(policy: &Policy, most: Option<u32>) -> Option<Rc<Threads>> {
+    let Policy::Map(policy) = policy else {
+        return None;
+    };
+    match Threads::start(policy, most).await {
+        Ok(threads) => threads.map(Rc::new),
+        Err(why) => {
+            post::warn(&text::no_threads(&why));
+            None
+        }
+    }
+}
+
 /// Tells the page which device runs, and why.
 pub fn tell(runner: &Runner, why: Why) {
     let running = Running {
         device: runner.device,
+        threads: runner.threads(),
         why,
         milliseconds: runner.milliseconds,
     };
