@@ -40,7 +40,10 @@ impl Decoder {
     /// Decodes one question: `levels` of [`crate::Encoded`], `hints` `[hints, h, w]`, `steer` scales and shifts of the
     /// four places in the order of the network. Result `[maps, h, w/2]`.
     pub fn decode(&self, levels: &[Maps; 3], hints: &[f32], steer: &[f32]) -> Vec<f32> {
-        let mut steer = steer;
+        rayon::scope(|_| self.draw(levels, hints, steer))
+    }
+
+    fn draw(&self, levels: &[Maps; 3], hints: &[f32], mut steer: &[f32]) -> Vec<f32> {
         let mut film = |maps: &mut Maps| {
             let (own, rest) = steer.split_at(2 * maps.channels);
             steer = rest;

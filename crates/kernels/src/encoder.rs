@@ -135,7 +135,12 @@ impl Encoder {
     }
 
     /// Encodes a picture of `height * width` values, sides multiples of 32.
-    pub fn encode(&self, pixels: Vec<f32>, [height, width]: [usize; 2]) -> Encoded {
+    pub fn encode(&self, pixels: Vec<f32>, size: [usize; 2]) -> Encoded {
+        // In one go: a thread outside of the pool would wait for it at every step.
+        rayon::scope(|_| self.see(pixels, size))
+    }
+
+    fn see(&self, pixels: Vec<f32>, [height, width]: [usize; 2]) -> Encoded {
         let x = Maps::from_values(height, width, 1, pixels).with_frame();
         let x = self.stem.apply_relu(&x); // [H/2, W/2, C2]
         let mut x = self.stem_deep.apply(&x); // [H/4, W/4, C4]

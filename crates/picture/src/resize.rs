@@ -321,7 +321,9 @@ fn resize_buffer<P: Pixel<Subpixel = u8>, const C: usize>(
     let made = if empty {
         None
     } else {
-        let pixels = resize_bytes::<C>(picture, size, (width, height), filter);
+        // In one go: a thread outside of the pool would wait for it between the passes.
+        let (from, to) = (picture.as_raw(), (width, height));
+        let pixels = rayon::scope(|_| resize_bytes::<C>(from, size, to, filter));
         ImageBuffer::from_raw(width, height, pixels)
     };
     made.unwrap_or_else(|| ImageBuffer::new(width, height))
