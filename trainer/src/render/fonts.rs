@@ -26,6 +26,8 @@ pub enum Style {
     Hand,
     /// For headings and signs.
     Display,
+    /// Typewriters: those of `Mono` that an office of the last century had.
+    Typed,
 }
 
 enum Source {
@@ -175,6 +177,19 @@ const MONO: &[&str] = &[
     "console",
     "anonymous",
     "fira code",
+];
+const TYPED: &[&str] = &[
+    "courier prime",
+    "couriernew",
+    "typewriter",
+    "nimbus mono",
+    "freemono",
+    "cursor",
+    "liberation mono",
+    "cousine",
+    "compagnon",
+    "tlwg",
+    "prestige",
 ];
 const SERIF: &[&str] = &[
     "serif",
@@ -345,6 +360,11 @@ impl Fonts {
                 continue;
             }
             let family = name.split(' ').take(2).collect::<Vec<_>>().join(" ");
+            let lower = name.to_lowercase();
+            if style == Style::Mono && TYPED.iter().any(|t| lower.contains(t)) {
+                let typed = groups.entry((Style::Typed, family.clone())).or_default();
+                typed.push(fonts.faces.len());
+            }
             groups
                 .entry((style, family))
                 .or_default()

@@ -9,6 +9,7 @@
 //! from one stream of random numbers (`dice`). The lines of the two files are in the order of the
 //! pages, so a run that was stopped goes on where it ended.
 
+mod archive;
 mod camera;
 mod canvas;
 mod card;

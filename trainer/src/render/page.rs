@@ -35,6 +35,8 @@ pub struct Ask {
 pub enum View {
     /// A sheet of paper: scanned, photographed, or as it was printed.
     Sheet,
+    /// A sheet out of an archive: copied or faxed, then scanned small, in black and white.
+    Archive,
     /// A picture out of a document or off a screen.
     Screen,
     /// A photo already, with its own perspective.

@@ -1,5 +1,6 @@
 //! From the flat page to the picture somebody has: a clean export, a scan, a photo on a table.
 
+use super::archive;
 use super::camera::Camera;
 use super::canvas::{Canvas, mix};
 use super::dice::Dice;
@@ -32,6 +33,8 @@ enum Look {
     Photo,
     /// A photo that was composed before.
     Street,
+    /// A copy or a fax out of an archive.
+    Copy,
 }
 
 /// Smallest median height of a printed line, in picture pixels.
@@ -40,11 +43,19 @@ const LEGIBLE: f32 = 11.0;
 /// Shows `page` in one of the ways in which real pictures show such pages.
 pub fn shoot(dice: &mut Dice, mut page: Page, backgrounds: &Backgrounds) -> Picture {
     let looks = match page.view {
-        View::Sheet => [0.16, 0.44, 0.40, 0.0],
-        View::Screen => [1.0, 0.0, 0.0, 0.0],
-        View::Street => [0.0, 0.0, 0.0, 1.0],
+        View::Sheet => [0.16, 0.44, 0.40, 0.0, 0.0],
+        View::Archive => [0.0, 0.0, 0.0, 0.0, 1.0],
+        View::Screen => [1.0, 0.0, 0.0, 0.0, 0.0],
+        View::Street => [0.0, 0.0, 0.0, 1.0, 0.0],
     };
-    let look = [Look::Clean, Look::Scan, Look::Photo, Look::Street][dice.weighted(&looks)];
+    let all = [
+        Look::Clean,
+        Look::Scan,
+        Look::Photo,
+        Look::Street,
+        Look::Copy,
+    ];
+    let look = all[dice.weighted(&looks)];
     if page.view == View::Sheet && dice.chance(0.12) {
         part(dice, &mut page);
     }
@@ -53,6 +64,7 @@ pub fn shoot(dice: &mut Dice, mut page: Page, backgrounds: &Backgrounds) -> Pict
     let picture = match look {
         Look::Clean | Look::Street => None,
         Look::Scan => Some(scan(dice, &mut page, camera_paper)),
+        Look::Copy => Some(archive::copy(dice, &mut page)),
         Look::Photo => Some(photo(dice, &mut page, backgrounds)),
     };
     if let Some(picture) = picture {
@@ -110,7 +122,7 @@ fn wear(dice: &mut Dice, page: &mut Page, look: Look) {
 }
 
 /// The corners of a w x h sheet, scaled, turned by `angle` and jittered by a share of its sides.
-fn corners(
+pub(super) fn corners(
     dice: &mut Dice,
     (w, h): (f32, f32),
     scale: f32,
@@ -125,20 +137,25 @@ fn corners(
     })
 }
 
-fn extent(quad: &[(f32, f32); 4]) -> Rect {
+pub(super) fn extent(quad: &[(f32, f32); 4]) -> Rect {
     quad.iter()
         .fold(Rect::new(f32::MAX, f32::MAX, f32::MIN, f32::MIN), |r, p| {
             r.union(Rect::new(p.0, p.1, p.0, p.1))
         })
 }
 
-fn median_height(page: &Page) -> f32 {
+pub(super) fn median_height(page: &Page) -> f32 {
     let mut heights: Vec<f32> = page.lines.iter().map(|l| l.rect.height()).collect();
     heights.sort_by(f32::total_cmp);
     heights.get(heights.len() / 2).copied().unwrap_or(20.0)
 }
 
-fn take(page: &mut Page, camera: &Camera, picture: &mut Canvas, shadow: (f32, f32, f32)) {
+pub(super) fn take(
+    page: &mut Page,
+    camera: &Camera,
+    picture: &mut Canvas,
+    shadow: (f32, f32, f32),
+) {
     camera.shoot(&page.canvas, picture, shadow);
     page.map_rects(|r| camera.hull(r));
 }
@@ -293,6 +310,10 @@ fn cover(dice: &mut Dice, tile: &Canvas, w: usize, h: usize) -> Canvas {
 
 /// Light, optics, sensor; returns whether the colour went.
 fn finish(dice: &mut Dice, page: &mut Page, look: Look) -> bool {
+    if look == Look::Copy {
+        archive::finish(dice, &mut page.canvas);
+        return true;
+    }
     let canvas = &mut page.canvas;
     let text = page
         .lines

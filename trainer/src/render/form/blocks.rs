@@ -22,10 +22,7 @@ impl Sheet<'_> {
                 let field = self.field();
                 let text = format!("{}{colon}", field.label);
                 let y = self.y;
-                let Some(label) =
-                    self.page
-                        .print(self.dice, &mut self.label, (x1, y), &text, self.ink)
-                else {
+                let Some(label) = self.name(x1, y, &text) else {
                     continue;
                 };
                 let start = label.rect.x2 + self.label.size * 0.4;

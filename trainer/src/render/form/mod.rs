@@ -1,6 +1,9 @@
 //! Filled-in office forms, faxes and memos: labels with values beside or below them.
+//!
+//! Half of them come out of an archive ([`super::archive`]); many of those were typed throughout.
 
 mod blocks;
+mod prose;
 mod sheet;
 
 use anyhow::Result;
@@ -8,7 +11,7 @@ use anyhow::Result;
 use super::canvas::mix;
 use super::fonts::Style;
 use super::marks;
-use super::page::{Page, Studio};
+use super::page::{Page, Studio, View};
 use super::text::Pen;
 use super::words::{self, say};
 use sheet::Sheet;
@@ -16,23 +19,46 @@ use sheet::Sheet;
 /// Draws one form and everything that can be asked about it.
 pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
     let Studio { fonts, dice } = studio;
-    let width = dice.real(720.0, 1500.0);
+    let old = dice.chance(0.5);
+    let typed = dice.chance(if old { 0.55 } else { 0.1 });
+    let width = if old {
+        dice.real(760.0, 1150.0)
+    } else {
+        dice.real(720.0, 1500.0)
+    };
     let height = width * dice.real(1.2, 1.42);
     // Letters on a line of the sheet.
-    let size = (width / dice.real(46.0, 80.0)).clamp(13.0, 30.0);
-    let style = [Style::Sans, Style::Serif, Style::Mono][dice.weighted(&[5.0, 3.0, 2.0])];
+    let size = if old {
+        (width / dice.real(50.0, 82.0)).clamp(11.0, 24.0)
+    } else {
+        (width / dice.real(46.0, 80.0)).clamp(13.0, 30.0)
+    };
+    let style = if typed {
+        Style::Typed
+    } else {
+        [Style::Sans, Style::Serif, Style::Mono][dice.weighted(&[5.0, 3.0, 2.0])]
+    };
     let dark = dice.chance(0.3);
     let face = fonts.pick(dice, style, dark);
     let heavy = fonts.sister(face, true);
-    let filled =
-        [Style::Mono, Style::Hand, Style::Sans, Style::Serif][dice.weighted(&[4.0, 2.5, 1.5, 1.0])];
-    let same = dice.chance(0.2);
+    let filled = [
+        Style::Mono,
+        Style::Hand,
+        Style::Sans,
+        Style::Serif,
+        Style::Typed,
+    ][dice.weighted(&[2.0, 2.5, 1.5, 1.0, if old { 4.0 } else { 1.5 }])];
+    let same = dice.chance(if typed { 0.75 } else { 0.2 });
     let value_face = if same {
         face
     } else {
         fonts.pick(dice, filled, false)
     };
-    let stretch = dice.real(0.88, 1.08);
+    let stretch = if typed {
+        dice.real(0.78, 1.0)
+    } else {
+        dice.real(0.88, 1.08)
+    };
     let label = Pen::new(fonts, face, size, stretch)?;
     let hand = filled == Style::Hand && !same;
     let mut value = Pen::new(
@@ -50,19 +76,21 @@ pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
     } else {
         0.0
     };
-    value.wobble = if hand || (filled == Style::Mono && dice.chance(0.4)) {
+    let wobbly = matches!(filled, Style::Mono | Style::Typed);
+    value.wobble = if hand || (wobbly && dice.chance(0.4)) {
         size * 0.04
     } else {
         0.0
     };
     value.thick = hand && value.size < 34.0;
-    let head = Pen::new(fonts, heavy, size * dice.real(1.2, 1.9), stretch)?;
-    let small = Pen::new(
-        fonts,
-        face,
-        (size * dice.real(0.65, 0.95)).max(11.0),
-        stretch,
-    )?;
+    // A typewriter has one size of letters.
+    let (large, little) = if typed {
+        (dice.real(1.0, 1.3), 1.0)
+    } else {
+        (dice.real(1.2, 1.9), dice.real(0.65, 0.95))
+    };
+    let head = Pen::new(fonts, heavy, size * large, stretch)?;
+    let small = Pen::new(fonts, face, (size * little).max(11.0), stretch)?;
     let paper = [
         [255, 255, 255],
         [252, 251, 246],
@@ -91,6 +119,7 @@ pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
         right: width - margin,
         row: size * dice.real(1.6, 2.4),
         upper: dice.chance(0.4),
+        under: dice.chance(if old { 0.25 } else { 0.05 }),
         country: if dice.chance(0.7) {
             "us".to_string()
         } else {
@@ -99,6 +128,9 @@ pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
         used: Vec::new(),
         dice,
     };
+    if old {
+        sheet.page.view = View::Archive;
+    }
     sheet.heading();
     let bottom = height - margin * 0.8 - size * 3.0;
     let mut parts = 0;
@@ -106,7 +138,13 @@ pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
         parts += 1;
         let room = ((bottom - sheet.y) / (sheet.row * 1.5)) as i64;
         let rows = sheet.dice.int(2, 7).min(room.max(1)) as usize;
-        match sheet.dice.weighted(&[4.0, 2.5, 1.5, 1.5, 1.2, 1.5, 1.2]) {
+        let memo = if old { 3.0 } else { 0.8 };
+        let blocks = if typed {
+            [5.0, 0.7, 0.5, 1.5, 1.0, 1.5, 0.7, memo]
+        } else {
+            [4.0, 2.5, 1.5, 1.5, 1.2, 1.5, 1.2, memo]
+        };
+        match sheet.dice.weighted(&blocks) {
             0 => {
                 let wide = width / size > 55.0;
                 let weights: &[f32] = if wide { &[5.0, 4.0, 0.6] } else { &[7.0, 2.0] };
@@ -124,13 +162,14 @@ pub fn make(studio: &mut Studio<'_>) -> Result<Page> {
                 let columns = sheet.dice.int(1, 3) as usize;
                 sheet.stacks(rows.min(3), columns);
             }
-            _ => {
+            6 => {
                 let (n, columns) = (
                     1 + sheet.dice.weighted(&[3.0, 1.0, 1.0, 1.0]),
                     sheet.dice.int(2, 5),
                 );
                 sheet.grid(n.min(rows), columns as usize);
             }
+            _ => sheet.paragraphs(rows.min(4)),
         }
         if sheet.dice.chance(0.03) {
             break;

@@ -24,6 +24,8 @@ pub struct Sheet<'a> {
     /// Distance of two rows.
     pub row: f32,
     pub upper: bool,
+    /// Labels are underlined.
+    pub under: bool,
     pub country: String,
     pub used: Vec<String>,
 }
@@ -43,8 +45,14 @@ impl Sheet<'_> {
     pub fn field(&mut self) -> Field {
         let fields = words::options("f.field");
         loop {
-            let field = self.dice.pick(fields);
-            let (label, pattern) = field.split_once('=').unwrap_or((field, "{Pseudo}"));
+            // Labels that no list holds are read, not known.
+            let made = self.dice.chance(0.45);
+            let field = if made {
+                format!("{}={}", self.say("f.label"), self.say("f.value"))
+            } else {
+                self.dice.pick(fields).to_string()
+            };
+            let (label, pattern) = field.split_once('=').unwrap_or((&field, "{Pseudo}"));
             let plain = label.trim().to_lowercase();
             if self.used.contains(&plain) && self.used.len() + 8 < fields.len() {
                 continue;
@@ -64,14 +72,18 @@ impl Sheet<'_> {
     }
 
     pub fn ask(&mut self, label: &str, value: &Printed) {
+        self.ask_at(label, &value.text, value.rect);
+    }
+
+    /// Asks what `label` says; the answer `text` is printed at `rect`.
+    pub fn ask_at(&mut self, label: &str, text: &str, rect: Rect) {
         let key = label.trim_end_matches([':', ' ', '.']).to_string();
-        let (text, rect) = (value.text.clone(), value.rect);
         self.page.ask(
             self.dice,
             "form_value",
             "q.form_value",
             &key,
-            &text,
+            text,
             vec![rect],
         );
         let plain = key.to_lowercase();
@@ -84,7 +96,7 @@ impl Sheet<'_> {
                 "form_value",
                 "q.form_plain",
                 &plain,
-                &text,
+                text,
                 vec![rect],
             );
         }
@@ -94,7 +106,7 @@ impl Sheet<'_> {
             _ => return,
         };
         self.page
-            .ask(self.dice, "form_value", list, "", &text, vec![rect]);
+            .ask(self.dice, "form_value", list, "", text, vec![rect]);
     }
 
     /// Fills in `text` at (x, base); what does not fit into `room` is left out word by word.
@@ -121,37 +133,6 @@ impl Sheet<'_> {
         let t = (self.label.size * 0.06).max(1.0);
         let dash = if self.dice.chance(0.15) { t * 3.0 } else { 0.0 };
         self.page.canvas.rule(x1, x2, y, t, dash, self.ink);
-    }
-
-    /// Running text.
-    pub fn prose(&mut self, sentences: usize) {
-        self.y += self.row * 0.5;
-        let text: Vec<String> = (0..sentences).map(|_| self.say("f.sentence")).collect();
-        let mut line = String::new();
-        let room = self.right - self.left;
-        let typed = self.dice.chance(0.5);
-        for word in text.join(" ").split(' ').chain([""]) {
-            let pen = if typed {
-                &mut self.value
-            } else {
-                &mut self.label
-            };
-            let longer = if line.is_empty() {
-                word.to_string()
-            } else {
-                format!("{line} {word}")
-            };
-            if word.is_empty() || pen.width(&longer) > room {
-                self.y += pen.line_height() * 1.05;
-                let y = self.y;
-                self.page
-                    .print(self.dice, pen, (self.left, y), &line, self.ink);
-                line = word.to_string();
-            } else {
-                line = longer;
-            }
-        }
-        self.y += self.row * 0.3;
     }
 
     /// A row of boxes to tick.
