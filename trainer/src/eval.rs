@@ -50,6 +50,8 @@ use crate::vlm::TargetArgs;
   cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --target SmolVLM-256M --items answers.jsonl
   cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --items answers.jsonl \\
       --target-url https://api.openai.com/v1 --target-model gpt-4.1-nano --target-key-env OPENAI_API_KEY
+  cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --items answers.jsonl \\
+      --provider gemini --target-model gemini-3.5-flash-lite --target-key-env GEMINI_API_KEY
   cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --target SmolVLM-256M \\
       --conditions full,full+crop,crop --expand 1,1.5,2,4 --target-longest-edge 512,1024
 

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! let http = Http::new(HttpSettings::default(), stop);
-//! let answer = http.ask(&openai::request(&endpoint, &question)?, &endpoint.key)?;
+//! let answer = http.ask(provider, &provider.request(&endpoint, &question)?, &endpoint.key)?;
 //! ```
 //!
 //! One [`Http`] serves any number of threads. When a provider asks one of them to wait, all wait.
@@ -18,8 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use ureq::Agent;
-use vlm_api::openai::{Answer, Reply};
-use vlm_api::{ApiError, Key, Request};
+use vlm_api::{Answer, ApiError, Key, Provider, Request};
 
 /// How patient a client is.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,11 +158,11 @@ impl Http {
     ///
     /// # Errors
     /// [`Failure`] of the last try.
-    pub fn ask(&self, request: &Request, key: &Key) -> Result<Answer, Failure> {
+    pub fn ask(&self, provider: Provider, request: &Request, key: &Key) -> Result<Answer, Failure> {
         let mut tried = 0;
         loop {
             self.wait_for_turn()?;
-            let (failure, asked) = match self.once(request, key) {
+            let (failure, asked) = match self.once(provider, request, key) {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -185,7 +184,12 @@ impl Http {
     }
 
     /// One try; with its failure comes how long the provider asks to wait.
-    fn once(&self, request: &Request, key: &Key) -> Result<Answer, (Failure, Option<Duration>)> {
+    fn once(
+        &self,
+        provider: Provider,
+        request: &Request,
+        key: &Key,
+    ) -> Result<Answer, (Failure, Option<Duration>)> {
         let mut sent = self.agent.post(&request.url);
         for (name, value) in &request.headers {
             sent = sent.header(*name, value);
@@ -210,7 +214,7 @@ impl Http {
             .and_then(|h| retry_after(h, SystemTime::now()));
         // A date becomes seconds, so that the error names a wait in either form.
         let seconds = asked.map(|wait| wait.as_secs_f64().ceil().to_string());
-        let mut reply = Reply::new(status, seconds.as_deref(), key);
+        let mut reply = provider.reply(status, seconds.as_deref(), key);
         let mut body = response.into_body().into_reader();
         let mut buffer = [0; 16 << 10];
         loop {

@@ -61,6 +61,10 @@ impl Place {
     }
 
     fn command(&self, provider: &Provider, more: &[&str]) -> Command {
+        self.command_at(&provider.url, more)
+    }
+
+    fn command_at(&self, url: &str, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cropvlm"));
         let mut line = "eval --data data.jsonl --boxes boxes.jsonl --target-model test-vlm --items items.jsonl --json";
         if more.contains(&"--boxes") {
@@ -69,12 +73,7 @@ impl Place {
         command
             .current_dir(self.0.path())
             .args(line.split(' '))
-            .args([
-                "--target-url",
-                &provider.url,
-                "--target-key-env",
-                "TEST_KEY",
-            ])
+            .args(["--target-url", url, "--target-key-env", "TEST_KEY"])
             .args(more)
             .env("TEST_KEY", KEY)
             .env("NO_PROXY", "127.0.0.1")
@@ -116,6 +115,55 @@ fn cell<'a>(result: &'a Value, condition: &str) -> &'a Value {
     let cells = result["target"]["cells"].as_array().expect("cells");
     let found = cells.iter().find(|cell| cell["condition"] == condition);
     found.unwrap_or_else(|| panic!("{condition} in {result}"))
+}
+
+/// One request of Anthropic's messages, answered in one piece; hands over path, key and pictures.
+fn messages() -> (String, std::thread::JoinHandle<(String, String, usize)>) {
+    let server = tiny_http::Server::http("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/v1", server.server_addr().to_ip().expect("an IP"));
+    let thread = std::thread::spawn(move || {
+        let mut request = server.recv().expect("a request");
+        let key = request
+            .headers()
+            .iter()
+            .find(|h| h.field.equiv("x-api-key"));
+        let key = key.map_or(String::new(), |h| h.value.as_str().to_owned());
+        let body: Value = serde_json::from_reader(request.as_reader()).expect("JSON");
+        let content = body["messages"][0]["content"].as_array().expect("content");
+        let pictures = content.iter().filter(|c| c["source"]["type"] == "base64");
+        let seen = (request.url().to_owned(), key, pictures.count());
+        let answer = json!({
+            "type": "message", "role": "assistant", "stop_reason": "end_turn",
+            "content": [{"type": "text", "text": "9.00"}],
+            "usage": {"input_tokens": 100, "output_tokens": 5},
+        });
+        let reply = tiny_http::Response::from_string(answer.to_string());
+        request.respond(reply).expect("a reply");
+        seen
+    });
+    (url, thread)
+}
+
+#[test]
+fn other_providers_are_spoken_to_in_their_own_words() {
+    let (place, (url, asked)) = (Place::new(), messages());
+    let more = "--provider anthropic --conditions full+crop --limit 1";
+    let more: Vec<&str> = more.split(' ').collect();
+    let output = place
+        .command_at(&url, &more)
+        .output()
+        .expect("cropvlm runs");
+    assert!(output.status.success(), "{}", errors(&output));
+    let seen = asked.join().expect("one request");
+    assert_eq!(seen, ("/v1/messages".to_owned(), KEY.to_owned(), 2));
+    let items = place.items();
+    assert_eq!(items[0]["answer"], "9.00", "{items:?}");
+    let unknown = place.command_at(&url, &["--provider", "somebody"]).output();
+    let said = errors(&unknown.expect("cropvlm runs"));
+    assert!(
+        said.contains("openrouter") && said.contains("llamacpp"),
+        "{said}"
+    );
 }
 
 #[test]

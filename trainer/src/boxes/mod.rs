@@ -25,7 +25,7 @@ use self::output::Output;
 use self::parse::Coordinates;
 use crate::data::DataSet;
 use crate::device::DeviceKind;
-use crate::http;
+use crate::{http, vlm};
 
 /// Make boxes for supervised training: searched with a reward model, asked of a large model, or given.
 ///
@@ -53,7 +53,7 @@ pub struct Args {
     #[arg(long, group = "way", requires = "reader")]
     search: bool,
     /// Ask a large vision-language model
-    #[arg(long, group = "way", requires_all = ["base_url", "model"])]
+    #[arg(long, group = "way", requires = "model")]
     teacher: bool,
     /// Copy the boxes that the data has
     #[arg(long, group = "way")]
@@ -114,15 +114,19 @@ struct SearchArgs {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Teacher")]
 struct TeacherArgs {
-    /// Address as the provider documents it for OpenAI clients, for example https://api.openai.com/v1
+    /// Who is asked, and so how: openai is OpenAI and everybody who speaks its chat completions
+    #[arg(long, default_value = "openai", value_parser = vlm::provider_ids())]
+    provider: String,
+    /// Base URL of the provider [default: the provider's own, https://api.openai.com/v1 for openai]
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
     /// The model's name in the provider's spelling
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Environment variable that holds the key; unset means no key
-    #[arg(long, value_name = "VARIABLE", default_value = "OPENAI_API_KEY")]
-    key_env: String,
+    /// Environment variable that holds the key; unset means no key [default: OPENAI_API_KEY for openai,
+    /// ANTHROPIC_API_KEY for anthropic and so on; none for servers on one's own computer]
+    #[arg(long, value_name = "VARIABLE")]
+    key_env: Option<String>,
     /// Questions that are asked at the same time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     parallel: u8,

@@ -18,12 +18,13 @@ use picture::Filter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use vlm_api::{Endpoint, Image, Key, MediaType, openai};
+use vlm_api::{Endpoint, Image, Key, MediaType, Provider};
 
 use super::output::{self, Output, Progress};
 use super::{Args, parse};
 use crate::data::DataSet;
 use crate::http::{Failure, Http, HttpSettings};
+use crate::vlm;
 
 /// Sides of a picture are sent in multiples of this: patches of 14 pixels, two by two to a token.
 const GRID: u32 = 28;
@@ -43,6 +44,7 @@ struct Stored {
 /// Everything that asking needs.
 struct Teacher<'a> {
     set: &'a DataSet,
+    provider: Provider,
     endpoint: Endpoint,
     http: Http,
     send_edge: u32,
@@ -116,15 +118,21 @@ pub fn run(args: &Args, set: &DataSet, stop: &Arc<AtomicBool>) -> Result<Value> 
 impl<'a> Teacher<'a> {
     fn new(args: &Args, set: &'a DataSet, stop: &Arc<AtomicBool>) -> Result<Self> {
         let asking = &args.asking;
-        let key = std::env::var(&asking.key_env).unwrap_or_default();
+        let provider = vlm::provider(&asking.provider);
+        let usual = provider.profile().base_url;
+        let key_env = asking
+            .key_env
+            .clone()
+            .or_else(|| vlm::key_variable(provider));
+        let key_env = key_env.unwrap_or_default();
+        let key = std::env::var(&key_env).unwrap_or_default();
         let endpoint = Endpoint {
-            base_url: asking.base_url.clone().unwrap_or_default(),
+            base_url: asking.base_url.clone().unwrap_or_else(|| usual.into()),
             model: asking.model.clone().unwrap_or_default(),
-            key: Key::new(&key)
-                .with_context(|| format!("environment variable {}", asking.key_env))?,
+            key: Key::new(&key).with_context(|| format!("environment variable {key_env}"))?,
         };
         // What is wrong with the address is said before any picture is read.
-        openai::prompt_request(&endpoint, &[], "test")?;
+        provider.prompt_request(&endpoint, &[], "test")?;
         let cache = match &asking.cache {
             Some(cache) => cache.clone(),
             None => {
@@ -138,6 +146,7 @@ impl<'a> Teacher<'a> {
         let http = Http::new(HttpSettings::default(), stop.clone());
         Ok(Self {
             set,
+            provider,
             endpoint,
             http,
             send_edge: asking.send_edge,
@@ -239,8 +248,10 @@ impl<'a> Teacher<'a> {
             media_type: MediaType::Jpeg,
             bytes: &jpeg,
         };
-        let request = openai::prompt_request(&self.endpoint, &[image], &text)?;
-        let answer = match self.http.ask(&request, &self.endpoint.key) {
+        let request = self
+            .provider
+            .prompt_request(&self.endpoint, &[image], &text)?;
+        let answer = match self.http.ask(self.provider, &request, &self.endpoint.key) {
             Ok(answer) => answer,
             Err(failure) => return Ok(Asked::Failed(failure)),
         };

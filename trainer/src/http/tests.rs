@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::thread;
 
-use vlm_api::Key;
+use vlm_api::{Key, Provider};
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn request(url: &str) -> Request {
 fn ask(script: Script) -> (Result<Answer, Failure>, Vec<Instant>) {
     let (url, times) = serve(script);
     let http = Http::new(quick(), Arc::default());
-    let answer = http.ask(&request(&url), &Key::default());
+    let answer = http.ask(Provider::OpenAi, &request(&url), &Key::default());
     (answer, times.try_iter().collect())
 }
 
@@ -135,11 +135,19 @@ fn nobody_there_and_a_server_that_says_nothing() {
     settings.tries = 2;
     let http = Http::new(settings, Arc::default());
     // It takes the connection (the system does) and never replies.
-    let silent = http.ask(&request(&format!("http://{address}/v1")), &Key::default());
+    let silent = http.ask(
+        Provider::OpenAi,
+        &request(&format!("http://{address}/v1")),
+        &Key::default(),
+    );
     let silent = silent.expect_err("no answer").to_string();
     assert!(silent.contains("longer than 0.2 s"), "{silent}");
     drop(free);
-    let gone = http.ask(&request(&format!("http://{address}/v1")), &Key::default());
+    let gone = http.ask(
+        Provider::OpenAi,
+        &request(&format!("http://{address}/v1")),
+        &Key::default(),
+    );
     let gone = gone.expect_err("no answer").to_string();
     assert!(
         gone.contains(&format!("No reply from http://{address}")),
@@ -162,7 +170,7 @@ fn ctrl_c_ends_all_waiting() {
             thread::sleep(Duration::from_millis(200));
             stop.store(true, Ordering::SeqCst);
         });
-        let answer = http.ask(&request(&url), &Key::default());
+        let answer = http.ask(Provider::OpenAi, &request(&url), &Key::default());
         assert_eq!(answer, Err(Failure::Stopped));
     });
     assert!(start.elapsed() < Duration::from_secs(2));

@@ -12,9 +12,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use grounding::{Case, Sample};
 use picture::RgbImage;
-use vlm_api::{ApiError, Endpoint, Key};
+use vlm_api::{ApiError, Endpoint, Key, KeyUse, Provider};
 
 use crate::device::DeviceKind;
 use crate::http::{Failure, Http, HttpSettings};
@@ -27,20 +28,20 @@ pub use remote::Remote;
 #[command(next_help_heading = "Target VLM")]
 pub struct TargetArgs {
     /// Let this model answer: a Hugging Face folder of an Idefics3 model, such as SmolVLM-256M-Instruct
-    #[arg(long, value_name = "DIR", conflicts_with = "target_url")]
+    #[arg(long, value_name = "DIR", conflicts_with = "target_model")]
     target: Option<PathBuf>,
-    /// Let a provider's model answer: its base URL, for example https://api.openai.com/v1
+    /// Base URL of a provider [default: the provider's own, https://api.openai.com/v1 for openai]
     #[arg(long, value_name = "URL", requires = "target_model")]
     target_url: Option<String>,
-    /// The provider's name of the model
-    #[arg(long, value_name = "NAME", requires = "target_url")]
+    /// Let a provider's model answer: its name there
+    #[arg(long, value_name = "NAME")]
     target_model: Option<String>,
     /// Environment variable that holds the key [default: no key is sent]
-    #[arg(long, value_name = "VAR", requires = "target_url")]
+    #[arg(long, value_name = "VAR", requires = "target_model")]
     target_key_env: Option<String>,
-    /// How the provider is spoken to
-    #[arg(long, value_enum, default_value = "openai", requires = "target_url")]
-    provider: Provider,
+    /// Who is asked, and so how: openai is OpenAI and everybody who speaks its chat completions
+    #[arg(long, default_value = "openai", requires = "target_model", value_parser = provider_ids())]
+    provider: String,
     /// Ask the question in its own letters instead of capitalising as the CropVLM reference does
     #[arg(long)]
     target_keep_case: bool,
@@ -58,11 +59,23 @@ pub struct TargetArgs {
     target_tries: u32,
 }
 
-/// Ways to speak to a provider. `vlm-api` knows more than are offered here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Provider {
-    /// OpenAI-compatible chat completions: OpenAI, OpenRouter, vLLM, llama.cpp, Ollama and many others
-    Openai,
+/// What `--provider` may say.
+pub fn provider_ids() -> PossibleValuesParser {
+    let value = |p: Provider| PossibleValue::new(p.profile().id).help(p.profile().name);
+    Provider::ALL.map(value).into()
+}
+
+/// The provider of an id that [`provider_ids`] let through.
+pub fn provider(id: &str) -> Provider {
+    Provider::from_id(id).unwrap_or(Provider::OpenAi)
+}
+
+/// The environment variable that usually holds a provider's key; `None`: it runs without one. A key goes
+/// to its own provider only.
+pub fn key_variable(provider: Provider) -> Option<String> {
+    let profile = provider.profile();
+    let whose = profile.id.split('-').next().unwrap_or(profile.id);
+    (profile.key == KeyUse::Needed).then(|| format!("{}_API_KEY", whose.to_uppercase()))
 }
 
 /// What the target is shown.
@@ -158,7 +171,7 @@ pub enum Target {
 impl TargetArgs {
     /// Whether one is named.
     pub fn is_given(&self) -> bool {
-        self.target.is_some() || self.target_url.is_some()
+        self.target.is_some() || self.target_model.is_some()
     }
 
     fn case(&self) -> Case {
@@ -178,9 +191,11 @@ impl TargetArgs {
             let local = Local::open(dir, device, self.case(), self.target_max_tokens, stop)?;
             return Ok(Some(Target::Local(Box::new(local))));
         }
-        let (Some(url), Some(model)) = (&self.target_url, &self.target_model) else {
+        let Some(model) = &self.target_model else {
             return Ok(None);
         };
+        let provider = provider(&self.provider);
+        let usual = provider.profile().base_url;
         let key = match &self.target_key_env {
             None => Key::default(),
             Some(name) => match std::env::var(name) {
@@ -192,7 +207,7 @@ impl TargetArgs {
             },
         };
         let endpoint = Endpoint {
-            base_url: url.clone(),
+            base_url: self.target_url.clone().unwrap_or_else(|| usual.into()),
             model: model.clone(),
             key,
         };
@@ -201,13 +216,8 @@ impl TargetArgs {
             tries: self.target_tries,
             ..HttpSettings::default()
         };
-        let remote = Remote::new(
-            endpoint,
-            self.provider,
-            self.case(),
-            Http::new(settings, stop),
-        )
-        .context("--target-url")?;
+        let remote = Remote::new(endpoint, provider, self.case(), Http::new(settings, stop))
+            .context("--target-url")?;
         Ok(Some(Target::Remote(Box::new(remote), self.parallel.into())))
     }
 }

@@ -9,9 +9,9 @@ use std::sync::OnceLock;
 use anyhow::Result;
 use grounding::{Case, Sample};
 use picture::{Filter, Format, Orientation, RgbImage};
-use vlm_api::{ApiError, Endpoint, Image, MediaType, Question, openai};
+use vlm_api::{ApiError, Endpoint, Image, MediaType, Provider, Question};
 
-use super::{Answering, Given, NoAnswer, Original, Provider, Shown, full_name};
+use super::{Answering, Given, NoAnswer, Original, Shown, full_name};
 use crate::http::{Failure, Http};
 
 /// Quality of JPEGs that are made here: no visible loss in small print.
@@ -49,7 +49,6 @@ impl Remote {
         http: Http,
     ) -> Result<Self, ApiError> {
         // A request that is not sent shows whether one could be.
-        let Provider::Openai = provider;
         let pixel = Image {
             media_type: MediaType::Png,
             bytes: b"",
@@ -60,7 +59,7 @@ impl Remote {
             image: pixel,
             crop: None,
         };
-        let origin = openai::request(&endpoint, &probe)?.origin().to_owned();
+        let origin = provider.request(&endpoint, &probe)?.origin().to_owned();
         Ok(Self {
             name: full_name(&format!("{} at {origin}", endpoint.model.trim()), case),
             endpoint,
@@ -121,14 +120,12 @@ impl Answering for Remote {
             image,
             crop,
         };
-        let request = match self.provider {
-            Provider::Openai => openai::request(&self.endpoint, &asked),
-        };
+        let request = self.provider.request(&self.endpoint, &asked);
         let request = request.map_err(|error| match error {
             ApiError::NoQuestion => NoAnswer::Item(error.to_string()),
             other => NoAnswer::All(other.to_string()),
         })?;
-        match self.http.ask(&request, &self.endpoint.key) {
+        match self.http.ask(self.provider, &request, &self.endpoint.key) {
             Ok(answer) => Ok(Given {
                 text: answer.text.trim().to_owned(),
                 refused: answer.refused
