@@ -22,7 +22,6 @@ mod sweep;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -36,8 +35,8 @@ use self::lift::LiftArgs;
 use self::sweep::SweepArgs;
 use crate::data::{self, DataSet};
 use crate::device::DeviceKind;
-use crate::http;
 use crate::model::ModelArgs;
+use crate::stop::Stop;
 use crate::vlm::TargetArgs;
 
 /// Measure proposed boxes on a data set, beside the best fixed box of the same size, and what a target
@@ -175,9 +174,9 @@ pub fn run(args: Args) -> Result<()> {
     let has_boxes = args.model.is_some() || args.boxes.is_some();
     args.sweep.check(args.target.is_given(), has_boxes)?;
     let set = DataSet::open(&args.data, args.root.as_deref(), args.limit)?;
-    let stop = Arc::default();
+    let stop = Stop::default();
     // Before the boxes, which take a while: a wrong folder or a missing key shows at once.
-    let target = args.target.open(args.device, Arc::clone(&stop))?;
+    let target = args.target.open(args.device, stop.clone())?;
     let proposed = proposed(&args, &set)?;
     let mut result = match &proposed {
         Some((boxes, ms)) => report(&set.samples, boxes, *ms),
@@ -197,7 +196,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let mut end = End::Complete;
     if let Some(target) = target {
-        http::stop_on_ctrl_c(stop)?;
+        stop.on_ctrl_c()?;
         let boxes = proposed.map_or_else(|| vec![None; set.samples.len()], |(boxes, _)| boxes);
         let (answers, markdown);
         (answers, markdown, end) = args.sweep.ask(&target, &set, boxes, has_boxes)?;

@@ -13,12 +13,13 @@
 
 use std::fmt;
 use std::io::Read;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use ureq::Agent;
 use vlm_api::{Answer, ApiError, Key, Provider, Request};
+
+use crate::stop::Stop;
 
 /// How patient a client is.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,14 +130,14 @@ impl From<ApiError> for Failure {
 pub struct Http {
     agent: Agent,
     settings: HttpSettings,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     /// Nobody sends before this: the provider asked for it.
     not_before: Mutex<Option<Instant>>,
 }
 
 impl Http {
-    /// A client that gives up waiting as soon as `stop` is set.
-    pub fn new(settings: HttpSettings, stop: Arc<AtomicBool>) -> Self {
+    /// A client that gives up waiting as soon as `stop` is raised.
+    pub fn new(settings: HttpSettings, stop: Stop) -> Self {
         let config = Agent::config_builder()
             // Statuses are read by `vlm-api`, which has the better words for them.
             .http_status_as_error(false)
@@ -269,7 +270,7 @@ impl Http {
     /// Sleeps in short naps, to notice Ctrl-C.
     fn sleep_until(&self, end: Instant) -> Result<(), Failure> {
         loop {
-            if self.stop.load(Ordering::SeqCst) {
+            if self.stop.raised() {
                 return Err(Failure::Stopped);
             }
             let left = end.saturating_duration_since(Instant::now());
@@ -300,31 +301,6 @@ pub fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
     }
     let date = httpdate::parse_http_date(header).ok()?;
     Some(date.duration_since(now).unwrap_or(Duration::ZERO))
-}
-
-/// A flag that Ctrl-C (and a polite kill) sets. Pressed a second time the program ends at once; what
-/// was written to disk is whole either way.
-///
-/// # Errors
-/// A program that has such a handler already.
-pub fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    stop_on_ctrl_c(stop.clone())?;
-    Ok(stop)
-}
-
-/// As [`stop_flag`], for a flag that somebody holds already; until here Ctrl-C ends the program.
-///
-/// # Errors
-/// As [`stop_flag`].
-pub fn stop_on_ctrl_c(flag: Arc<AtomicBool>) -> anyhow::Result<()> {
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-        eprintln!("\nstopping; Ctrl-C again ends at once");
-    })?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod render;
 mod report;
 mod score;
 mod sft;
+mod stop;
 mod train;
 mod vlm;
 mod wildcard;

@@ -15,8 +15,6 @@ mod search;
 mod teacher;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, bail};
 use grounding::Case;
@@ -25,7 +23,8 @@ use self::output::Output;
 use self::parse::Coordinates;
 use crate::data::DataSet;
 use crate::device::DeviceKind;
-use crate::{http, vlm};
+use crate::stop::Stop;
+use crate::vlm;
 
 /// Make boxes for supervised training: searched with a reward model, asked of a large model, or given.
 ///
@@ -161,7 +160,7 @@ impl SearchArgs {
 /// Data, model or provider that cannot be used; an output that was begun with other settings.
 pub fn run(args: Args) -> Result<()> {
     let set = DataSet::open(&args.data, args.root.as_deref(), args.limit)?;
-    let stop = http::stop_flag()?;
+    let stop = Stop::listen()?;
     let summary = if args.search {
         search::run(&args, &set, &stop)?
     } else if args.teacher {
@@ -209,9 +208,4 @@ fn words(summary: &serde_json::Value) -> String {
         })
         .collect();
     words.join(", ")
-}
-
-/// Whether the person wants to stop.
-fn stopped(stop: &Arc<AtomicBool>) -> bool {
-    stop.load(std::sync::atomic::Ordering::SeqCst)
 }

@@ -6,8 +6,6 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -22,12 +20,13 @@ use super::output::{self, Output, Progress};
 use super::{Args, SearchArgs};
 use crate::data::DataSet;
 use crate::reader::RewardModel;
+use crate::stop::Stop;
 
 /// Runs the search; returns the summary.
 ///
 /// # Errors
 /// A reward model or a picture that cannot be read, a failed device, an output of other settings.
-pub fn run(args: &Args, set: &DataSet, stop: &Arc<AtomicBool>) -> Result<Value> {
+pub fn run(args: &Args, set: &DataSet, stop: &Stop) -> Result<Value> {
     let settings = &args.searching;
     let Some(dir) = &settings.reader else {
         bail!("--search needs a reward model: --reader DIR");
@@ -64,7 +63,7 @@ pub fn run(args: &Args, set: &DataSet, stop: &Arc<AtomicBool>) -> Result<Value> 
         let Some(first) = samples.first() else {
             continue;
         };
-        if super::stopped(stop) {
+        if stop.raised() {
             break;
         }
         let picture = set.picture(&first.image)?;
@@ -72,7 +71,7 @@ pub fn run(args: &Args, set: &DataSet, stop: &Arc<AtomicBool>) -> Result<Value> 
             .with_context(|| format!("picture {}", first.image))?;
         crops += boxes.len();
         for sample in samples {
-            if super::stopped(stop) {
+            if stop.raised() {
                 break;
             }
             let (best, score) = seen
@@ -101,7 +100,7 @@ pub fn run(args: &Args, set: &DataSet, stop: &Arc<AtomicBool>) -> Result<Value> 
             progress.show(done);
         }
     }
-    if super::stopped(stop) {
+    if stop.raised() {
         eprintln!(
             "\nstopped after {done} of {answered} questions; the same command goes on from here"
         );

@@ -10,7 +10,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use anyhow::{Context, Result, anyhow, bail};
 use grounding::{Quintiles, Sample};
@@ -24,6 +24,7 @@ use super::output::{self, Output, Progress};
 use super::{Args, parse};
 use crate::data::DataSet;
 use crate::http::{Failure, Http, HttpSettings};
+use crate::stop::Stop;
 use crate::vlm;
 
 /// Sides of a picture are sent in multiples of this: patches of 14 pixels, two by two to a token.
@@ -62,7 +63,7 @@ enum Asked {
 /// # Errors
 /// An address, key or model that the provider refuses; pictures that cannot be read; questions to which
 /// no reply came at all (those that came are kept).
-pub fn run(args: &Args, set: &DataSet, stop: &Arc<AtomicBool>) -> Result<Value> {
+pub fn run(args: &Args, set: &DataSet, stop: &Stop) -> Result<Value> {
     let teacher = Teacher::new(args, set, stop)?;
     let replies = teacher.ask_all(args, stop)?;
     let mut boxes = Vec::with_capacity(replies.len());
@@ -116,7 +117,7 @@ pub fn run(args: &Args, set: &DataSet, stop: &Arc<AtomicBool>) -> Result<Value> 
 }
 
 impl<'a> Teacher<'a> {
-    fn new(args: &Args, set: &'a DataSet, stop: &Arc<AtomicBool>) -> Result<Self> {
+    fn new(args: &Args, set: &'a DataSet, stop: &Stop) -> Result<Self> {
         let asking = &args.asking;
         let provider = vlm::provider(&asking.provider);
         let usual = provider.profile().base_url;
@@ -155,7 +156,7 @@ impl<'a> Teacher<'a> {
     }
 
     /// The replies to all questions, in their order.
-    fn ask_all(&self, args: &Args, stop: &Arc<AtomicBool>) -> Result<Vec<Stored>> {
+    fn ask_all(&self, args: &Args, stop: &Stop) -> Result<Vec<Stored>> {
         let samples = &self.set.samples;
         let next = AtomicUsize::new(0);
         let broken = AtomicBool::new(false);
@@ -169,7 +170,7 @@ impl<'a> Teacher<'a> {
                 let (sender, next, broken, first_error) =
                     (sender.clone(), &next, &broken, &first_error);
                 scope.spawn(move || {
-                    while !broken.load(Ordering::SeqCst) && !super::stopped(stop) {
+                    while !broken.load(Ordering::SeqCst) && !stop.raised() {
                         let i = next.fetch_add(1, Ordering::SeqCst);
                         let Some(sample) = samples.get(i) else { return };
                         match self.ask(sample) {

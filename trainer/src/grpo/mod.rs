@@ -40,8 +40,9 @@ use self::step::{Draw, Trainer};
 use crate::device::DeviceKind;
 use crate::metrics::{self, Metrics};
 use crate::reader::Reader;
+use crate::stop::Stop;
 use crate::train::reduce::{Reduce, add_up};
-use crate::train::{self, AdamW, Checkpoint, Journal, Progress, Stop, finite, read_settings};
+use crate::train::{self, AdamW, Checkpoint, Journal, Progress, finite, read_settings};
 
 /// Train a policy by the rewards of its own boxes (GRPO), from an SFT policy.
 ///

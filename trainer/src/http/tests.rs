@@ -51,7 +51,7 @@ fn request(url: &str) -> Request {
 
 fn ask(script: Script) -> (Result<Answer, Failure>, Vec<Instant>) {
     let (url, times) = serve(script);
-    let http = Http::new(quick(), Arc::default());
+    let http = Http::new(quick(), Stop::default());
     let answer = http.ask(Provider::OpenAi, &request(&url), &Key::default());
     (answer, times.try_iter().collect())
 }
@@ -133,7 +133,7 @@ fn nobody_there_and_a_server_that_says_nothing() {
     let mut settings = quick();
     settings.timeout = Duration::from_millis(200);
     settings.tries = 2;
-    let http = Http::new(settings, Arc::default());
+    let http = Http::new(settings, Stop::default());
     // It takes the connection (the system does) and never replies.
     let silent = http.ask(
         Provider::OpenAi,
@@ -157,7 +157,7 @@ fn nobody_there_and_a_server_that_says_nothing() {
 
 #[test]
 fn ctrl_c_ends_all_waiting() {
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = Stop::default();
     let (url, _times) = serve(vec![(
         429,
         vec![("Retry-After", "3".to_owned())],
@@ -168,7 +168,7 @@ fn ctrl_c_ends_all_waiting() {
     thread::scope(|scope| {
         scope.spawn(|| {
             thread::sleep(Duration::from_millis(200));
-            stop.store(true, Ordering::SeqCst);
+            stop.raise();
         });
         let answer = http.ask(Provider::OpenAi, &request(&url), &Key::default());
         assert_eq!(answer, Err(Failure::Stopped));

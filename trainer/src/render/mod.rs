@@ -50,6 +50,7 @@ use self::kinds::Mix;
 use self::output::{Record, Writer};
 use self::page::Studio;
 use self::scene::Backgrounds;
+use crate::stop::Stop;
 
 /// Draw synthetic pages with questions, answers and boxes.
 ///
@@ -158,11 +159,10 @@ pub fn run(args: RenderArgs) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.unwrap_or(cores).max(1);
 
-    // Ctrl-C, for the whole process; an error stops this run only.
-    static STOP: AtomicBool = AtomicBool::new(false);
+    let stop = Stop::default();
     let failed = AtomicBool::new(false);
     // Fails when a handler is set already, and then that one ends the program.
-    let _ = ctrlc::set_handler(|| STOP.store(true, Ordering::SeqCst));
+    let _ = stop.on_ctrl_c();
     let next = AtomicU64::new(0);
     let (send, receive) = mpsc::channel::<Result<(u64, Record)>>();
     let start = Instant::now();
@@ -171,9 +171,9 @@ pub fn run(args: RenderArgs) -> Result<()> {
         for _ in 0..jobs {
             let send = send.clone();
             let (workshop, todo, next, images) = (&workshop, &todo, &next, &images);
-            let failed = &failed;
+            let (failed, stop) = (&failed, &stop);
             scope.spawn(move || {
-                while !STOP.load(Ordering::SeqCst) && !failed.load(Ordering::SeqCst) {
+                while !stop.raised() && !failed.load(Ordering::SeqCst) {
                     let Some(&index) = todo.get(next.fetch_add(1, Ordering::SeqCst) as usize)
                     else {
                         break;
@@ -216,7 +216,7 @@ pub fn run(args: RenderArgs) -> Result<()> {
         finished as f64 / seconds.max(1e-9),
         args.out.display()
     );
-    if STOP.load(Ordering::SeqCst) {
+    if stop.raised() {
         bail!(
             "stopped after {} of {} pages; the same command goes on",
             writer.pages(),

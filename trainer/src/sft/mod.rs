@@ -32,7 +32,8 @@ use crate::data::DataSet;
 use crate::device::DeviceKind;
 use crate::metrics::{self, Metrics};
 use crate::reader::RewardModel;
-use crate::train::{self, Accumulator, AdamW, Checkpoint, Progress, Stop};
+use crate::stop::Stop;
+use crate::train::{self, Accumulator, AdamW, Checkpoint, Progress};
 
 /// Train a policy on questions with true boxes, or a reader on answers (supervised fine-tuning).
 ///

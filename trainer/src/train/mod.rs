@@ -13,8 +13,6 @@ pub mod reduce;
 mod settings;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
@@ -27,28 +25,6 @@ pub use self::journal::Journal;
 pub use self::optimizer::{AdamW, OptimizerConfig, norm};
 pub use self::progress::Progress;
 pub use self::settings::{override_all, read as read_settings};
-
-/// Raised by Ctrl-C (or a polite kill): the run saves and ends after the step at hand.
-#[derive(Clone)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Listens from here on. For the whole process, once.
-    ///
-    /// # Errors
-    /// A handler that is set already.
-    pub fn listen() -> Result<Self> {
-        let flag = Arc::new(AtomicBool::new(false));
-        let raised = flag.clone();
-        ctrlc::set_handler(move || raised.store(true, Ordering::SeqCst))?;
-        Ok(Self(flag))
-    }
-
-    /// Whether the run is to end.
-    pub fn raised(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 /// Makes the run's folder and writes the resolved configuration into it.
 ///

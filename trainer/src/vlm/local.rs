@@ -5,8 +5,6 @@
 
 use std::cell::OnceCell;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use burn::tensor::Tensor;
@@ -21,6 +19,7 @@ use smolvlm::{Pictures, Prompt, Sampling, SmolVlm, SmolVlmError};
 use super::{Answering, Given, NoAnswer, Original, Shown, full_name};
 use crate::device::DeviceKind;
 use crate::model::ModelArgs;
+use crate::stop::Stop;
 
 /// A model that answers.
 pub struct Local {
@@ -28,7 +27,7 @@ pub struct Local {
     name: String,
     case: Case,
     max_tokens: usize,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
 }
 
 /// A full image, encoded when the first question needs it.
@@ -57,7 +56,7 @@ impl Local {
         device: DeviceKind,
         case: Case,
         max_tokens: usize,
-        stop: Arc<AtomicBool>,
+        stop: Stop,
     ) -> Result<Self> {
         let folder = ModelArgs {
             model: dir.to_path_buf(),
@@ -125,7 +124,7 @@ impl Answering for Local {
         shown: Shown<'_>,
         sample: &Sample,
     ) -> Result<Given, NoAnswer> {
-        if self.stop.load(Ordering::SeqCst) {
+        if self.stop.raised() {
             return Err(NoAnswer::Stopped);
         }
         let crop = |crop| self.encode(crop, view.longest_edge);

@@ -7,8 +7,6 @@ mod local;
 mod remote;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +17,7 @@ use vlm_api::{ApiError, Endpoint, Key, KeyUse, Provider};
 
 use crate::device::DeviceKind;
 use crate::http::{Failure, Http, HttpSettings};
+use crate::stop::Stop;
 
 pub use local::Local;
 pub use remote::Remote;
@@ -186,7 +185,7 @@ impl TargetArgs {
     ///
     /// # Errors
     /// A model folder that cannot be loaded, an address or key that cannot be one.
-    pub fn open(&self, device: DeviceKind, stop: Arc<AtomicBool>) -> Result<Option<Target>> {
+    pub fn open(&self, device: DeviceKind, stop: Stop) -> Result<Option<Target>> {
         if let Some(dir) = &self.target {
             let local = Local::open(dir, device, self.case(), self.target_max_tokens, stop)?;
             return Ok(Some(Target::Local(Box::new(local))));
