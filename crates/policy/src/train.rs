@@ -25,6 +25,20 @@ impl Policy {
         }
     }
 
+    /// The same map policy on a canvas of `pixels`: it gets to see pictures larger or smaller.
+    ///
+    /// # Errors
+    /// [`PolicyError::Config`]: a text policy, a canvas that cannot be.
+    pub fn with_canvas(self, pixels: usize) -> Result<Self> {
+        let Self::Map(mut policy) = self else {
+            let only = "canvas_pixels is a map policy's; a text policy has longest_edge";
+            return Err(PolicyError::Config(only.into()));
+        };
+        policy.config.canvas_pixels = pixels;
+        policy.config.check()?;
+        Ok(Self::Map(policy))
+    }
+
     /// A map policy with random weights.
     ///
     /// # Errors

@@ -48,6 +48,9 @@ pub struct SftConfig {
     /// A model folder to start from, in place of random weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
+    /// Pixels of the canvas that the map policy of `init` is trained on and keeps, in place of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canvas_pixels: Option<usize>,
     /// Learning rate and the like.
     #[serde(default)]
     pub optimizer: OptimizerConfig,

@@ -81,6 +81,9 @@ pub fn run(args: Args) -> Result<()> {
             .with_context(|| format!("init {}", dir.display()))?,
         None => Policy::random_map(&config.model, config.seed, &device)?,
     };
+    if let Some(pixels) = config.canvas_pixels {
+        policy = policy.with_canvas(pixels)?;
+    }
     if let Some(adapter) = &config.adapter {
         policy
             .add_adapter(adapter, config.seed)
