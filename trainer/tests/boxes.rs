@@ -635,7 +635,7 @@ fn what_cannot_work_is_said_clearly() {
                 "--out",
                 "x.jsonl",
             ],
-            "--base-url",
+            "--model",
         ),
         (teacher(&url, "x.jsonl"), "none of 1 replies holds a box"),
         (teacher("no-address", "x.jsonl"), "base URL"),

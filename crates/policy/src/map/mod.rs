@@ -118,7 +118,7 @@ impl MapPolicy {
     ///
     /// # Errors
     /// A device that does not deliver its tensors.
-    pub fn encoder_weights(&self) -> Result<Vec<(String, Values)>> {
+    pub fn encoder_weights(&self) -> Result<Vec<(String, weights::Values)>> {
         let mut weights = weights::collect(&self.net)?;
         weights.retain(|(name, _)| kernels::Encoder::wants(name));
         Ok(weights)
