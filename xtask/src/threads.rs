@@ -65,7 +65,9 @@ pub fn build(toolchain: &Toolchain, path: &[PathBuf], profile: &str, dist: &Path
         cargo.env("RUSTUP_TOOLCHAIN", name);
     }
     if let Err(error) = run(&mut cargo) {
-        note(&format!("skipped, so the page will run on one thread: {error}"));
+        note(&format!(
+            "skipped, so the page will run on one thread: {error}"
+        ));
         return Ok(());
     }
     let module = target.join(TARGET).join(profile).join("threads.wasm");
