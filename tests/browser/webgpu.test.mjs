@@ -71,7 +71,7 @@ describe('the page with WebGPU', () => {
     await choose(page, RECEIPT);
     assert.equal(await propose(page, 'What is the total?'), 'done');
     await page.locator('#device').filter({ hasText: /against .* on/ }).waitFor({ timeout: 120_000 });
-    assert.match(await page.locator('#device').innerText(), /Runs on (the CPU|WebGPU): .* a proposal, against .* on (WebGPU|the CPU)\./);
+    assert.match(await page.locator('#device').innerText(), /Runs on (the CPU|WebGPU)(, \d+ threads)?: .* a proposal, against .* on (WebGPU|the CPU)\./);
     assert.equal(await propose(page, 'What is the date?'), 'done');
   });
 
