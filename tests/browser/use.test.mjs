@@ -263,8 +263,9 @@ describe('the page in use', () => {
     await page.getByText('What the model did').click();
     assert.match(await page.locator('#figures').innerText(), /Encoding it\s+(\d|done)/);
     // A view belongs to its picture.
+    const old = await page.locator('#canvas').getAttribute('src');
     await choose(page, RECEIPT);
-    await page.waitForFunction((old) => document.querySelector('#canvas').src !== old && !document.querySelector('#canvas').hidden, await page.locator('#canvas').getAttribute('src'));
+    await page.waitForFunction((old) => document.querySelector('#canvas').src !== old && !document.querySelector('#canvas').hidden, old);
   });
 });
 
