@@ -67,14 +67,8 @@ impl Then {
 impl Maps {
     /// Zeros without a frame.
     pub fn new(height: usize, width: usize, channels: usize) -> Self {
-        Self {
-            height,
-            width,
-            channels,
-            margin: 0,
-            stride: width,
-            values: vec![0.0; height * width * channels],
-        }
+        let zeros = vec![0.0; height * width * channels];
+        Self::from_values(height, width, channels, zeros)
     }
 
     /// Zeros with a frame.

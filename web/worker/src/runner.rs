@@ -112,7 +112,7 @@ impl Runner {
         if let (Policy::Map(policy), Some(threads)) = (&self.policy, threads) {
             let encode = |values: Vec<f32>, size| {
                 let encoded = threads.encode(&values, size);
-                encoded.map(Some).map_err(PolicyError::Device)
+                encoded.map_err(PolicyError::Device)
             };
             match policy.look_by(pixels, None, encode).await {
                 Ok(seen) => return Ok(Seen::Map(seen)),

@@ -30,7 +30,7 @@ pub mod weights;
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use grounding::NormBox;
 pub use kernels::Encoded;
 use picture::RgbImage;
@@ -143,12 +143,18 @@ impl MapPolicy {
     /// # Errors
     /// A device that failed.
     pub async fn look(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<Features> {
-        let here = |pixels, size| Ok(self.fast.as_ref().map(|f| f.encoder.encode(pixels, size)));
-        self.look_by(picture, longest_edge, here).await
+        let here = |values, [height, width]: [usize; 2]| match &self.fast {
+            Some(fast) => Ok(fast::features(fast.encoder.encode(values, [height, width]))),
+            None => {
+                let canvas = TensorData::new(values, [1, 1, height, width]);
+                Ok(self.net.encode(Tensor::from_data(canvas, &self.device)))
+            }
+        };
+        self.look_with(picture, longest_edge, here).await
     }
 
     /// As [`MapPolicy::look`], with an encoder from elsewhere, such as one on several threads: it gets the canvas, values
-    /// row by row, and its height and width. `None` leaves it to burn.
+    /// row by row, and its height and width.
     ///
     /// # Errors
     /// As [`MapPolicy::look`]; the encoder's own.
@@ -156,7 +162,17 @@ impl MapPolicy {
         &self,
         picture: &RgbImage,
         longest_edge: Option<u32>,
-        encode: impl FnOnce(Vec<f32>, [usize; 2]) -> Result<Option<Encoded>>,
+        encode: impl FnOnce(Vec<f32>, [usize; 2]) -> Result<Encoded>,
+    ) -> Result<Features> {
+        let encode = |values, size| encode(values, size).map(fast::features);
+        self.look_with(picture, longest_edge, encode).await
+    }
+
+    async fn look_with(
+        &self,
+        picture: &RgbImage,
+        longest_edge: Option<u32>,
+        encode: impl FnOnce(Vec<f32>, [usize; 2]) -> Result<Features>,
     ) -> Result<Features> {
         let start = Clock::start();
         let [width, height] = input::canvas_of(&self.config, picture, longest_edge);
@@ -164,13 +180,7 @@ impl MapPolicy {
         let image = start.ms();
         let start = Clock::start();
         let size = [height as usize, width as usize];
-        let features = match encode(input::normalised(&gray).collect(), size)? {
-            Some(encoded) => fast::features(encoded),
-            None => {
-                let pixels = input::tensor(&[gray], width, height, &self.device); // [1, 1, H, W]
-                self.net.encode(pixels)
-            }
-        };
+        let features = encode(input::normalised(&gray).collect(), size)?;
         let mut features = features.read().await?;
         features.timings = Timings {
             image,
