@@ -1,5 +1,7 @@
 //! What training needs of a policy, whichever kind it is: a loss, its gradients, its weights.
 
+use std::collections::HashMap;
+
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Gradients, Tensor};
@@ -37,6 +39,39 @@ impl Policy {
         policy.config.canvas_pixels = pixels;
         policy.config.check()?;
         Ok(Self::Map(policy))
+    }
+
+    /// The same map policy with more residual blocks at strides 8, 16 and 32; the new ones begin by changing nothing.
+    ///
+    /// # Errors
+    /// [`PolicyError::Config`]: a text policy, fewer blocks than there are.
+    pub fn with_blocks(self, blocks: [usize; 3], seed: u64) -> Result<Self> {
+        let Self::Map(policy) = self else {
+            let only = "a text policy has no blocks; they are a map policy's";
+            return Err(PolicyError::Config(only.into()));
+        };
+        let before = policy.config.blocks;
+        if before.iter().zip(blocks).any(|(old, new)| new < *old) {
+            let fewer = format!("the policy has {before:?}, and can only get more than that");
+            return Err(PolicyError::Config(fewer));
+        }
+        let config = MapConfig {
+            blocks,
+            ..policy.config.clone()
+        };
+        let mut grown = MapPolicy::random(&config, seed, &policy.device)?;
+        let mut known: HashMap<String, Values> =
+            weights::collect(policy.net())?.into_iter().collect();
+        for (name, (shape, mut values)) in weights::collect(grown.net())? {
+            // A block adds what its second convolution makes: nothing, where that is zero.
+            if name.contains(".second.") {
+                values.fill(0.0);
+            }
+            known.entry(name).or_insert((shape, values));
+        }
+        let net = weights::apply(grown.net().clone(), known)?;
+        grown.change(|_| net);
+        Ok(Self::Map(grown))
     }
 
     /// A map policy with random weights.
@@ -190,10 +225,7 @@ impl Policy {
     ///
     /// # Errors
     /// Missing, extra and misshapen tensors, by name.
-    pub fn with_weights(
-        mut self,
-        tensors: std::collections::HashMap<String, Values>,
-    ) -> Result<Self> {
+    pub fn with_weights(mut self, tensors: HashMap<String, Values>) -> Result<Self> {
         let trained = self.trained();
         match &mut self {
             Self::Map(policy) => {

@@ -1,6 +1,7 @@
 //! `cropvlm bench`: how fast training is on this machine.
 
 mod flops;
+mod sft;
 mod shape;
 mod train;
 
@@ -16,6 +17,7 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 enum What {
+    Sft(sft::SftArgs),
     Train(train::TrainArgs),
 }
 
@@ -25,6 +27,7 @@ enum What {
 /// A model folder that cannot be read, a device that fails.
 pub fn run(args: Args) -> Result<()> {
     match args.what {
+        What::Sft(args) => sft::run(&args),
         What::Train(args) => train::run(&args),
     }
 }

@@ -16,7 +16,7 @@ use super::kinds::Mix;
 use super::scene::{Backgrounds, Picture};
 
 /// Goes up when the same seed would give other pages.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// Print that differs less than this from its ground cannot be read: it is neither asked about nor
 /// listed.
 const VISIBLE: f32 = 14.0;

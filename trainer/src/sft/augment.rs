@@ -87,20 +87,23 @@ impl View {
             1
         };
         let share = 1.0 / (points * points) as f32;
-        let mut out = Vec::with_capacity((width * height) as usize);
-        for j in 0..height {
-            for i in 0..width {
-                let mut sum = 0.0;
-                for q in 0..points {
-                    for p in 0..points {
-                        let offset = |k: i32| (f64::from(k) + 0.5) / f64::from(points);
-                        let u = (f64::from(i) + offset(p)) / f64::from(width);
-                        let v = (f64::from(j) + offset(q)) / f64::from(height);
-                        let [x, y] = self.page(u, v);
-                        sum += point(page, x * w - 0.5, y * h - 0.5, fill);
+        // From one point of a row to the next, in page pixels.
+        let across = f64::from(points) * f64::from(width);
+        let (dx, dy) = (self.a[0][0] * w / across, self.a[1][0] * h / across);
+        let mut out = vec![0f32; (width * height) as usize];
+        for (j, row) in out.chunks_exact_mut(width as usize).enumerate() {
+            for q in 0..points {
+                let v = (j as f64 + (f64::from(q) + 0.5) / f64::from(points)) / f64::from(height);
+                let [x, y] = self.page(0.5 / across, v);
+                let (x, y) = ((x * w - 0.5) as f32, (y * h - 0.5) as f32);
+                let (dx, dy) = (dx as f32, dy as f32);
+                let mut k = 0f32;
+                for value in row.iter_mut() {
+                    for _ in 0..points {
+                        *value += share * point(page, x + k * dx, y + k * dy, fill);
+                        k += 1.0;
                     }
                 }
-                out.push(sum * share);
             }
         }
         out
@@ -108,24 +111,32 @@ impl View {
 }
 
 /// Bilinear value at pixel coordinates.
-fn point(page: &GrayImage, x: f64, y: f64, fill: Option<u8>) -> f32 {
+fn point(page: &GrayImage, x: f32, y: f32, fill: Option<u8>) -> f32 {
     let (w, h) = (page.width() as i32, page.height() as i32);
+    let raw = page.as_raw();
+    let (x0, y0) = (x.floor(), y.floor());
+    let (fx, fy) = (x - x0, y - y0);
+    let mix = |[a, b, c, d]: [u8; 4]| {
+        let [a, b, c, d] = [a, b, c, d].map(f32::from);
+        let top = a + (b - a) * fx;
+        top + (c + (d - c) * fx - top) * fy
+    };
+    if x0 >= 0.0 && y0 >= 0.0 && x0 < (w - 1) as f32 && y0 < (h - 1) as f32 {
+        let at = y0 as usize * w as usize + x0 as usize;
+        let below = at + w as usize;
+        return mix([raw[at], raw[at + 1], raw[below], raw[below + 1]]);
+    }
     if let Some(fill) = fill
-        && (x < -1.0 || y < -1.0 || x > f64::from(w) || y > f64::from(h))
+        && (x < -1.0 || y < -1.0 || x > w as f32 || y > h as f32)
     {
         return f32::from(fill);
     }
-    let (x0, y0) = (x.floor(), y.floor());
-    let (fx, fy) = ((x - x0) as f32, (y - y0) as f32);
-    let raw = page.as_raw();
     let at = |i: i32, j: i32| {
         let (i, j) = (i.clamp(0, w - 1), j.clamp(0, h - 1));
-        f32::from(raw[(j * w + i) as usize])
+        raw[(j * w + i) as usize]
     };
     let (i, j) = (x0 as i32, y0 as i32);
-    let top = at(i, j) * (1.0 - fx) + at(i + 1, j) * fx;
-    let bottom = at(i, j + 1) * (1.0 - fx) + at(i + 1, j + 1) * fx;
-    top * (1.0 - fy) + bottom * fy
+    mix([at(i, j), at(i + 1, j), at(i, j + 1), at(i + 1, j + 1)])
 }
 
 /// Light, blur and noise of a bad camera or scanner; grey levels out.

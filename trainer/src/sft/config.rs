@@ -22,6 +22,10 @@ pub struct SftConfig {
     pub task: Task,
     /// Optimizer steps.
     pub steps: u64,
+    /// Minutes after which the run ends, whatever is left of `steps`; the learning rate then falls by the clock where that
+    /// is ahead of the steps. For a graphics card that is lent: such a run cannot be repeated bit for bit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<f64>,
     /// Pages a step (task `boxes`, as the next two).
     #[serde(default)]
     pub pages: usize,
@@ -48,6 +52,10 @@ pub struct SftConfig {
     /// A model folder to start from, in place of random weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
+    /// Residual blocks of the map policy of `init` at strides 8, 16 and 32, in place of its own: at least as many. The
+    /// new ones begin by changing nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<[usize; 3]>,
     /// Pixels of the canvas that the map policy of `init` is trained on and keeps, in place of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canvas_pixels: Option<usize>,
@@ -149,6 +157,9 @@ impl SftConfig {
         override_all(&mut table, overrides)?;
         let config: Self = toml::Value::Table(table).try_into().with_context(about)?;
         config.model.check()?;
+        if config.minutes.is_some_and(|minutes| !(minutes > 0.0)) {
+            bail!("{}: minutes has to be above 0", path.display());
+        }
         for (name, value) in [
             ("steps", config.steps),
             ("accumulation", config.accumulation),

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use policy::MapPolicy;
-use policy::map::letters::{HALVES, Match, classes_of};
+use policy::map::find::{Match, Text};
+use policy::map::letters::{HALVES, classes_of};
 
 use crate::data::{self, PageLines};
 
@@ -46,7 +47,8 @@ pub fn share(policy: &MapPolicy, file: &Path) -> Result<f64> {
                 let row = place.row as f32 + 0.5;
                 row > y[0] - 0.6 && row < y[1] + 0.6 && middle > x[0] && middle < x[1]
             };
-            found += usize::from(index.find(text, 1).first().is_some_and(inside));
+            let text = Text::anywhere(&line.text);
+            found += usize::from(index.find(&text, 1).first().is_some_and(inside));
         }
     }
     Ok(found as f64 / all.max(1) as f64)

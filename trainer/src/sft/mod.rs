@@ -10,6 +10,7 @@
 //! optimizer and step, so a run that was stopped, at whatever point, goes on bit for bit as if it
 //! had not been.
 
+mod ahead;
 mod answer;
 mod augment;
 mod batch;
@@ -18,16 +19,19 @@ mod found;
 mod pages;
 mod work;
 
+pub use self::config::SftConfig;
+pub use self::work::{Batch, Work};
+
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use policy::{ModelFiles, Policy};
 
-use self::config::{SftConfig, Task};
-use self::work::{Batch, Work};
+use self::ahead::Ahead;
+use self::config::Task;
 use crate::data::DataSet;
 use crate::device::DeviceKind;
 use crate::metrics::{self, Metrics};
@@ -75,21 +79,7 @@ pub fn run(args: Args) -> Result<()> {
     train::open_folder(&args.out, &config)?;
     let stop = Stop::listen()?;
 
-    let device = train::training_device(args.device.open()?, config.gradient_checkpointing);
-    let mut policy = match &config.init {
-        Some(dir) => Policy::start(&ModelFiles::from_dir(dir)?, config.seed, &device)
-            .with_context(|| format!("init {}", dir.display()))?,
-        None => Policy::random_map(&config.model, config.seed, &device)?,
-    };
-    if let Some(pixels) = config.canvas_pixels {
-        policy = policy.with_canvas(pixels)?;
-    }
-    if let Some(adapter) = &config.adapter {
-        policy
-            .add_adapter(adapter, config.seed)
-            .context("[adapter]")?;
-    }
-    policy = policy.with_frozen(config.frozen.precision(args.device));
+    let policy = start(&config, args.device)?;
     let mut optimizer = AdamW::new(&config.optimizer);
     let place = Checkpoint::new(&args.out);
     let (mut policy, mut step) = place.load(policy, &mut optimizer)?;
@@ -112,32 +102,32 @@ pub fn run(args: Args) -> Result<()> {
         .transpose()?;
 
     let mut metrics = Metrics::open(&args.out, step)?;
-    let (sender, receiver) = mpsc::sync_channel(2);
     let first = step;
     let steps = config.steps;
     std::thread::scope(|scope| -> Result<()> {
         // The next batches are prepared while this one is computed.
         let work = &work;
         let config = &config;
-        scope.spawn(move || {
-            let parts = config.accumulation;
-            for number in first * parts..steps * parts {
-                if sender.send(work.make(config, number)).is_err() {
-                    break;
-                }
-            }
-        });
-        let receiver = receiver;
+        let numbers = first * config.accumulation..steps * config.accumulation;
+        let mut batches = Ahead::start(scope, numbers, move |number| work.make(config, number));
         let mut progress = Progress::new(first, steps);
         let mut smooth = f64::NAN;
-        while step < steps {
+        let start = Instant::now();
+        let mut passed = 0.0;
+        while step < steps && passed < 1.0 {
             let Learned {
                 gradients,
                 loss: total,
                 parts,
                 questions,
-            } = learn(config, &mut policy, &receiver, step)?;
-            let rate = config.optimizer.rate(step, steps);
+            } = learn(config, &mut policy, &mut batches, step)?;
+            // How much of the run's time is over.
+            passed = config
+                .minutes
+                .map_or(0.0, |m| start.elapsed().as_secs_f64() / (60.0 * m));
+            let rate = config
+                .optimizer
+                .rate_at(((step + 1) as f64 / steps as f64).max(passed));
             let norm;
             (policy, norm) = optimizer.step(policy, gradients, rate);
             step += 1;
@@ -155,7 +145,8 @@ pub fn run(args: Args) -> Result<()> {
                 let parts: Vec<String> = parts.iter().map(|(n, v)| format!("{n} {v:.2}")).collect();
                 format!("loss {smooth:.3} ({})", parts.join(", "))
             });
-            if step % config.log_every == 0 || step == steps {
+            let last = step == steps || passed >= 1.0;
+            if step % config.log_every == 0 || last {
                 let mut line = serde_json::json!({
                     "step": step, "loss": total, "lr": rate, "grad_norm": norm,
                     "samples_per_second": progress.rate(),
@@ -166,7 +157,7 @@ pub fn run(args: Args) -> Result<()> {
                 metrics.write(&line)?;
             }
             let stopped = stop.raised();
-            if step % config.checkpoint_every == 0 || step == steps || stopped {
+            if step % config.checkpoint_every == 0 || last || stopped {
                 place.save(step, &policy, &optimizer)?;
                 save_model(&args.out, &policy, &optimizer)?;
                 if let Some(set) = &evaluation
@@ -184,9 +175,34 @@ pub fn run(args: Args) -> Result<()> {
                 break;
             }
         }
-        drop(receiver);
         Ok(())
     })
+}
+
+/// The policy that a configuration starts from, with gradients, on a device.
+///
+/// # Errors
+/// A device that is not there, a folder that cannot be read or does not fit the configuration.
+pub fn start(config: &SftConfig, device: DeviceKind) -> Result<Policy> {
+    let kind = device;
+    let device = train::training_device(device.open()?, config.gradient_checkpointing);
+    let mut policy = match &config.init {
+        Some(dir) => Policy::start(&ModelFiles::from_dir(dir)?, config.seed, &device)
+            .with_context(|| format!("init {}", dir.display()))?,
+        None => Policy::random_map(&config.model, config.seed, &device)?,
+    };
+    if let Some(blocks) = config.blocks {
+        policy = policy.with_blocks(blocks, config.seed).context("blocks")?;
+    }
+    if let Some(pixels) = config.canvas_pixels {
+        policy = policy.with_canvas(pixels)?;
+    }
+    if let Some(adapter) = &config.adapter {
+        policy
+            .add_adapter(adapter, config.seed)
+            .context("[adapter]")?;
+    }
+    Ok(policy.with_frozen(config.frozen.precision(kind)))
 }
 
 /// What one step learns.
@@ -202,7 +218,7 @@ struct Learned {
 fn learn(
     config: &SftConfig,
     policy: &mut Policy,
-    batches: &mpsc::Receiver<Result<Batch>>,
+    batches: &mut Ahead<Batch>,
     step: u64,
 ) -> Result<Learned> {
     let count = config.accumulation;
@@ -210,7 +226,7 @@ fn learn(
     let mut sum = Accumulator::default();
     let (mut total, mut parts, mut questions) = (0.0, Vec::new(), Vec::new());
     for number in step * count..(step + 1) * count {
-        let batch = batches.recv().context("the data thread ended")??;
+        let batch = batches.take()?;
         let about = format!("questions: {:?}", batch.questions());
         // An adapter's dropout follows seed and number, as the batch does.
         policy.set_dropout(Some(config.seed.wrapping_add(number)));

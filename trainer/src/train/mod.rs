@@ -20,7 +20,7 @@ use policy::{ModelFiles, Policy};
 use serde::Serialize;
 
 pub use self::checkpoint::{Checkpoint, replace_folder};
-pub use self::gradients::Accumulator;
+pub use self::gradients::{Accumulator, by_name};
 pub use self::journal::Journal;
 pub use self::optimizer::{AdamW, OptimizerConfig, norm};
 pub use self::progress::Progress;

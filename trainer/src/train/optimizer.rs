@@ -54,7 +54,11 @@ impl Default for OptimizerConfig {
 impl OptimizerConfig {
     /// Learning rate of a step, 0-based.
     pub fn rate(&self, step: u64, steps: u64) -> f64 {
-        let at = (step as f64 + 1.0) / steps as f64;
+        self.rate_at((step as f64 + 1.0) / steps as f64)
+    }
+
+    /// Learning rate after a share of the run.
+    pub fn rate_at(&self, at: f64) -> f64 {
         if at < self.warmup {
             return self.lr * at / self.warmup;
         }

@@ -7,6 +7,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use picture::{Filter, RgbImage};
+use rayon::prelude::*;
 
 use super::MapConfig;
 
@@ -67,10 +68,15 @@ pub fn normalised(canvas: &[u8]) -> impl Iterator<Item = f32> {
 
 /// Canvases of one size, each [`normalised`], as a tensor `[B, 1, H, W]`.
 pub fn tensor(canvases: &[Vec<u8>], width: u32, height: u32, device: &Device) -> Tensor<4> {
-    let mut values = Vec::with_capacity(canvases.len() * canvases.first().map_or(0, Vec::len));
-    for canvas in canvases {
-        values.extend(normalised(canvas));
-    }
+    let pixels = width as usize * height as usize;
+    let mut values = vec![0f32; canvases.len() * pixels];
+    let places = values.par_chunks_exact_mut(pixels.max(1));
+    places.zip(canvases).for_each(|(place, canvas)| {
+        place
+            .iter_mut()
+            .zip(normalised(canvas))
+            .for_each(|(to, value)| *to = value);
+    });
     let shape = [canvases.len(), 1, height as usize, width as usize];
     Tensor::from_data(TensorData::new(values, shape), device)
 }

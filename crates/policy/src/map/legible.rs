@@ -3,7 +3,7 @@
 use picture::RgbImage;
 
 use super::MapPolicy;
-use super::letters::classes_of;
+use super::find::Text;
 use crate::Result;
 
 /// Nats a character above which a text counts as read.
@@ -26,10 +26,10 @@ pub async fn legibility(
     // A crop is not blown up: letters stay of the sizes that the network has learned.
     let edge = longest_edge.min(picture.width().max(picture.height()));
     let seen = policy.look(picture, Some(edge)).await?;
-    let classes = classes_of(text);
+    let text = Text::anywhere(text);
     let best = seen
         .letters
         .first()
-        .and_then(|i| i.find(&classes, 1).first().copied());
+        .and_then(|i| i.find(&text, 1).first().copied());
     Ok(best.map_or(NOWHERE, |place| place.score.max(NOWHERE)))
 }

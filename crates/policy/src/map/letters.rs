@@ -1,32 +1,26 @@
-//! Reading: which character stands where, and finding a text among what was read.
+//! Reading: which character stands where.
 //!
 //! The encoder gives every half cell (4 px wide, 8 px high) a probability for each character. This
 //! is all the reading that pointing needs: a quoted key is *found* by aligning its characters with a
-//! row of the page ([`Letters::find`]), as in keyword spotting in speech, and training aligns each
+//! row of the page ([`super::find`]), as in keyword spotting in speech, and training aligns each
 //! printed line with its own cells the same way ([`Letters::align`]), so nobody has to say where in
 //! a line a character stands. Both are exact dynamic programs on the CPU; nothing is differentiated
 //! through them.
 
-use kernels::larger;
+use super::find::{Index, SKIP};
+
+/// Probability of print below which a frame does not count for the usual frequencies of characters.
+const EMPTY: f32 = 0.02;
 
 /// Characters that are told apart, beside "nothing" (class 0, spaces included) and "other" (last).
 /// Lower case stands for both cases.
 const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789.,:;-/()%$#&*'\"!?@+=_[]<>";
-
-/// What a frame costs that is read in the row above or below, nats: a text's own row comes first.
-const BESIDE: f32 = 0.1;
 
 /// Classes of a half cell: nothing, the alphabet, any other character.
 pub const CLASSES: usize = ALPHABET.len() + 2;
 
 /// Half cells in a cell, side by side.
 pub const HALVES: usize = 2;
-
-/// What a frame may count against a text at most, nats: one misread character loses no line.
-const FLOOR: f32 = -5.0;
-
-/// What leaving out a character costs when a text is found, nats: narrow ones may fall between frames.
-const SKIP: f32 = -2.5;
 
 /// Class of a character.
 pub fn class_of(c: char) -> u8 {
@@ -36,6 +30,16 @@ pub fn class_of(c: char) -> u8 {
     let plain = plain(c).to_ascii_lowercase();
     let found = ALPHABET.iter().position(|a| char::from(*a) == plain);
     found.map_or(CLASSES as u8 - 1, |i| i as u8 + 1)
+}
+
+/// Whether a class is neither letter nor digit: nothing, or a mark.
+pub fn is_mark(class: u8) -> bool {
+    match class.checked_sub(1) {
+        None => true,
+        Some(i) => ALPHABET
+            .get(usize::from(i))
+            .is_some_and(|c| !c.is_ascii_alphanumeric()),
+    }
 }
 
 /// Letters without their accents, typographic marks as the plain ones.
@@ -110,19 +114,6 @@ pub struct Letters {
     values: Vec<f32>,
 }
 
-/// A place where a text may be printed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Match {
-    /// Row of cells.
-    pub row: usize,
-    /// First frame.
-    pub from: usize,
-    /// Last frame.
-    pub to: usize,
-    /// Nats a character by which the text is less likely than the best reading; at most 0.
-    pub score: f32,
-}
-
 impl Letters {
     /// From log-probabilities `[rows, columns, CLASSES]`.
     ///
@@ -148,6 +139,10 @@ impl Letters {
         let mut sums = [1e-3f32; CLASSES];
         for frame in self.values.chunks_exact(CLASSES) {
             let printed = 1.0 - frame[0].exp();
+            // Most frames are empty, and say nothing.
+            if printed < EMPTY {
+                continue;
+            }
             for (sum, value) in sums.iter_mut().zip(frame) {
                 *sum += printed * value.exp();
             }
@@ -241,155 +236,12 @@ impl Letters {
     }
 }
 
-/// What was read on one picture, ready for finding texts.
-#[derive(Debug, Clone)]
-pub struct Index {
-    /// Rows of cells.
-    pub rows: usize,
-    /// Frames in a row.
-    pub columns: usize,
-    ratios: Vec<f32>,
-}
-
-/// One state of the alignment: score and first frame.
-#[derive(Clone, Copy)]
-struct State {
-    score: f32,
-    from: u32,
-}
-
-/// The largest of a frame's values, eight at a time.
-fn top(frame: &[f32]) -> f32 {
-    let (eights, rest) = frame.as_chunks::<8>();
-    let mut tops = [f32::NEG_INFINITY; 8];
-    for eight in eights {
-        for (top, value) in tops.iter_mut().zip(eight) {
-            *top = larger(*top, *value);
-        }
-    }
-    let all = tops.iter().chain(rest);
-    all.fold(f32::NEG_INFINITY, |top, value| larger(top, *value))
-}
-
-/// By how much each class is less likely than the frame's best one, at least [`FLOOR`]; of the rows above and below
-/// the better one counts too, because lines lean and lie between rows.
-fn ratios(values: &[f32], width: usize) -> Vec<f32> {
-    let mut own = values.to_vec();
-    for frame in own.chunks_exact_mut(CLASSES) {
-        let top = top(frame);
-        frame.iter_mut().for_each(|v| *v = larger(*v - top, FLOOR));
-    }
-    let mut best = own.clone();
-    let rows = own.len() / width.max(1);
-    for row in 0..rows {
-        let to = row * width;
-        for near in [row.checked_sub(1), (row + 1 < rows).then_some(row + 1)] {
-            let Some(near) = near else { continue };
-            for (frame, other) in best[to..to + width]
-                .chunks_exact_mut(CLASSES)
-                .zip(own[near * width..(near + 1) * width].chunks_exact(CLASSES))
-            {
-                // "Nothing" is everywhere around a line and would let any text begin anywhere.
-                for (v, o) in frame[1..].iter_mut().zip(&other[1..]) {
-                    *v = larger(*v, *o - BESIDE);
-                }
-            }
-        }
-    }
-    best
-}
-
-impl Index {
-    /// From log-probabilities, or logits, `[rows, columns, CLASSES]`.
-    pub fn new(values: &[f32], rows: usize, columns: usize) -> Self {
-        Self {
-            rows,
-            columns,
-            ratios: ratios(values, columns * CLASSES),
-        }
-    }
-
-    /// The best places of a text, best first, at most `most`; places that overlap count once.
-    pub fn find(&self, classes: &[u8], most: usize) -> Vec<Match> {
-        let n = classes.len();
-        if n == 0 {
-            return Vec::new();
-        }
-        let never = State {
-            score: f32::NEG_INFINITY,
-            from: 0,
-        };
-        let mut found: Vec<Match> = Vec::new();
-        let mut states = vec![never; n];
-        for row in 0..self.rows {
-            states.fill(never);
-            // The best end within reach: a run of good ends is one place.
-            let mut best: Option<Match> = None;
-            for column in 0..self.columns {
-                let start = (row * self.columns + column) * CLASSES;
-                let frame = &self.ratios[start..start + CLASSES];
-                for j in (0..n).rev() {
-                    let mut top = states[j];
-                    let mut offer = |score: f32, from: u32| {
-                        if score > top.score {
-                            top = State { score, from };
-                        }
-                    };
-                    match j {
-                        0 => offer(0.0, column as u32),
-                        1 => offer(states[0].score, states[0].from),
-                        _ => {
-                            offer(states[j - 1].score, states[j - 1].from);
-                            offer(states[j - 2].score + SKIP, states[j - 2].from);
-                        }
-                    }
-                    top.score += frame[classes[j] as usize];
-                    states[j] = top;
-                }
-                let end = states[n - 1];
-                if end.score > f32::NEG_INFINITY {
-                    let place = Match {
-                        row,
-                        from: end.from as usize,
-                        to: column,
-                        score: end.score / n as f32,
-                    };
-                    match &mut best {
-                        Some(known) if place.from > known.to => {
-                            found.push(*known);
-                            best = Some(place);
-                        }
-                        Some(known) if place.score > known.score => *known = place,
-                        None => best = Some(place),
-                        Some(_) => {}
-                    }
-                }
-            }
-            found.extend(best);
-        }
-        found.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let mut kept: Vec<Match> = Vec::new();
-        for place in found {
-            let again = |k: &Match| {
-                k.row.abs_diff(place.row) <= 1 && k.from <= place.to && place.from <= k.to
-            };
-            if !kept.iter().any(again) {
-                kept.push(place);
-                if kept.len() == most {
-                    break;
-                }
-            }
-        }
-        kept
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Rows of text, one frame a character, as a sure reader would have read them.
-    fn read(rows: &[&str]) -> Letters {
+    pub(crate) fn read(rows: &[&str]) -> Letters {
         let columns = rows.iter().map(|r| r.chars().count()).max().unwrap_or(0);
         let mut values = Vec::new();
         for row in rows {
@@ -410,28 +262,6 @@ mod tests {
         assert_eq!(class_of('é'), class_of('E'));
         assert_eq!(class_of('漢') as usize, CLASSES - 1);
         assert_eq!(class_of(' '), 0);
-    }
-
-    #[test]
-    fn a_text_is_found_where_it_stands() {
-        let letters = read(&["date 12/03", "", "  total 9.50", "", "subtotal 9.00"]);
-        let index = letters.index();
-        let found = index.find(&classes_of("Total"), 3);
-        assert_eq!((found[0].row, found[0].from, found[0].to), (2, 2, 6));
-        assert!(found[0].score > -0.01, "{found:?}");
-        assert_eq!(found[1].row, 4);
-        let absent = index.find(&classes_of("cashier"), 1);
-        assert!(absent.first().is_none_or(|m| m.score < -1.5), "{absent:?}");
-    }
-
-    #[test]
-    fn one_misread_or_missing_character_does_not_hide_a_text() {
-        let index = read(&["xx cashjer xx"]).index();
-        let found = index.find(&classes_of("cashier"), 1);
-        assert_eq!((found[0].from, found[0].to), (3, 9));
-        let index = read(&["xx cashr xx"]).index();
-        let found = index.find(&classes_of("cashier"), 1);
-        assert!(found[0].score > -1.5, "{found:?}");
     }
 
     #[test]

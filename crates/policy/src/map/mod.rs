@@ -14,7 +14,9 @@
 
 pub mod boxes;
 pub mod config;
+mod conv;
 mod fast;
+pub mod find;
 pub mod hints;
 pub mod input;
 pub mod legible;

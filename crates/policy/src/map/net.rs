@@ -18,10 +18,13 @@ use burn::nn::{GroupNorm, GroupNormConfig, Initializer, Linear, LinearConfig, Pa
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kernels::GROUPS;
+use rayon::prelude::*;
 
 use super::MapConfig;
+use super::conv::convolve;
+use super::find::Index;
 use super::hints::{self, HINTS};
-use super::letters::{CLASSES, HALVES, Index, Letters};
+use super::letters::{CLASSES, HALVES, Letters};
 use super::question::{TextEncoder, Texts};
 use super::readback::finite;
 use crate::{Result, Timings};
@@ -72,7 +75,7 @@ impl Features {
         let [_, rows, columns, _] = self.characters.dims();
         let logits = self.characters.clone().detach();
         let values = finite(log_softmax(logits, 3)).await?;
-        let pages = values.chunks_exact(rows * columns * CLASSES);
+        let pages = values.par_chunks_exact(rows * columns * CLASSES);
         Ok(pages
             .map(|page| Letters::new(page.to_vec(), rows, columns))
             .collect())
@@ -94,7 +97,7 @@ impl Features {
 
     /// Prepares for finding texts among letters that are there already.
     pub(super) fn find_in(&mut self, letters: &[Letters]) {
-        self.letters = Arc::new(letters.iter().map(Letters::index).collect());
+        self.letters = Arc::new(letters.par_iter().map(Letters::index).collect());
     }
 }
 
@@ -147,8 +150,8 @@ impl Block {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = self.first.forward(relu(x.clone()));
-        x + self.second.forward(relu(y)) // [B, C, H, W]
+        let y = convolve(&self.first, relu(x.clone()));
+        x + convolve(&self.second, relu(y)) // [B, C, H, W]
     }
 }
 
@@ -170,7 +173,7 @@ impl Stage {
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.norm.forward(self.down.forward(relu(x))); // [B, C, H/2, W/2]
+        let x = self.norm.forward(convolve(&self.down, relu(x))); // [B, C, H/2, W/2]
         self.blocks.iter().fold(x, |x, block| block.forward(x))
     }
 }
@@ -276,16 +279,16 @@ impl MapNet {
 
     /// Encodes pictures, `[B, 1, H, W]` with sides that are multiples of 32.
     pub fn encode(&self, pixels: Tensor<4>) -> Features {
-        let x = relu(self.stem.forward(pixels)); // [B, C2, H/2, W/2]
-        let x = self.stem_norm.forward(self.stem_deep.forward(x)); // [B, C4, H/4, W/4]
+        let x = relu(convolve(&self.stem, pixels)); // [B, C2, H/2, W/2]
+        let x = self.stem_norm.forward(convolve(&self.stem_deep, x)); // [B, C4, H/4, W/4]
         let fine = self.stages[0].forward(x); // [B, C8, H/8, W/8]
         let middle = self.stages[1].forward(fine.clone()); // [B, C16, H/16, W/16]
         let coarse = self.stages[2].forward(middle.clone()); // [B, C32, H/32, W/32]
-        let middle = middle + double(self.coarse_to_middle.forward(coarse.clone()));
+        let middle = middle + double(convolve(&self.coarse_to_middle, coarse.clone()));
         let middle = self.middle_out.forward(middle); // [B, C16, H/16, W/16]
-        let fine = fine + double(self.middle_to_fine.forward(middle.clone()));
+        let fine = fine + double(convolve(&self.middle_to_fine, middle.clone()));
         let fine = self.fine_out.forward(fine); // [B, C8, H/8, W/8]
-        let characters = self.characters.forward(relu(fine.clone())); // [B, 2K, H/8, W/8]
+        let characters = convolve(&self.characters, relu(fine.clone())); // [B, 2K, H/8, W/8]
         let [b, _, h, w] = characters.dims();
         let characters = characters
             .reshape([b, HALVES, CLASSES, h, w])
@@ -311,7 +314,7 @@ impl MapNet {
 
     /// Decodes questions; question `q` is about picture `owners[q]`, and pictures have been read
     /// ([`Features::read`]). Result `[Q, 9, H/8, W/16]`.
-    pub fn decode<S: AsRef<str>>(
+    pub fn decode<S: AsRef<str> + Sync>(
         &self,
         seen: &Features,
         owners: &[usize],
@@ -332,21 +335,21 @@ impl MapNet {
         let read = self.questions.forward(texts); // [Q, D]
         let steer = |level: usize| self.steer[level].forward(read.clone()); // [Q, 2C]
         let level = |level: usize, x: &Tensor<4>| {
-            let x = own(self.project[level].forward(relu(x.clone())));
+            let x = own(convolve(&self.project[level], relu(x.clone())));
             film(x, steer(level)) // [Q, C, ...]
         };
 
         let hints = hints::tensor(&seen.letters, owners, questions, &device); // [Q, HINTS, h, w]
         let x = Tensor::cat(vec![level(0, &seen.fine), hints], 1);
-        let fine = self.enter.forward(x); // [Q, C, h, w/2]
-        let middle = self.down_middle.forward(relu(fine.clone())) + level(1, &seen.middle);
-        let coarse = self.down_coarse.forward(relu(middle.clone())) + level(2, &seen.coarse);
+        let fine = convolve(&self.enter, x); // [Q, C, h, w/2]
+        let middle = convolve(&self.down_middle, relu(fine.clone())) + level(1, &seen.middle);
+        let coarse = convolve(&self.down_coarse, relu(middle.clone())) + level(2, &seen.coarse);
         let coarse = self.coarse.forward(coarse);
         let middle = self
             .middle
-            .forward(middle + double(self.up_middle.forward(coarse)));
-        let fine = film(fine + taller(self.up_fine.forward(middle)), steer(3));
-        let maps = self.head.forward(relu(self.fine.forward(fine)));
+            .forward(middle + double(convolve(&self.up_middle, coarse)));
+        let fine = film(fine + taller(convolve(&self.up_fine, middle)), steer(3));
+        let maps = convolve(&self.head, relu(self.fine.forward(fine)));
         debug_assert_eq!(maps.dims(), [n, MAPS, h, w / 2]);
         maps // [Q, 9, h, w/2]
     }

@@ -6,6 +6,7 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use rayon::prelude::*;
 
 use super::letters::{CLASSES, Letters, classes_of, extents};
 use super::loss::Targets;
@@ -66,6 +67,15 @@ impl Labels {
             columns: letters.columns,
             values: vec![Label::Empty; letters.rows * letters.columns],
         }
+    }
+
+    /// What the frames of a canvas are to learn from its lines.
+    fn of<'a>(lines: impl Iterator<Item = &'a Line> + Clone, letters: &Letters) -> Self {
+        let mut labels = Self::new(letters);
+        lines.clone().for_each(|line| labels.cover(line));
+        let prior = letters.prior();
+        lines.for_each(|line| labels.write(line, letters, &prior));
+        labels
     }
 
     /// Nothing is known of the line's area until [`Labels::write`].
@@ -173,12 +183,15 @@ pub fn reading(
 ) -> Tensor<1> {
     let [b, rows, columns, _] = seen.characters.dims();
     let (mut index, mut wanted, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-    for (canvas, read) in letters.iter().enumerate() {
-        let mut labels = Labels::new(read);
-        let own = || targets.lines.iter().filter(|l| l.canvas == canvas);
-        own().for_each(|line| labels.cover(line));
-        let prior = read.prior();
-        own().for_each(|line| labels.write(line, read, &prior));
+    let labels: Vec<Labels> = letters
+        .par_iter()
+        .enumerate()
+        .map(|(canvas, read)| {
+            let lines = targets.lines.iter().filter(|l| l.canvas == canvas);
+            Labels::of(lines, read)
+        })
+        .collect();
+    for (canvas, labels) in labels.iter().enumerate() {
         for (i, label) in labels.values.iter().enumerate() {
             let (class, weight) = match label {
                 Label::Class(class) => (*class, if *class == 0 { EMPTY_WEIGHT } else { 1.0 }),

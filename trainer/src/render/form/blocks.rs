@@ -1,5 +1,6 @@
 //! The blocks of a form: rows of fields, boxes, ledgers, grids.
 
+use super::prose::wrapped;
 use super::sheet::{Field, Sheet};
 use crate::render::geometry::Rect;
 use crate::render::words;
@@ -82,14 +83,21 @@ impl Sheet<'_> {
         let fields: Vec<Field> = (0..columns).map(|_| self.field()).collect();
         let inset = self.label.size * 0.35;
         let base = |y: f32, size: f32| y + height * 0.5 + size * 0.35;
-        for (c, field) in fields.iter().enumerate() {
-            let x1 = self.left + c as f32 * width;
-            if self.small.width(&field.label) < width - 2.0 * inset {
-                let at = (x1 + inset, base(self.y, self.small.size));
+        let heads = fields.iter();
+        let heads = heads.map(|field| wrapped(&self.small, &field.label, width - 2.0 * inset));
+        let heads: Vec<Option<Vec<String>>> = heads.collect();
+        let lines = heads.iter().flatten().map(Vec::len).max().unwrap_or(1);
+        let pitch = self.small.size * 1.15;
+        for (c, head) in heads.iter().enumerate() {
+            let x = self.left + c as f32 * width + inset;
+            for (i, line) in head.iter().flatten().enumerate() {
+                let y = base(self.y, self.small.size) + i as f32 * pitch;
                 self.page
-                    .print(self.dice, &mut self.small, at, &field.label, self.ink);
+                    .print(self.dice, &mut self.small, (x, y), line, self.ink);
             }
         }
+        let head = height + (lines - 1) as f32 * pitch;
+        self.y += head - height;
         for r in 0..rows {
             self.y += height;
             for (c, field) in fields.iter().enumerate() {
@@ -101,15 +109,18 @@ impl Sheet<'_> {
                 };
                 let y = base(self.y, self.value.size);
                 let value = self.fill(x1, y, width - 2.0 * inset, &text);
-                // With several rows nobody could say which value is meant.
-                if let Some(value) = value.filter(|_| rows == 1) {
+                // With several rows, or without its head, nobody could say which value is meant.
+                if let Some(value) = value.filter(|_| rows == 1 && heads[c].is_some()) {
                     self.ask(&field.label, &value);
                 }
             }
         }
         self.y += height;
         for r in 0..rows + 2 {
-            let y = top + r as f32 * height;
+            let y = match r {
+                0 => top,
+                r => top + head + (r - 1) as f32 * height,
+            };
             self.page
                 .canvas
                 .rule(self.left, self.right, y, t, 0.0, self.ink);
@@ -191,10 +202,11 @@ impl Sheet<'_> {
     /// Two columns, ruled: label left, value right.
     pub fn ledger(&mut self, rows: usize) {
         let t = (self.label.size * 0.06).max(1.0);
-        let middle = self.left + (self.right - self.left) * self.dice.real(0.3, 0.5);
+        let middle = self.left + (self.right - self.left) * self.dice.real(0.16, 0.5);
         let height = self.row * 1.05;
         self.y += self.row * 0.6;
         let top = self.y;
+        let last = self.dice.chance(0.4);
         for _ in 0..rows {
             let field = self.field();
             let base = self.y + height * 0.72;
@@ -202,24 +214,28 @@ impl Sheet<'_> {
             self.page
                 .canvas
                 .rule(self.left, self.right, self.y, t, 0.0, self.ink);
-            let label = self.page.print(
-                self.dice,
-                &mut self.label,
-                (self.left + inset, base),
-                &field.label,
-                self.ink,
-            );
-            if label.is_some_and(|l| l.rect.x2 < middle)
+            let room = middle - self.left - 2.0 * inset;
+            let label = wrapped(&self.label, &field.label, room).unwrap_or_default();
+            let pitch = self.label.size * 1.15;
+            for (i, line) in label.iter().enumerate() {
+                let at = (self.left + inset, base + i as f32 * pitch);
+                self.page
+                    .print(self.dice, &mut self.label, at, line, self.ink);
+            }
+            // Beside the first line of the label, or beside its last one.
+            let more = label.len().saturating_sub(1) as f32 * pitch;
+            let low = if last { base + more } else { base };
+            if !label.is_empty()
                 && let Some(value) = self.fill(
                     middle + inset,
-                    base,
+                    low,
                     self.right - middle - 2.0 * inset,
                     &field.value,
                 )
             {
                 self.ask(&field.label, &value);
             }
-            self.y += height;
+            self.y += height + more;
         }
         let bottom = self.y;
         self.page

@@ -5,7 +5,7 @@ use crate::render::geometry::Rect;
 use crate::render::text::{Pen, Printed};
 
 /// `text` broken into lines that fit: the first into `first` pixels, the others into `room`.
-fn broken(pen: &Pen, text: &str, first: f32, room: f32) -> Vec<String> {
+pub fn broken(pen: &Pen, text: &str, first: f32, room: f32) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let width = if lines.len() == 1 { first } else { room };
@@ -22,6 +22,13 @@ fn broken(pen: &Pen, text: &str, first: f32, room: f32) -> Vec<String> {
         }
     }
     lines
+}
+
+/// A label on as many lines as it takes in `room` pixels; `None` where it takes more than three, or a word is too long.
+pub fn wrapped(pen: &Pen, label: &str, room: f32) -> Option<Vec<String>> {
+    let lines = broken(pen, &pen.spell(label), room, room);
+    let fits = lines.len() <= 3 && lines.iter().all(|line| pen.width(line) <= room);
+    fits.then_some(lines)
 }
 
 impl Sheet<'_> {
