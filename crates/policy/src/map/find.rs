@@ -24,10 +24,10 @@ const EDGE: u8 = CLASSES as u8;
 const WIDTH: usize = CLASSES + 1;
 
 /// How much a word's end counts beside a character: small print has no room for it.
-const EDGE_WEIGHT: f32 = 0.5;
+const EDGE_WEIGHT: f32 = 0.2;
 
 /// What each character costs that is left out at a long text's beginning or end, nats.
-const MISSING: f32 = 0.5;
+const MISSING: f32 = 2.0;
 
 /// Characters of which parts are looked for, too; a part has at least two fifths of them.
 const LONG: usize = 12;
@@ -379,7 +379,7 @@ mod tests {
             (0, 2, 17),
             "{halves:?}"
         );
-        assert!(halves[0].score > -0.5, "{halves:?}");
+        assert!(halves[0].score > -1.0, "{halves:?}");
         // In one piece it is worth more.
         let whole = read(&["name and address of the maker"]);
         assert!(find(&whole, Text::words("Name and address of the maker"), 1)[0].score > -0.01);
