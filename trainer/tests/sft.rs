@@ -41,6 +41,33 @@ fn place(folder: &Path, steps: u64, extra: &str) -> PathBuf {
     config
 }
 
+#[test]
+fn minutes_end_a_run_with_its_rate_down_and_blocks_are_added() {
+    let folder = tempfile::tempdir().expect("folder");
+    let first = place(folder.path(), 1, TINY_MAP);
+    finish(&first, &folder.path().join("first"));
+    let init = folder.path().join("first/model");
+    let more = format!("init = {init:?}\nblocks = [2, 1, 2]\nminutes = 0.05");
+    let config = place(folder.path(), 1_000_000, &more);
+    let (out, start) = (folder.path().join("second"), Instant::now());
+    finish(&config, &out);
+    assert!(start.elapsed() < Duration::from_secs(60));
+    let text = std::fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
+    let rates = text.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        line["lr"].as_f64().expect("a rate")
+    });
+    let rates: Vec<f64> = rates.collect();
+    let highest = rates.iter().copied().fold(0.0, f64::max);
+    assert!(
+        rates.len() > 1 && rates[rates.len() - 1] < 0.1 * highest,
+        "{rates:?}"
+    );
+    let shape = std::fs::read_to_string(out.join("model/config.json")).expect("config");
+    let shape: Value = serde_json::from_str(&shape).expect("JSON");
+    assert_eq!(shape["blocks"], serde_json::json!([2, 1, 2]));
+}
+
 const TINY_MAP: &str = "[model]\nmodel_type = \"cropvlm_map\"\ncanvas_pixels = 9216\n\
     channels = [8, 8, 16, 16]\ndecoder_channels = [8, 8, 8]\nblocks = [1, 1, 1]\n\
     question_dim = 16\nmax_question_bytes = 96\ncoverage = 0.9";

@@ -23,7 +23,6 @@ pub use self::config::SftConfig;
 pub use self::work::{Batch, Work};
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 use burn::optim::GradientsParams;
@@ -110,9 +109,8 @@ pub fn run(args: Args) -> Result<()> {
         let config = &config;
         let numbers = first * config.accumulation..steps * config.accumulation;
         let mut batches = Ahead::start(scope, numbers, move |number| work.make(config, number));
-        let mut progress = Progress::new(first, steps);
+        let mut progress = Progress::new(first, steps).within(config.minutes);
         let mut smooth = f64::NAN;
-        let start = Instant::now();
         let mut passed = 0.0;
         while step < steps && passed < 1.0 {
             let Learned {
@@ -121,10 +119,7 @@ pub fn run(args: Args) -> Result<()> {
                 parts,
                 questions,
             } = learn(config, &mut policy, &mut batches, step)?;
-            // How much of the run's time is over.
-            passed = config
-                .minutes
-                .map_or(0.0, |m| start.elapsed().as_secs_f64() / (60.0 * m));
+            passed = progress.passed();
             let rate = config
                 .optimizer
                 .rate_at(((step + 1) as f64 / steps as f64).max(passed));

@@ -11,6 +11,8 @@ pub struct Progress {
     samples: usize,
     terminal: bool,
     every: u64,
+    /// Seconds after which the run ends, whatever is left of its steps.
+    within: f64,
 }
 
 impl Progress {
@@ -23,7 +25,19 @@ impl Progress {
             samples: 0,
             terminal: std::io::stderr().is_terminal(),
             every: 50,
+            within: f64::INFINITY,
         }
+    }
+
+    /// The run ends after so many minutes at most.
+    pub fn within(mut self, minutes: Option<f64>) -> Self {
+        self.within = minutes.map_or(f64::INFINITY, |minutes| 60.0 * minutes);
+        self
+    }
+
+    /// The share of the time that is over; 0 where there is no end to it.
+    pub fn passed(&self) -> f64 {
+        self.start.elapsed().as_secs_f64() / self.within
     }
 
     /// Steps between lines where there is no terminal.
@@ -44,7 +58,9 @@ impl Progress {
             return;
         }
         let done = (step - self.first) as f64;
-        let left = self.start.elapsed().as_secs_f64() / done * (self.steps - step) as f64;
+        let gone = self.start.elapsed().as_secs_f64();
+        let left = gone / done * (self.steps - step) as f64;
+        let left = left.min((self.within - gone).max(0.0));
         let line = format!(
             "step {step}/{} {} {:.1} samples/s, {} left",
             self.steps,
