@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use picture::RgbImage;
-use policy::{EvidenceMap, MapConfig, Policy, PolicyError};
+use policy::{EvidenceMap, MapConfig, Policy, PolicyError, ProposeOptions};
 use pollster::block_on;
 
 fn picture() -> RgbImage {
@@ -14,7 +14,9 @@ fn picture() -> RgbImage {
 
 fn evidence(policy: &Policy) -> EvidenceMap {
     let seen = block_on(policy.look(&picture(), None)).expect("looks");
-    let proposal = block_on(policy.propose(&seen, "What is the \"Total\"?")).expect("proposes");
+    let proposal =
+        block_on(policy.propose(&seen, "What is the \"Total\"?", &ProposeOptions::default()))
+            .expect("proposes");
     proposal.evidence.expect("a map policy's evidence")
 }
 

@@ -6,7 +6,7 @@
 //! by at most half a step of 32 px to fill it, so percent of the canvas is percent of the picture.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use picture::{Filter, RgbImage};
+use picture::{Filter, GrayImage, RgbImage};
 use rayon::prelude::*;
 
 use super::MapConfig;
@@ -16,6 +16,9 @@ pub const STEP: u32 = 32;
 
 /// Longest canvas side in pixels, for pictures with extreme proportions.
 const LONGEST: f64 = 2048.0;
+
+/// Pixels that a thread makes grey at a time.
+const PIECE: usize = 1 << 15;
 
 /// Canvas width and height for a picture of `width` x `height`, about `pixels` in all.
 pub fn canvas_size(pixels: usize, width: u32, height: u32) -> [u32; 2] {
@@ -42,10 +45,18 @@ pub fn canvas_of(config: &MapConfig, picture: &RgbImage, longest_edge: Option<u3
     canvas_size(pixels as usize, width, height)
 }
 
-/// Grey canvas of a picture, row by row.
+/// Grey canvas of a picture, row by row: made grey first, as in training, so that one plane is resized in place of three.
 pub fn canvas(picture: &RgbImage, width: u32, height: u32) -> Vec<u8> {
-    let small = picture::resize(picture, width, height, Filter::Bilinear);
-    small.pixels().map(|p| luma(p.0)).collect()
+    let mut grey = GrayImage::new(picture.width(), picture.height());
+    let pixels = picture.as_raw().as_chunks::<3>().0;
+    let pieces = grey.par_chunks_mut(PIECE).zip(pixels.par_chunks(PIECE));
+    pieces.for_each(|(values, pixels)| {
+        values
+            .iter_mut()
+            .zip(pixels)
+            .for_each(|(value, pixel)| *value = luma(*pixel));
+    });
+    picture::resize_gray(&grey, width, height, Filter::Bilinear).into_raw()
 }
 
 /// ITU-R 601 luma, as Pillow's `convert("L")`.
