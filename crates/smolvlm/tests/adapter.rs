@@ -174,8 +174,9 @@ fn only_the_factors_are_trained() {
     // Without gradients it computes the same, and nothing is tracked.
     let plain = model.without_gradients();
     assert!(!plain.device().is_autodiff());
-    // Not bit for bit: attention is one operation here and several where its gradient is kept.
-    assert!(distance(&values(logits(&plain)), &values(logits(&model).inner())) < 1e-5);
+    // Not bit for bit: attention is one operation here and several where its gradient is kept. How far apart they are
+    // depends on the processor's vectors: 1.02e-5 with AVX2, below 1e-5 with AVX-512, of logits up to 0.5.
+    assert!(distance(&values(logits(&plain)), &values(logits(&model).inner())) < 2e-5);
 }
 
 #[test]
