@@ -29,6 +29,15 @@ describe('the text policy on the page', () => {
   };
   const found = {};
 
+  /** Every number of tokens that the page shows from now on, with the page's state. */
+  const watched = (page) => page.evaluateHandle(() => {
+    const seen = [];
+    const tokens = document.querySelector('#tokens');
+    const look = () => seen.push([document.documentElement.dataset.state, tokens.querySelectorAll('.token').length]);
+    new MutationObserver(look).observe(tokens, { childList: true });
+    return seen;
+  });
+
   /** What the page tells about a text policy: prompt, tokens, its view, where it looks. */
   async function shows(page, asked, bbox) {
     await page.getByText('What the model did').click();
@@ -84,8 +93,12 @@ describe('the text policy on the page', () => {
         await choose(page, RECEIPT);
         found[name] = [];
         for (const question of questions) {
+          const written = await watched(page);
           assert.equal(await propose(page, question), 'done', await complaint(page));
           const [x1, y1, x2, y2] = await edges(page);
+          // Tokens come one after the other, before the box is there.
+          const counts = (await written.evaluate((seen) => seen)).filter(([state]) => state !== 'done').map(([, count]) => count);
+          assert.ok(counts.includes(1) && Math.max(...counts) > 8, `${counts}`);
           assert.ok(0 <= x1 && x1 < x2 && x2 <= 100 && 0 <= y1 && y1 < y2 && y2 <= 100, `${[x1, y1, x2, y2]}`);
           found[name].push([x1, y1, x2, y2]);
           const crop = decode(await cropBytes(page));

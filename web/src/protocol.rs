@@ -133,6 +133,13 @@ pub enum FromWorker {
     },
     /// A crop. The payload is the crop as PNG.
     Proposed(Proposed),
+    /// What a text policy has written so far.
+    Writing {
+        /// Number of the click.
+        job: u32,
+        /// Prompt, and the tokens that are decided.
+        writing: Writing,
+    },
     /// No crop.
     ProposeRefused {
         /// Number of the click.

@@ -140,6 +140,20 @@ impl TextPolicy {
         question: &str,
         options: &ProposeOptions,
     ) -> Result<Proposal> {
+        self.propose_aloud(seen, question, options, |_| ()).await
+    }
+
+    /// As [`TextPolicy::propose`]; `heard` gets every token of a constrained proposal as soon as it is decided.
+    ///
+    /// # Errors
+    /// As [`TextPolicy::propose`].
+    pub async fn propose_aloud(
+        &self,
+        seen: &TextSeen,
+        question: &str,
+        options: &ProposeOptions,
+        mut heard: impl FnMut(&Written),
+    ) -> Result<Proposal> {
         let start = Instant::now();
         let prompt = self.ask(seen, question)?;
         prompt.settle().await?;
@@ -156,11 +170,26 @@ impl TextPolicy {
             let text = written.text.trim().to_string();
             (parse_completion(&text).ok(), text, written.logprob)
         } else {
-            let mut boxes = self.boxes(&prompt, 1, Sampling::Greedy, &mut rng).await?;
-            let written = boxes.remove(0);
-            for (id, chance) in written.tokens {
-                let text = self.model.prompts().decode(&[id])?;
-                tokens.push(Written { text, chance });
+            let mut failed = None;
+            let tell = |_: usize, new: &[(u32, Option<f32>)]| {
+                for (id, chance) in new {
+                    match self.model.prompts().decode(&[*id]) {
+                        Ok(text) => {
+                            let chance = *chance;
+                            tokens.push(Written { text, chance });
+                            tokens.last().into_iter().for_each(&mut heard);
+                        }
+                        Err(error) => failed = Some(error),
+                    }
+                }
+            };
+            let greedy = Sampling::Greedy;
+            let boxes =
+                self.model
+                    .generate_boxes_aloud(&self.grammar, &prompt, 1, greedy, &mut rng, tell);
+            let written = boxes.await?.remove(0);
+            if let Some(error) = failed {
+                return Err(error.into());
             }
             let bbox = written.bbox;
             (Some(bbox), bbox.completion(), written.logprob)
@@ -366,6 +395,14 @@ mod tests {
         let expected: Vec<f32> = data.try_into_vec().expect("f32");
         assert!((found.logprob - f64::from(expected[0])).abs() < 1e-3);
         assert!(found.timings.vision > 0.0 && found.timings.prefill > 0.0);
+        let (Policy::Text(policy), crate::Seen::Text(seen)) = (&policy, &seen) else {
+            panic!("a text policy");
+        };
+        let mut heard = Vec::new();
+        let hear = |token: &Written| heard.push(token.clone());
+        let aloud = policy.propose_aloud(seen, QUESTION, &options, hear);
+        assert_eq!(block_on(aloud).expect("proposal").tokens, heard);
+        assert_eq!(heard, found.tokens);
     }
 
     #[test]

@@ -123,7 +123,29 @@ impl SmolVlm {
         sampling: Sampling,
         rng: &mut R,
     ) -> Result<Vec<BoxCompletion>> {
+        let nobody = |_: usize, _: &[(u32, Option<f32>)]| ();
+        self.generate_boxes_aloud(grammar, prompt, n, sampling, rng, nobody)
+            .await
+    }
+
+    /// As [`SmolVlm::generate_boxes`]; `heard` gets each row's new tokens as soon as they are decided, with their chances
+    /// as in [`BoxCompletion::tokens`].
+    ///
+    /// # Errors
+    /// As [`SmolVlm::generate_boxes`].
+    pub async fn generate_boxes_aloud<R: Rng + ?Sized>(
+        &self,
+        grammar: &BoxGrammar,
+        prompt: &Prompt,
+        n: usize,
+        sampling: Sampling,
+        rng: &mut R,
+        mut heard: impl FnMut(usize, &[(u32, Option<f32>)]),
+    ) -> Result<Vec<BoxCompletion>> {
         check(n, sampling)?;
+        let opening: Vec<(u32, Option<f32>)> =
+            grammar.open().iter().map(|id| (*id, None)).collect();
+        (0..n).for_each(|row| heard(row, &opening));
         let alphabet = grammar.alphabet();
         let mut cache = prompt.cache.share();
         let mut states = prompt.last.clone(); // [1, 1, hidden]
@@ -139,7 +161,9 @@ impl SmolVlm {
             for (i, row) in rows.iter_mut().enumerate() {
                 let start = if shared { 0 } else { i * ALPHABET };
                 if row.queue.is_empty() && !row.state.is_complete() {
+                    let known = row.tokens.len();
                     row.choose(grammar, &logits[start..start + ALPHABET], sampling, rng);
+                    heard(i, &row.tokens[known..]);
                 }
             }
             // All open rows read as many tokens as the shortest queue holds: one pass for a
@@ -160,13 +184,12 @@ impl SmolVlm {
             states = self.read_on(&next, &mut cache); // [n, 1, hidden]
             shared = false;
         }
-        let opening = grammar.open().iter().map(|id| (*id, None));
         rows.iter()
             .map(|row| match row.state.bbox() {
                 Some(bbox) => Ok(BoxCompletion {
                     bbox,
                     logprob: row.logprob as f32,
-                    tokens: opening.clone().chain(row.tokens.iter().copied()).collect(),
+                    tokens: [opening.as_slice(), &row.tokens].concat(),
                 }),
                 None => Err(argument(
                     "box",

@@ -132,6 +132,27 @@ fn a_group_of_one_and_a_larger_group_agree() {
 }
 
 #[test]
+fn tokens_are_heard_as_they_are_decided() {
+    let model = &*MODEL;
+    let prompt = prompt(model, "Which?");
+    let grammar = model.grammar().expect("grammar");
+    let sampling = Sampling::Temperature(1.0);
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let (mut heard, mut times) = (vec![Vec::new(); 2], 0);
+    let hear = |row: usize, tokens: &[(u32, Option<f32>)]| {
+        heard[row].extend_from_slice(tokens);
+        times += 1;
+    };
+    let boxes = model.generate_boxes_aloud(&grammar, &prompt, 2, sampling, &mut rng, hear);
+    let boxes = block_on(boxes).expect("boxes");
+    // At least once for each of the four numbers of both boxes.
+    assert!(times >= 8, "{times}");
+    for (heard, found) in heard.iter().zip(&boxes) {
+        assert_eq!(*heard, found.tokens);
+    }
+}
+
+#[test]
 fn chances_of_boxes_sum_to_one() {
     // y is as x; the chance of x1 = 37 and of everything that may follow it, summed over x2 and
     // over a coarse choice of y, cannot be had cheaply; so sum over all boxes that share x1, y1, x2.

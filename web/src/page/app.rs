@@ -143,6 +143,10 @@ impl App {
                 } => self.accepted(picture, width, height),
                 FromWorker::PictureRefused { picture, why } => self.refused(picture, &why),
                 FromWorker::Proposed(proposed) => self.proposed(proposed, payload),
+                FromWorker::Writing { job, writing } => {
+                    self.state.borrow_mut().writing = Some((job, writing));
+                    view::draw_writing(self, self.state.borrow().writing());
+                }
                 FromWorker::ProposeRefused { job, why } => self.fail(job, &why),
                 FromWorker::Places { job, places } => self.found(job, places),
                 FromWorker::Learning { job, part, of } => self.learning(job, part, of),

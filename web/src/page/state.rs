@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use cropvlm_web::places::Place;
-use cropvlm_web::protocol::{Attention, Proposed, Running};
+use cropvlm_web::protocol::{Attention, Proposed, Running, Writing};
 use grounding::{NormBox, PixelBox};
 use web_sys::{Blob, File, Url};
 
@@ -38,6 +38,8 @@ pub struct State {
     pub attention: Option<(u32, String, Attention)>,
     /// The attention that was asked for, and for what.
     pub attending: Option<(u32, u32, String)>,
+    /// What a text policy has written so far, for this click.
+    pub writing: Option<(u32, Writing)>,
     /// What was there before.
     pub history: History,
     /// Propose without being asked as soon as model and picture are there: for the sample that the page opens with.
@@ -50,6 +52,15 @@ impl State {
     /// The box on the stage with its crop.
     pub fn proposal(&self) -> Option<&Proposal> {
         self.shown.as_ref()?.proposal.as_ref()
+    }
+
+    /// What a text policy read and wrote: for the click that is being worked on, else for the box on the stage.
+    pub fn writing(&self) -> Option<&Writing> {
+        let job = self.click.as_ref().map(|click| click.job);
+        let now = self.writing.as_ref().filter(|(of, _)| Some(*of) == job);
+        let proposal = self.proposal().filter(|_| self.candidate.is_none());
+        let proposed = || proposal?.proposed.as_ref()?.writing.as_ref();
+        now.map(|(_, writing)| writing).or_else(proposed)
     }
 
     /// Number of the picture on the stage.

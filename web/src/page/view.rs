@@ -169,11 +169,11 @@ pub fn draw_views(app: &App) {
         tools.canvas.set_src(&address.0);
     }
     draw_figures(app, proposed);
-    draw_writing(app, proposed.and_then(|proposed| proposed.writing.as_ref()));
+    draw_writing(app, state.writing());
 }
 
 /// What a text policy read, and what it wrote, token by token.
-fn draw_writing(app: &App, writing: Option<&Writing>) {
+pub fn draw_writing(app: &App, writing: Option<&Writing>) {
     let tools = &app.ui.tools;
     let note = if writing.is_some() {
         Some(text::WRITES)

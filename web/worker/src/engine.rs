@@ -312,10 +312,10 @@ impl Engine {
         let cut = part.map(|part| picture::crop(&decoded.pixels, part));
         let seen = cut.as_ref().unwrap_or(&decoded.pixels);
         let known = runner.knows(view);
-        let proposal = match self.on(&runner, view, seen, question).await {
+        let proposal = match self.on(&runner, view, seen, question, job).await {
             Err(reason) if runner.device == DeviceKind::WebGpu => {
                 runner = self.fall_back(&reason).await?;
-                self.on(&runner, view, seen, question).await?
+                self.on(&runner, view, seen, question, job).await?
             }
             proposal => proposal?,
         };
@@ -407,8 +407,9 @@ impl Engine {
         view: View,
         pixels: &RgbImage,
         question: &str,
+        job: u32,
     ) -> Result<Proposal, String> {
-        let proposing = runner.propose(view, pixels, question);
+        let proposing = runner.propose(view, pixels, question, Some(job));
         if runner.device == DeviceKind::Cpu {
             return proposing.await;
         }

@@ -14,6 +14,7 @@ use picture::RgbImage;
 use policy::map::input;
 use policy::{
     EvidenceMap, ModelFiles, Policy, PolicyError, Proposal, ProposeOptions, SampleOptions, Seen,
+    Written,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -126,16 +127,32 @@ impl Runner {
         seen.map_err(|error| error.to_string())
     }
 
-    /// Proposes a crop of a view.
+    /// Proposes a crop of a view. Where a click `job` is named, the page hears a text policy's tokens as they come.
     pub async fn propose(
         &self,
         view: View,
         pixels: &RgbImage,
         question: &str,
+        job: Option<u32>,
     ) -> Result<Proposal, String> {
         let seen = self.look(view, pixels).await?;
         let options = ProposeOptions::default();
-        let proposed = self.policy.propose(&seen, question, &options).await;
+        let proposed = match (&self.policy, &*seen, job) {
+            (Policy::Text(policy), Seen::Text(seen), Some(job)) => {
+                let mut writing = Writing {
+                    prompt: policy.prompt(seen, question).map_err(|e| e.to_string())?,
+                    tokens: Vec::new(),
+                };
+                let heard = |token: &Written| {
+                    writing.tokens.push((token.text.clone(), token.chance));
+                    let writing = writing.clone();
+                    post::message(&FromWorker::Writing { job, writing });
+                };
+                let proposing = policy.propose_aloud(seen, question, &options, heard);
+                proposing.await
+            }
+            _ => self.policy.propose(&seen, question, &options).await,
+        };
         proposed.map_err(|error| error.to_string())
     }
 
@@ -268,7 +285,12 @@ pub async fn build(
         let start = post::now();
         // A number that no picture of the page has; another one each time, so that the picture is encoded anew.
         runner
-            .propose(View::whole(u32::MAX - round), &blank, WARM_UP_QUESTION)
+            .propose(
+                View::whole(u32::MAX - round),
+                &blank,
+                WARM_UP_QUESTION,
+                None,
+            )
             .await?;
         runner.milliseconds = post::now() - start;
     }
