@@ -74,11 +74,50 @@ describe('the text policy on the page', () => {
     await page.getByLabel('Where the model sees evidence').uncheck();
     assert.equal(await free.isVisible(), false);
 
+    await tiles(page, asked, tile);
+
     await page.getByText('Learn: GRPO, live').click();
     await page.getByLabel('The answer that you expect').fill('9.00');
     await page.getByRole('button', { name: 'Draw a group' }).click();
     await page.locator('#learn-message').waitFor();
     assert.match(await page.locator('#learn-message').innerText(), /needs the small map policy/);
+  }
+
+  /** With a longer edge the picture comes in tiles: shown, named and counted as in the prompt. */
+  async function tiles(page, asked, side) {
+    const shown = page.locator('#tiles .tile');
+    const facts = page.locator('#tiles-facts');
+    assert.deepEqual(await shown.allInnerTexts(), ['<global-img>']);
+    assert.match(await facts.innerText(), /^The global image alone/);
+    const edge = page.getByLabel('Longest edge', { exact: true });
+    assert.equal(await edge.locator('option').count(), 3);
+    await edge.selectOption('2');
+    await page.waitForFunction(() => document.querySelectorAll('#tiles .tile').length > 2);
+    const names = await shown.allInnerTexts();
+    const [, rows, columns, tokens] = (await facts.innerText()).match(/^(\d) × (\d) tiles .*: ([\d,]+) image tokens\.$/);
+    assert.equal(names.length, rows * columns + 1);
+    assert.equal(names.at(-1), '<global-img>');
+    const strip = await shown.first().evaluate(async (tile) => {
+      const img = new Image();
+      img.src = getComputedStyle(tile).backgroundImage.slice(5, -2);
+      await img.decode();
+      return [img.naturalWidth, img.naturalHeight];
+    });
+    assert.deepEqual(strip, [side, side * names.length]);
+    await page.getByLabel('As the model sees it').check();
+    await page.locator('#mosaic:not([hidden])').waitFor();
+    assert.equal(await page.locator('#mosaic .tile').count(), names.length - 1);
+    assert.equal(await page.locator('#canvas').isVisible(), false);
+    await page.getByLabel('As the model sees it').uncheck();
+
+    // The next proposal reads them all.
+    assert.equal(await propose(page, asked), 'done', await complaint(page));
+    const prompt = await page.locator('#prompt').innerText();
+    assert.deepEqual(prompt.match(/<row_\d_col_\d>|<global-img>/g), names);
+    const counts = [...prompt.matchAll(/<image> × (\d+)/g)].map(([, count]) => Number(count));
+    assert.equal(counts.reduce((a, b) => a + b), Number(tokens.replace(',', '')));
+    await edge.selectOption('1');
+    await page.waitForFunction(() => document.querySelectorAll('#tiles .tile').length === 1);
   }
 
   const QUESTIONS = ['What is the total?', 'When was this bought?'];

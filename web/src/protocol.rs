@@ -4,8 +4,12 @@
 //! it is, because a `Blob` crosses threads without its bytes being copied. Numbers that the page chooses
 //! (`picture`, `job`) come back in the replies, so that a late reply to an old question is recognised.
 
+mod running;
+
 use grounding::{NormBox, PixelBox};
 use serde::{Deserialize, Serialize};
+
+pub use running::{DeviceChoice, DeviceKind, Running, Stage, Why};
 
 use crate::lesson::{Act, Lesson, Settings};
 use crate::places::Place;
@@ -23,7 +27,11 @@ pub enum ToWorker {
         threads: Option<u32>,
         /// Why the worker before this one stopped, if one did: then this one runs on the CPU and says so.
         after: Option<String>,
+        /// See [`ToWorker::Fineness`].
+        fineness: u32,
     },
+    /// How finely a text policy gets pictures from now on: so many tiles along the longest edge, at least 1.
+    Fineness(u32),
     /// Decode the payload (the bytes of the file as they are) and keep it under this number.
     Picture {
         /// Number of the picture.
@@ -188,6 +196,8 @@ pub enum FromWorker {
     Canvas {
         /// Number of the picture.
         picture: u32,
+        /// Of a text policy: the PNG is a strip of its tiles, one under the other, the global image last.
+        tiles: Option<Tiles>,
     },
     /// The picture for an endpoint. The payload is a JPEG or PNG.
     Encoded {
@@ -253,6 +263,36 @@ pub struct Writing {
     pub tokens: Vec<(String, Option<f32>)>,
 }
 
+/// The tiles that a text policy gets a picture in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tiles {
+    /// See [`ToWorker::Fineness`].
+    pub fineness: u32,
+    /// Side of a tile, pixels.
+    pub side: u32,
+    /// Rows, 0 where there is only the global image.
+    pub rows: u32,
+    /// Columns, 0 where there is only the global image.
+    pub columns: u32,
+    /// Image tokens that become of them and the global image.
+    pub tokens: u32,
+}
+
+impl Tiles {
+    /// All of them, the global image included.
+    pub fn count(&self) -> u32 {
+        self.rows * self.columns + 1
+    }
+
+    /// What the prompt calls them, in the order of the strip.
+    pub fn names(&self) -> Vec<String> {
+        let rows =
+            (1..=self.rows).flat_map(|row| (1..=self.columns).map(move |column| (row, column)));
+        let tiles = rows.map(|(row, column)| format!("<row_{row}_col_{column}>"));
+        tiles.chain(["<global-img>".to_owned()]).collect()
+    }
+}
+
 /// Where a text policy looks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attention {
@@ -289,92 +329,8 @@ pub struct Evidence {
     pub values: Vec<u8>,
 }
 
-/// How far the model is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Stage {
-    /// Fetching its files.
-    Download {
-        /// Bytes so far.
-        received: f64,
-        /// Bytes in all, where the server says.
-        total: Option<f64>,
-    },
-    /// Building the network and moving its weights to the device.
-    Upload,
-    /// The first run, which compiles shaders and fills caches.
-    WarmUp,
-    /// Ready, on this device. Sent again when the device changes.
-    Ready(Running),
-    /// It could not be made ready; a click on "Propose crop" tries again.
-    Failed {
-        /// A sentence for a person.
-        why: String,
-    },
-}
-
-/// Which device runs, and why this one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Running {
-    /// The device.
-    pub device: DeviceKind,
-    /// Threads that compute, on the CPU.
-    pub threads: u32,
-    /// Why this one.
-    pub why: Why,
-    /// One proposal on a blank picture, milliseconds, after warming up.
-    pub milliseconds: f64,
-}
-
-/// Why a device was chosen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Why {
-    /// The person asked for it in the address.
-    Asked,
-    /// This browser has no WebGPU, or no adapter.
-    NoWebGpu,
-    /// WebGPU is there and is being measured in the background.
-    Measuring,
-    /// Both were measured; the other one took this long, milliseconds.
-    Faster {
-        /// Of the device that was not chosen.
-        other_ms: f64,
-    },
-    /// WebGPU is there but failed, with this reason.
-    WebGpuFailed(String),
-}
-
-/// What can compute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DeviceKind {
-    /// wasm with SIMD.
-    Cpu,
-    /// The graphics processor, or a program that stands in for one.
-    WebGpu,
-}
-
-/// What the person asked for with `?device=`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DeviceChoice {
-    /// Whatever is measured to be faster.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// WebGPU, and the CPU only where it fails.
-    WebGpu,
-}
-
-impl DeviceChoice {
-    /// `auto`, `cpu` or `webgpu`.
-    pub fn from_name(name: &str) -> Option<DeviceChoice> {
-        match name {
-            "auto" => Some(DeviceChoice::Auto),
-            "cpu" => Some(DeviceChoice::Cpu),
-            "webgpu" => Some(DeviceChoice::WebGpu),
-            _ => None,
-        }
-    }
-}
+/// What can be chosen for [`ToWorker::Fineness`]: 512, 1,024 and 2,048 pixels for SmolVLM, as in the paper.
+pub const FINENESS: [u32; 3] = [1, 2, 4];
 
 /// The longest question that is taken, characters.
 pub const MAX_QUESTION: usize = 2_000;
@@ -437,11 +393,17 @@ mod tests {
     }
 
     #[test]
-    fn devices_have_names() {
-        assert_eq!(
-            DeviceChoice::from_name("webgpu"),
-            Some(DeviceChoice::WebGpu)
-        );
-        assert_eq!(DeviceChoice::from_name("gpu"), None);
+    fn tiles_are_named_as_in_the_prompt() {
+        let tiles = |rows, columns| Tiles {
+            fineness: 2,
+            side: 512,
+            rows,
+            columns,
+            tokens: 64 * (rows * columns + 1),
+        };
+        let names = ["<row_1_col_1>", "<row_1_col_2>", "<global-img>"];
+        assert_eq!(tiles(1, 2).names(), names);
+        assert_eq!(tiles(1, 2).count(), 3);
+        assert_eq!(tiles(0, 0).names(), ["<global-img>"]);
     }
 }

@@ -54,6 +54,7 @@ pub const LABELS: &[(&str, &str)] = &[
         "inside-note",
         "The network sees the picture small and grey, reads the question once, and gives every cell of a grid a chance to hold the answer. The box covers the likeliest cells.",
     ),
+    ("longest-edge", "Longest edge"),
     ("prompt", "The prompt as it is sent"),
     ("tokens", "What it wrote"),
     ("ask-title", "Ask a vision model"),
@@ -307,6 +308,7 @@ mod tests {
             threads: 1,
             why: Why::Faster { other_ms: 9_000.0 },
             milliseconds: 300.0,
+            tile: None,
         });
         assert_eq!(
             text,
@@ -317,6 +319,7 @@ mod tests {
             threads: 2,
             why: Why::NoWebGpu,
             milliseconds: 200.0,
+            tile: None,
         });
         assert!(text.starts_with("Runs on the CPU, 2 threads (200 ms a proposal)"));
     }

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 pub use error::PolicyError;
 pub use map::{MapConfig, MapPolicy};
 pub use smolvlm::{LoraConfig, ModelFiles};
-pub use text::{Attention, TextPolicy};
+pub use text::{Attention, TextPolicy, Tiles};
 pub use train::Canvas;
 
 /// Result of this crate.

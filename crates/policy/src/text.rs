@@ -7,6 +7,7 @@
 //! tokens counted 1. Unconstrained proposals are for measuring what the model has learned of the
 //! form; their `logprob` is that of all their tokens, closing token included, under the free model.
 
+mod dense;
 mod watch;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -23,7 +24,7 @@ use crate::{
     Timings, Written,
 };
 
-pub use watch::Attention;
+pub use watch::{Attention, Tiles};
 
 /// Tokens of a completion at most, as in the paper (a box has 17 to 20).
 pub const MAX_TOKENS: usize = 32;
@@ -103,6 +104,15 @@ impl TextPolicy {
     /// # Errors
     /// A longest edge of 0 or of more than 6 tiles; a failed device.
     pub async fn look(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<TextSeen> {
+        Ok(self.look_at(picture, longest_edge).await?.0)
+    }
+
+    /// As [`TextPolicy::look`], with the image tokens, `[cells, hidden]`.
+    pub(crate) async fn look_at(
+        &self,
+        picture: &RgbImage,
+        longest_edge: Option<u32>,
+    ) -> Result<(TextSeen, Tensor<2>)> {
         let start = Instant::now();
         let longest_edge = longest_edge.map(|edge| edge as usize);
         let pictures = self.model.pictures(&[picture], longest_edge)?;
@@ -122,7 +132,7 @@ impl TextPolicy {
             prefill: ms(start),
             ..Timings::default()
         };
-        Ok(TextSeen { scene, timings })
+        Ok((TextSeen { scene, timings }, tokens))
     }
 
     fn ask(&self, seen: &TextSeen, question: &str) -> Result<Prompt> {

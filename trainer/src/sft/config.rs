@@ -35,6 +35,10 @@ pub struct SftConfig {
     /// Whether the map policy learns to read the printed lines of its pages.
     #[serde(default)]
     pub reading: bool,
+    /// Text policy: weight of what its vision tower learns beside the words, the cells that hold the evidence. 0, as in
+    /// the paper: nothing.
+    #[serde(default)]
+    pub dense: f64,
     /// Batches a step, whose gradients are added up: as many pages more in no more memory.
     #[serde(default = "one")]
     pub accumulation: u64,
@@ -169,6 +173,9 @@ impl SftConfig {
             if value == 0 {
                 bail!("{}: {name} has to be above 0", path.display());
             }
+        }
+        if !(config.dense >= 0.0 && config.dense.is_finite()) {
+            bail!("{}: dense has to be 0 or above", path.display());
         }
         let boxes = config.task == Task::Boxes;
         if boxes && (config.pages == 0 || (config.questions == 0 && !config.reading)) {

@@ -24,7 +24,7 @@ pub use self::work::{Batch, Work};
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use policy::{ModelFiles, Policy};
@@ -191,6 +191,9 @@ pub fn start(config: &SftConfig, device: DeviceKind) -> Result<Policy> {
     }
     if let Some(pixels) = config.canvas_pixels {
         policy = policy.with_canvas(pixels)?;
+    }
+    if config.dense > 0.0 && matches!(policy, Policy::Map(_)) {
+        bail!("dense is a text policy's; a map policy's targets are dense always");
     }
     if let Some(adapter) = &config.adapter {
         policy

@@ -76,7 +76,7 @@ impl Batch {
     /// A policy that cannot be taught this.
     pub fn loss(&self, config: &SftConfig, policy: &Policy) -> Result<Loss> {
         match self {
-            Self::Boxes(targets) => Ok(pollster::block_on(policy.sft_loss(targets))?),
+            Self::Boxes(targets) => Ok(pollster::block_on(policy.sft_loss(targets, config.dense))?),
             Self::Answers(batch) => batch.loss(&config.answer, policy),
         }
     }

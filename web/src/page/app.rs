@@ -18,9 +18,9 @@ use crate::ask::Asking;
 use crate::desk::Desk;
 use crate::link::{Arrived, Link};
 use crate::panel::Panel;
-use crate::state::{Address, State};
+use crate::state::State;
 use crate::ui::{Ui, say};
-use crate::{edit, gallery, input, learn, provider, view};
+use crate::{edit, gallery, input, learn, provider, tiles, view};
 
 /// The page.
 pub struct App {
@@ -86,6 +86,7 @@ impl App {
         edit::wire(&app);
         gallery::wire(&app);
         learn::wire(&app);
+        tiles::wire(&app);
         app.connect(app.device, None);
         app.open_first(shared);
         Ok(())
@@ -153,7 +154,7 @@ impl App {
                 FromWorker::Learned { job, lesson } => self.learned(job, lesson),
                 FromWorker::Cut { job, pixels } => self.cut(job, pixels, payload),
                 FromWorker::Attended { job, attention } => self.attended(job, attention),
-                FromWorker::Canvas { picture } => self.canvas(picture, payload),
+                FromWorker::Canvas { picture, tiles } => self.canvas(picture, tiles, payload),
                 FromWorker::Encoded { job, .. } => self.encoded(job, payload),
                 FromWorker::Blank { job } => self.blanked(job, payload),
                 FromWorker::EncodeRefused { job, why } => self.ask_failed(job, &why),
@@ -173,6 +174,7 @@ impl App {
         match stage {
             Stage::Ready(running) => {
                 self.state.borrow_mut().running = Some(running.clone());
+                self.offer_fineness();
                 let loading = self
                     .ui
                     .root
@@ -193,29 +195,6 @@ impl App {
             }
             _ => {}
         }
-    }
-
-    /// The picture as the network gets it, where that is wanted and not there yet.
-    pub fn show_canvas(&self) {
-        let number = {
-            let state = self.state.borrow();
-            let shown = state
-                .shown
-                .as_ref()
-                .filter(|shown| shown.picture.size.is_some());
-            let number = shown.map(|shown| shown.picture.number);
-            number.filter(|number| state.canvas.as_ref().is_none_or(|(of, _)| of != number))
-        };
-        if let Some(picture) = number.filter(|_| self.ui.tools.canvas_toggle.checked()) {
-            self.post(&ToWorker::Canvas { picture }, None);
-        }
-    }
-
-    fn canvas(&self, picture: u32, canvas: Option<Blob>) {
-        if let Some(address) = canvas.as_ref().and_then(Address::of) {
-            self.state.borrow_mut().canvas = Some((picture, address));
-        }
-        view::draw_views(self);
     }
 
     /// Where a text policy looks, where that is wanted and not there yet. A map policy's evidence comes with its box.

@@ -191,6 +191,7 @@ impl App {
             state.seeking = None;
         }
         self.note("");
+        self.tell("");
         self.remember(false);
         self.show_attention();
         view::draw(self);

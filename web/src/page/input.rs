@@ -150,10 +150,6 @@ fn wire_tools(app: &Rc<App>) {
             app.complain(text::NO_ADDRESS);
         }
     });
-    on(&tools.canvas_toggle, "change", app, |app, _| {
-        app.show_canvas();
-        view::draw_views(app);
-    });
     on(&tools.undo, "click", app, |app, _| app.step(-1));
     on(&tools.redo, "click", app, |app, _| app.step(1));
     on(&tools.copy, "click", app, |app, _| app.copy_crop());

@@ -3,7 +3,7 @@
 //! It holds no tensors and decodes nothing, so that no task on the main thread takes long. The order of
 //! reading: [`ui`] and [`tools`] (the elements), [`state`] (what is known), [`app`] (the whole),
 //! [`input`] (controls), [`pictures`] (where pictures come from), [`clicks`] (proposals), [`edit`] (the box by hand),
-//! [`history`] (back and forth), [`sharing`] (crops and links leave), [`view`] and [`gallery`] (what is shown),
+//! [`history`] (back and forth), [`sharing`] (crops and links leave), [`view`], [`tiles`] and [`gallery`] (what is shown),
 //! [`panel`], [`learn`] and [`lesson`] (GRPO, live), [`link`] (the worker), [`recover`] (when it breaks), [`desk`], [`provider`], [`ask`], [`send`] and [`compare`]
 //! (asking a provider).
 
@@ -26,6 +26,7 @@ mod recover;
 mod send;
 mod sharing;
 mod state;
+mod tiles;
 mod tools;
 mod ui;
 mod view;

@@ -59,7 +59,8 @@ pub fn wire(app: &Rc<App>) {
 }
 
 impl App {
-    fn option(&self, select: &HtmlElement, value: &str, words: &str) {
+    /// Adds a choice.
+    pub fn option(&self, select: &HtmlElement, value: &str, words: &str) {
         if let Some(option) = self.child(select, "option", words) {
             option.set_attribute("value", value).ok();
         }

@@ -32,6 +32,7 @@ impl App {
                             self.threads
                         },
                         after,
+                        fineness: self.fineness(),
                     },
                     None,
                 );

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use cropvlm_web::places::Place;
-use cropvlm_web::protocol::{Attention, Proposed, Running, Writing};
+use cropvlm_web::protocol::{Attention, Proposed, Running, Tiles, Writing};
 use grounding::{NormBox, PixelBox};
 use web_sys::{Blob, File, Url};
 
@@ -32,8 +32,8 @@ pub struct State {
     pub places: Vec<Place>,
     /// Places that were asked for.
     pub seeking: Option<u32>,
-    /// The picture as the network gets it: its number and address.
-    pub canvas: Option<(u32, Rc<Address>)>,
+    /// The picture as the network gets it.
+    pub canvas: Option<Canvas>,
     /// Where a text policy looks, for this picture and question.
     pub attention: Option<(u32, String, Attention)>,
     /// The attention that was asked for, and for what.
@@ -85,6 +85,13 @@ impl Drop for Address {
     fn drop(&mut self) {
         Url::revoke_object_url(&self.0).ok();
     }
+}
+
+/// A picture as the network gets it, see [`cropvlm_web::protocol::FromWorker::Canvas`].
+pub struct Canvas {
+    pub picture: u32,
+    pub tiles: Option<Tiles>,
+    pub address: Rc<Address>,
 }
 
 /// A chosen picture.

@@ -3,6 +3,7 @@
 use wasm_bindgen::JsValue;
 use web_sys::{
     Document, HtmlButtonElement, HtmlElement, HtmlFormElement, HtmlImageElement, HtmlInputElement,
+    HtmlSelectElement,
 };
 
 use cropvlm_web::text;
@@ -18,6 +19,12 @@ pub struct Tools {
     pub address: HtmlInputElement,
     pub canvas: HtmlImageElement,
     pub canvas_toggle: HtmlInputElement,
+    pub mosaic: HtmlElement,
+    pub inside: HtmlElement,
+    pub tiled: HtmlElement,
+    pub fineness: HtmlSelectElement,
+    pub tiles: HtmlElement,
+    pub tiles_facts: HtmlElement,
     pub places: HtmlElement,
     pub grip: HtmlButtonElement,
     pub tag: HtmlElement,
@@ -55,6 +62,12 @@ impl Tools {
             address: get(document, "address")?,
             canvas: get(document, "canvas")?,
             canvas_toggle: get(document, "canvas-toggle")?,
+            mosaic: get(document, "mosaic")?,
+            inside: get(document, "inside")?,
+            tiled: get(document, "tiled")?,
+            fineness: get(document, "longest-edge")?,
+            tiles: get(document, "tiles")?,
+            tiles_facts: get(document, "tiles-facts")?,
             places: get(document, "places")?,
             grip: get(document, "grip")?,
             tag: get(document, "tag")?,
@@ -89,6 +102,7 @@ impl Tools {
             button.set_title(name);
         }
         tools.canvas.set_alt(text::CANVAS_ALT);
+        tools.mosaic.set_attribute("aria-label", text::CANVAS_ALT)?;
         tools
             .relative
             .set_attribute("aria-label", text::RELATIVE_NAME)?;

@@ -160,14 +160,7 @@ pub fn draw_views(app: &App) {
         let edges = attention.bbox.to_string();
         tools.relative.set_attribute("data-box", &edges).ok();
     }
-    let canvas = state.canvas.as_ref().filter(|(of, _)| Some(*of) == number);
-    let visible = canvas.is_some() && tools.canvas_toggle.checked();
-    show(&tools.canvas, visible);
-    if let Some((_, address)) = canvas.filter(|_| visible)
-        && tools.canvas.src() != address.0
-    {
-        tools.canvas.set_src(&address.0);
-    }
+    app.draw_canvas(number);
     draw_figures(app, proposed);
     draw_writing(app, state.writing());
 }

@@ -1,10 +1,10 @@
 //! Words around the picture: the box, the crop, links, what the model sees.
 
 use crate::places::Place;
-use crate::protocol::Proposed;
+use crate::protocol::{Proposed, Tiles};
 use crate::samples::Sample;
 
-use super::{NO_BOX, device, milliseconds, percent};
+use super::{NO_BOX, device, grouped, milliseconds, percent};
 
 /// Description of the picture as the network gets it.
 pub const CANVAS_ALT: &str = "The picture as the network gets it";
@@ -40,6 +40,9 @@ pub const ATTENDED: &str = "Red: where the decoder's middle layer looks for this
 pub const NO_ATTENTION: &str = "This model has no attention to show; it draws its evidence itself.";
 /// What a text policy does.
 pub const WRITES: &str = "The picture becomes image tokens, the question follows, and the model writes the box. Grey tokens were forced: nothing else could still become a valid box. The others show their chance among the tokens that were allowed.";
+/// A text policy gets pictures at another size.
+pub const FINENESS_CHANGED: &str =
+    "From the next proposal on, the model gets the picture at this size.";
 /// While a picture comes from the web.
 pub const FETCHING: &str = "Fetching the picture…";
 /// What was typed is no address.
@@ -61,6 +64,28 @@ pub fn crop_facts(width: u32, height: u32, share: f32, model: Option<&Proposed>)
         None => text.push_str(" · set by hand"),
     }
     text
+}
+
+/// A longest edge that can be chosen: tiles of so many pixels, so many along it.
+pub fn fineness(tile: u32, along: u32) -> String {
+    let edge = grouped((tile * along) as usize);
+    match along {
+        1 => format!("{edge} pixels: one tile"),
+        _ => format!("{edge} pixels: up to {along} × {along} tiles"),
+    }
+}
+
+/// The tiles of a picture.
+pub fn tiles(tiles: &Tiles) -> String {
+    let side = grouped(tiles.side as usize);
+    let tokens = grouped(tiles.tokens as usize);
+    match tiles.rows {
+        0 => format!("The global image alone, {side} × {side} pixels: {tokens} image tokens."),
+        rows => format!(
+            "{rows} × {} tiles of {side} × {side} pixels, row by row, and the global image: {tokens} image tokens.",
+            tiles.columns
+        ),
+    }
 }
 
 /// The label on the box.

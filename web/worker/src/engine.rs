@@ -11,13 +11,13 @@ use burn::tensor::Device;
 use cropvlm_web::geometry::{out_of, tidy};
 use cropvlm_web::places::Place;
 use cropvlm_web::protocol::{
-    Attention, DeviceChoice, DeviceKind, FromWorker, Parts, Proposed, Stage, Why,
+    Attention, DeviceChoice, DeviceKind, FromWorker, Parts, Proposed, Stage, Tiles, Why, Writing,
 };
 use cropvlm_web::text;
 use futures_util::future::{Either, LocalBoxFuture, Shared, select};
 use futures_util::lock::{Mutex, MutexGuard};
 use futures_util::{FutureExt, pin_mut};
-use grounding::NormBox;
+use grounding::{NormBox, PixelBox};
 use picture::RgbImage;
 use policy::{ModelFiles, Proposal};
 use wasm_bindgen_futures::spawn_local;
@@ -61,6 +61,7 @@ pub struct Order {
     pub device: DeviceChoice,
     pub threads: Option<u32>,
     pub after: Option<String>,
+    pub fineness: u32,
 }
 
 impl Engine {
@@ -71,6 +72,27 @@ impl Engine {
         spawn_local(async move {
             engine.runner().await.ok();
         });
+    }
+
+    /// How finely a text policy gets pictures from now on, see [`cropvlm_web::protocol::ToWorker::Fineness`].
+    pub fn set_fineness(&self, fineness: u32) {
+        if let Some(order) = self.inner.order.borrow_mut().as_mut() {
+            order.fineness = fineness;
+        }
+    }
+
+    fn fineness(&self) -> u32 {
+        let order = self.inner.order.borrow();
+        order.as_ref().map_or(1, |order| order.fineness)
+    }
+
+    /// A picture or a part of it, as finely as is wished now.
+    fn view(&self, picture: u32, part: Option<PixelBox>) -> View {
+        View {
+            picture,
+            part,
+            fineness: self.fineness(),
+        }
     }
 
     /// The runner; loads the model where that has not happened or has failed.
@@ -277,7 +299,8 @@ impl Engine {
         // A click that is already there goes first.
         post::pause(0).await;
         if let Some(_turn) = self.inner.turn.try_lock() {
-            runner.look(View::whole(number), &decoded.pixels).await.ok();
+            let view = self.view(number, None);
+            runner.look(view, &decoded.pixels).await.ok();
         }
     }
 
@@ -305,21 +328,17 @@ impl Engine {
         }
         let (width, height) = decoded.pixels.dimensions();
         let part = inside.map(|inside| inside.to_pixels(width, height));
-        let view = View {
-            picture: number,
-            part,
-        };
+        let view = self.view(number, part);
         let cut = part.map(|part| picture::crop(&decoded.pixels, part));
         let seen = cut.as_ref().unwrap_or(&decoded.pixels);
         let known = runner.knows(view);
-        let proposal = match self.on(&runner, view, seen, question, job).await {
+        let (proposal, writing) = match self.on(&runner, view, seen, question, job).await {
             Err(reason) if runner.device == DeviceKind::WebGpu => {
                 runner = self.fall_back(&reason).await?;
                 self.on(&runner, view, seen, question, job).await?
             }
             proposal => proposal?,
         };
-        let writing = runner.writing(view, seen, question, &proposal).await?;
         let inside = inside.unwrap_or(NormBox::FULL);
         let bbox = proposal.bbox.ok_or(text::NO_BOX)?;
         let bbox = if part.is_some() {
@@ -369,7 +388,7 @@ impl Engine {
         // The device may have changed while this waited for its turn.
         let runner = self.runner().await?;
         runner
-            .places(View::whole(number), &decoded.pixels, question)
+            .places(self.view(number, None), &decoded.pixels, question)
             .await
     }
 
@@ -388,7 +407,7 @@ impl Engine {
         // The device may have changed while this waited for its turn.
         let runner = self.runner().await?;
         runner
-            .attention(View::whole(number), &decoded.pixels, question)
+            .attention(self.view(number, None), &decoded.pixels, question)
             .await
     }
 
@@ -396,8 +415,9 @@ impl Engine {
     ///
     /// # Errors
     /// A sentence for a person.
-    pub async fn canvas(&self, decoded: &Decoded) -> Result<RgbImage, String> {
-        self.runner().await?.canvas(&decoded.pixels)
+    pub async fn canvas(&self, decoded: &Decoded) -> Result<(RgbImage, Option<Tiles>), String> {
+        let runner = self.runner().await?;
+        runner.canvas(&decoded.pixels, self.fineness())
     }
 
     /// A proposal on a runner; ends early when its device is lost, where wgpu might wait forever.
@@ -408,7 +428,7 @@ impl Engine {
         pixels: &RgbImage,
         question: &str,
         job: u32,
-    ) -> Result<Proposal, String> {
+    ) -> Result<(Proposal, Option<Writing>), String> {
         let proposing = runner.propose(view, pixels, question, Some(job));
         if runner.device == DeviceKind::Cpu {
             return proposing.await;

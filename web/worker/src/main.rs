@@ -72,12 +72,15 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
             device,
             threads,
             after,
+            fineness,
         } => worker.engine.start(Order {
             model,
             device,
             threads,
             after,
+            fineness,
         }),
+        ToWorker::Fineness(fineness) => worker.engine.set_fineness(fineness),
         ToWorker::Picture { picture } => {
             let Some(file) = payload else { return };
             // A lesson about the picture before it is of no more use.
@@ -200,15 +203,19 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
             });
         }
         ToWorker::Canvas { picture } => spawn_local(async move {
-            let message = FromWorker::Canvas { picture };
             let canvas = match worker.pictures.get(picture).await {
                 Ok(decoded) => worker.engine.canvas(&decoded).await,
                 Err(why) => Err(why),
             };
             // A picture that is gone, or a model that does not load, has told so already.
-            match canvas.map(|canvas| picture::encode_png(&canvas)) {
-                Ok(Ok(file)) => post::with_file(&message, &file, "image/png"),
-                _ => post::message(&message),
+            let (file, tiles) = match canvas {
+                Ok((canvas, tiles)) => (picture::encode_png(&canvas).ok(), tiles),
+                Err(_) => (None, None),
+            };
+            let message = FromWorker::Canvas { picture, tiles };
+            match file {
+                Some(file) => post::with_file(&message, &file, "image/png"),
+                None => post::message(&message),
             }
         }),
         ToWorker::Encode { job, picture, edge } => spawn_local(async move {

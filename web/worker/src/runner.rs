@@ -6,7 +6,7 @@ use std::rc::Rc;
 use burn::tensor::Device;
 use cropvlm_web::places::{Place, group};
 use cropvlm_web::protocol::{
-    Attention, DeviceKind, Evidence, FromWorker, Running, Stage, Why, Writing,
+    Attention, DeviceKind, Evidence, FromWorker, Running, Stage, Tiles, Why, Writing,
 };
 use cropvlm_web::text;
 use grounding::PixelBox;
@@ -37,16 +37,8 @@ const DRAWS: (usize, usize) = (160, 6);
 pub struct View {
     pub picture: u32,
     pub part: Option<PixelBox>,
-}
-
-impl View {
-    /// The whole picture.
-    pub fn whole(picture: u32) -> View {
-        View {
-            picture,
-            part: None,
-        }
-    }
+    /// How finely a text policy gets it: tiles along the longest edge. A map policy has one size.
+    pub fineness: u32,
 }
 
 /// Where a policy is to run.
@@ -92,10 +84,10 @@ impl Runner {
         if let Some((_, seen)) = known {
             return Ok(seen);
         }
-        let seen = Rc::new(self.encode(pixels).await?);
+        let seen = Rc::new(self.encode(view, pixels).await?);
         let mut all = self.seen.borrow_mut();
         // Another picture makes what came before it useless; another part, the part before it.
-        all.retain(|(of, _)| of.picture == view.picture && of.part.is_none());
+        all.retain(|(of, _)| View { part: None, ..view } == *of);
         all.push((view, Rc::clone(&seen)));
         debug_assert!(all.len() <= REMEMBERED);
         Ok(seen)
@@ -108,7 +100,7 @@ impl Runner {
     }
 
     /// Encodes pixels, on several threads where there are some; once they fail, on one.
-    async fn encode(&self, pixels: &RgbImage) -> Result<Seen, String> {
+    async fn encode(&self, view: View, pixels: &RgbImage) -> Result<Seen, String> {
         let threads = self.threads.borrow().clone();
         if let (Policy::Map(policy), Some(threads)) = (&self.policy, threads) {
             let encode = |values: Vec<f32>, size| {
@@ -123,37 +115,51 @@ impl Runner {
                 }
             }
         }
-        let seen = self.policy.look(pixels, None).await;
-        seen.map_err(|error| error.to_string())
+        let seen = self.policy.look(pixels, self.longest_edge(view.fineness));
+        seen.await.map_err(|error| error.to_string())
     }
 
-    /// Proposes a crop of a view. Where a click `job` is named, the page hears a text policy's tokens as they come.
+    /// Side of a text policy's tile, pixels.
+    pub fn tile(&self) -> Option<u32> {
+        match &self.policy {
+            Policy::Text(policy) => Some(policy.tile() as u32),
+            Policy::Map(_) => None,
+        }
+    }
+
+    /// The longest edge of pictures, pixels; a map policy's is its own.
+    fn longest_edge(&self, fineness: u32) -> Option<u32> {
+        self.tile().map(|tile| fineness.max(1) * tile)
+    }
+
+    /// Proposes a crop of a view, and what a text policy read and wrote for it. Where a click `job` is named, the page
+    /// hears its tokens as they come.
     pub async fn propose(
         &self,
         view: View,
         pixels: &RgbImage,
         question: &str,
         job: Option<u32>,
-    ) -> Result<Proposal, String> {
+    ) -> Result<(Proposal, Option<Writing>), String> {
         let seen = self.look(view, pixels).await?;
         let options = ProposeOptions::default();
-        let proposed = match (&self.policy, &*seen, job) {
-            (Policy::Text(policy), Seen::Text(seen), Some(job)) => {
-                let mut writing = Writing {
-                    prompt: policy.prompt(seen, question).map_err(|e| e.to_string())?,
-                    tokens: Vec::new(),
-                };
-                let heard = |token: &Written| {
-                    writing.tokens.push((token.text.clone(), token.chance));
-                    let writing = writing.clone();
-                    post::message(&FromWorker::Writing { job, writing });
-                };
-                let proposing = policy.propose_aloud(seen, question, &options, heard);
-                proposing.await
-            }
-            _ => self.policy.propose(&seen, question, &options).await,
+        let (Policy::Text(policy), Seen::Text(seen)) = (&self.policy, &*seen) else {
+            let proposed = self.policy.propose(&seen, question, &options).await;
+            return Ok((proposed.map_err(|error| error.to_string())?, None));
         };
-        proposed.map_err(|error| error.to_string())
+        let mut writing = Writing {
+            prompt: policy.prompt(seen, question).map_err(|e| e.to_string())?,
+            tokens: Vec::new(),
+        };
+        let heard = |token: &Written| {
+            writing.tokens.push((token.text.clone(), token.chance));
+            if let Some(job) = job {
+                let writing = writing.clone();
+                post::message(&FromWorker::Writing { job, writing });
+            }
+        };
+        let proposed = policy.propose_aloud(seen, question, &options, heard).await;
+        Ok((proposed.map_err(|error| error.to_string())?, Some(writing)))
     }
 
     /// The places that the policy draws boxes at. The same question gives the same places.
@@ -187,37 +193,41 @@ impl Runner {
         Ok(group(&boxes))
     }
 
-    /// The picture as the network gets it: the map policy's grey canvas, the text policy's global image.
-    pub fn canvas(&self, pixels: &RgbImage) -> Result<RgbImage, String> {
+    /// The picture as the network gets it: the map policy's grey canvas, or the text policy's tiles in a strip, one under
+    /// the other, the global image last.
+    pub fn canvas(
+        &self,
+        pixels: &RgbImage,
+        fineness: u32,
+    ) -> Result<(RgbImage, Option<Tiles>), String> {
+        let broken = || text::BROKEN.to_owned();
         match &self.policy {
             Policy::Map(policy) => {
                 let [width, height] = input::canvas_of(&policy.config, pixels, None);
                 let grey = input::canvas(pixels, width, height);
                 let rgb = grey.into_iter().flat_map(|value| [value; 3]).collect();
-                RgbImage::from_raw(width, height, rgb).ok_or_else(|| text::BROKEN.to_owned())
+                let canvas = RgbImage::from_raw(width, height, rgb).ok_or_else(broken)?;
+                Ok((canvas, None))
             }
-            Policy::Text(policy) => policy.view(pixels, None).map_err(|e| e.to_string()),
+            Policy::Text(policy) => {
+                let tiles = policy.tiles(pixels, self.longest_edge(fineness));
+                let tiles = tiles.map_err(|error| error.to_string())?;
+                let told = Tiles {
+                    fineness,
+                    side: policy.tile() as u32,
+                    rows: tiles.rows as u32,
+                    columns: tiles.columns as u32,
+                    tokens: tiles.tokens as u32,
+                };
+                let rgb = tiles
+                    .images
+                    .into_iter()
+                    .flat_map(RgbImage::into_raw)
+                    .collect();
+                let strip = RgbImage::from_raw(told.side, told.side * told.count(), rgb);
+                Ok((strip.ok_or_else(broken)?, Some(told)))
+            }
         }
-    }
-
-    /// What a text policy read and wrote for a proposal that it has just made.
-    pub async fn writing(
-        &self,
-        view: View,
-        pixels: &RgbImage,
-        question: &str,
-        proposal: &Proposal,
-    ) -> Result<Option<Writing>, String> {
-        let (Policy::Text(policy), Seen::Text(seen)) =
-            (&self.policy, &*self.look(view, pixels).await?)
-        else {
-            return Ok(None);
-        };
-        let tokens = proposal.tokens.iter();
-        Ok(Some(Writing {
-            prompt: policy.prompt(seen, question).map_err(|e| e.to_string())?,
-            tokens: tokens.map(|t| (t.text.clone(), t.chance)).collect(),
-        }))
     }
 
     /// Where a text policy looks.
@@ -284,14 +294,12 @@ pub async fn build(
         post::pause(0).await;
         let start = post::now();
         // A number that no picture of the page has; another one each time, so that the picture is encoded anew.
-        runner
-            .propose(
-                View::whole(u32::MAX - round),
-                &blank,
-                WARM_UP_QUESTION,
-                None,
-            )
-            .await?;
+        let view = View {
+            picture: u32::MAX - round,
+            part: None,
+            fineness: 1,
+        };
+        runner.propose(view, &blank, WARM_UP_QUESTION, None).await?;
         runner.milliseconds = post::now() - start;
     }
     runner.seen.take();
@@ -319,6 +327,7 @@ pub fn tell(runner: &Runner, why: Why) {
         threads: runner.threads(),
         why,
         milliseconds: runner.milliseconds,
+        tile: runner.tile(),
     };
     post::message(&FromWorker::Stage(Stage::Ready(running)));
 }

@@ -18,17 +18,42 @@ pub struct Attention {
     pub bbox: NormBox,
 }
 
+/// A picture as the network gets it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tiles {
+    /// Squares, row by row; the global image, the whole picture in one square, comes last.
+    pub images: Vec<RgbImage>,
+    /// Rows of tiles, 0 where there is only the global image.
+    pub rows: usize,
+    /// Columns of tiles, 0 where there is only the global image.
+    pub columns: usize,
+    /// Image tokens that become of them.
+    pub tokens: usize,
+}
+
 impl TextPolicy {
-    /// The picture as the network gets it: the global image, which is all there is without `longest_edge`.
+    /// A picture as the network gets it, with the `longest_edge` of [`TextPolicy::look`].
     ///
     /// # Errors
     /// As [`TextPolicy::look`].
-    pub fn view(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<RgbImage> {
+    pub fn tiles(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<Tiles> {
         let longest_edge = longest_edge.map(|edge| edge as usize);
         let pictures = self.model.pictures(&[picture], longest_edge)?;
         let images = self.model.images();
-        let global = images.shown(&pictures, pictures.tiles() - 1);
-        global.ok_or_else(|| PolicyError::Config("a picture without tiles".into()))
+        let shown = (0..pictures.tiles()).map(|tile| images.shown(&pictures, tile));
+        let shown: Option<Vec<RgbImage>> = shown.collect();
+        let (rows, columns) = pictures.grids.first().copied().unwrap_or_default();
+        Ok(Tiles {
+            images: shown.ok_or_else(|| PolicyError::Config("a picture without tiles".into()))?,
+            rows,
+            columns,
+            tokens: pictures.tiles() * self.model.prompts().tokens_per_tile(),
+        })
+    }
+
+    /// Side of a tile, pixels; `longest_edge` is best a multiple of it.
+    pub fn tile(&self) -> usize {
+        self.model.images().tile()
     }
 
     /// The prompt as the decoder reads it, special tokens included, image tokens counted.
@@ -109,10 +134,12 @@ mod tests {
         let model = SmolVlm::random(&tiny::files(), 5, &Device::flex()).expect("model");
         let policy = TextPolicy::new(model).expect("policy");
         let picture = RgbImage::from_pixel(60, 80, [200, 30, 90].into());
-        let view = policy.view(&picture, None).expect("view");
-        assert_eq!(view.width(), view.height());
+        let view = policy.tiles(&picture, None).expect("view");
+        assert_eq!((view.rows, view.columns, view.images.len()), (0, 0, 1));
+        let side = policy.tile() as u32;
+        assert_eq!(view.images[0].dimensions(), (side, side));
         assert!(
-            view.pixels().all(|p| p.0 == [200, 30, 90]),
+            view.images[0].pixels().all(|p| p.0 == [200, 30, 90]),
             "levels survive"
         );
         let seen = block_on(policy.look(&picture, None)).expect("seen");
@@ -124,5 +151,28 @@ mod tests {
         let cells = policy.model.prompts().tokens_per_tile();
         assert!(prompt.contains(&format!("<image> × {cells}")), "{prompt}");
         assert!(prompt.ends_with("Assistant:"), "{prompt}");
+        assert_eq!(view.tokens, cells);
+    }
+
+    #[test]
+    fn tiles_stand_row_by_row_and_the_global_image_comes_last() {
+        let model = SmolVlm::random(&tiny::files(), 5, &Device::flex()).expect("model");
+        let policy = TextPolicy::new(model).expect("policy");
+        let side = policy.tile() as u32;
+        // Left half dark, right half light; as high as wide.
+        let picture = RgbImage::from_fn(4 * side, 4 * side, |x, _| {
+            [if x < 2 * side { 20 } else { 220 }; 3].into()
+        });
+        let tiles = policy.tiles(&picture, Some(2 * side)).expect("tiles");
+        assert_eq!((tiles.rows, tiles.columns, tiles.images.len()), (2, 2, 5));
+        let middle = |tile: usize| tiles.images[tile].get_pixel(side / 2, side / 2).0[0];
+        assert_eq!([0, 1, 2, 3].map(middle), [20, 220, 20, 220]);
+        let global = &tiles.images[4];
+        assert_eq!(global.get_pixel(1, 1).0[0], 20);
+        assert_eq!(global.get_pixel(side - 2, 1).0[0], 220);
+        let seen = block_on(policy.look(&picture, Some(2 * side))).expect("seen");
+        assert_eq!(tiles.tokens, 5 * policy.model.prompts().tokens_per_tile());
+        let prompt = policy.prompt(&seen, "Who?").expect("prompt");
+        assert!(prompt.contains("<row_2_col_2>"), "{prompt}");
     }
 }

@@ -5,7 +5,7 @@ use crate::render::geometry::Rect;
 use crate::render::text::{Pen, Printed};
 
 /// `text` broken into lines that fit: the first into `first` pixels, the others into `room`.
-pub fn broken(pen: &Pen, text: &str, first: f32, room: f32) -> Vec<String> {
+fn broken(pen: &Pen, text: &str, first: f32, room: f32) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let width = if lines.len() == 1 { first } else { room };
