@@ -15,6 +15,7 @@
 //!     device: DeviceChoice::Auto,
 //!     threads: None,
 //!     after: None,
+//!     fineness: 1,
 //! };
 //! assert!(matches!(start, ToWorker::Start { .. }));
 //! assert_eq!(DeviceChoice::from_name("cpu"), Some(DeviceChoice::Cpu));

@@ -89,7 +89,7 @@ impl Features {
         let [_, rows, columns, _] = self.characters.dims();
         // Finding compares classes within a frame: logits serve as well as log-probabilities.
         let values = finite(self.characters.clone().detach()).await?;
-        let pages = values.chunks_exact(rows * columns * CLASSES);
+        let pages = values.par_chunks_exact(rows * columns * CLASSES);
         let indices = pages.map(|page| Index::new(page, rows, columns));
         self.letters = Arc::new(indices.collect());
         Ok(self)
