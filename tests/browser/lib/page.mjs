@@ -140,10 +140,10 @@ export const askButton = (page) => page.getByRole('button', { name: 'Ask', exact
 export const grip = (page) => page.getByRole('button', { name: /^Box:/ });
 export const box = (page) => page.getByRole('img', { name: 'Proposed crop' });
 
-/** Chooses a picture and waits until the worker has read it. */
+/** Chooses a picture and waits until the worker has read it: of 108 megapixels, on a busy machine, half a minute. */
 export async function choose(page, chosen) {
   await image(page).setInputFiles(chosen);
-  await page.locator('#picture-facts').filter({ hasText: 'pixels' }).waitFor();
+  await page.locator('#picture-facts').filter({ hasText: 'pixels' }).waitFor({ timeout: 120_000 });
 }
 
 /** Clicks and waits for the end; returns it. */

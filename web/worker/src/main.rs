@@ -37,7 +37,21 @@ struct Worker {
     school: School,
 }
 
+/// Runs the constructors of the crates below (burn's compiler of kernels registers some 5,000 things in this way), once.
+///
+/// A linker that sees nobody call them takes the module for a command that is run once and ends, and lets *every* call
+/// into it begin with all of them: each number that JavaScript hands over, each callback.
+#[allow(unsafe_code)]
+fn construct() {
+    unsafe extern "C" {
+        // The linker makes this function; it takes nothing and gives nothing back.
+        safe fn __wasm_call_ctors();
+    }
+    __wasm_call_ctors();
+}
+
 fn main() {
+    construct();
     // A panic ends this module: the page is told why and starts another worker.
     std::panic::set_hook(Box::new(|panic| {
         let why = panic.payload_as_str().unwrap_or("unknown");
