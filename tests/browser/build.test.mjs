@@ -1,0 +1,76 @@
+// What the built modules may not be, whatever they do.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { distFile } from './lib/page.mjs';
+
+/** The function that each exported function calls before it does anything else, by name; those that do not begin with a call are left out. */
+function firstCalls(bytes) {
+  let at = 8; // behind the magic number and the version
+  const byte = () => bytes[at++];
+  const number = () => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const next = byte();
+      value += (next & 127) * 2 ** shift;
+      if (next < 128) return value;
+    }
+  };
+  const name = () => {
+    const length = number();
+    at += length;
+    return bytes.toString('utf8', at - length, at);
+  };
+  const limits = () => {
+    const flags = number();
+    number();
+    if (flags & 1) number();
+  };
+  const IMPORTED = [() => number(), () => (byte(), limits()), limits, () => (byte(), byte()), () => (byte(), number())];
+  const sections = new Map();
+  while (at < bytes.length) {
+    const id = byte();
+    const size = number();
+    if (id > 0) sections.set(id, at);
+    at += size;
+  }
+  at = sections.get(2);
+  let imported = 0;
+  for (let left = number(); left > 0; left--) {
+    name();
+    name();
+    const kind = byte();
+    if (kind === 0) imported++;
+    IMPORTED[kind]();
+  }
+  at = sections.get(7);
+  const exported = new Map();
+  for (let left = number(); left > 0; left--) {
+    const called = name();
+    const kind = byte();
+    const index = number();
+    if (kind === 0) exported.set(index, called);
+  }
+  at = sections.get(10);
+  const calls = new Map();
+  const count = number();
+  for (let index = imported; index < imported + count; index++) {
+    const size = number();
+    const end = at + size;
+    if (exported.has(index)) {
+      for (let groups = number(); groups > 0; groups--) at = (number(), at + 1);
+      if (byte() === 0x10) calls.set(exported.get(index), number());
+    }
+    at = end;
+  }
+  return { calls, exported: exported.size };
+}
+
+test("a call into the worker's module does not begin with the constructors of everything in it", () => {
+  const { calls, exported } = firstCalls(readFileSync(distFile('worker_bg.wasm')));
+  assert.ok(exported > 5, `${exported} exported functions`);
+  const shares = new Map();
+  for (const called of calls.values()) shares.set(called, (shares.get(called) ?? 0) + 1);
+  const most = Math.max(0, ...shares.values());
+  assert.ok(most < 2, `${most} of ${exported} exported functions begin with the same call: is __wasm_call_ctors called in main?`);
+});
