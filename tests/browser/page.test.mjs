@@ -148,8 +148,15 @@ describe('the page without WebGPU', () => {
 
   on('a worker that breaks is replaced, and the next try works', async (page) => {
     await choose(page, RECEIPT);
-    await page.workers()[0].evaluate(() => void setTimeout(() => { throw new Error('broken by the test'); }));
-    await page.locator('html[data-model="busy"]').waitFor({ state: 'attached' });
+    // Loading anew may be too short to be seen by looking now and then.
+    await page.evaluate(() => {
+      window.busy = false;
+      new MutationObserver(() => (window.busy ||= document.documentElement.dataset.model === 'busy'))
+        .observe(document.documentElement, { attributes: true, attributeFilter: ['data-model'] });
+    });
+    const worker = page.workers().find((worker) => worker.url().includes('worker_loader'));
+    await worker.evaluate(() => void setTimeout(() => { throw new Error('broken by the test'); }));
+    await page.waitForFunction(() => window.busy);
     assert.equal(await propose(page, 'What is the total?'), 'done');
     assert.equal(await complaint(page), '');
   });

@@ -113,9 +113,8 @@ pub const NEED_BASE_URL: &str =
 pub const NEED_MODEL: &str = "Enter the name of a model that the endpoint offers.";
 /// Something other than a file was dropped or pasted.
 pub const NO_FILE: &str = "There was no picture in that. Drop or paste an image file.";
-/// The browser cannot show what the worker could read, or has not been able to load it.
-pub const NOT_SHOWN: &str =
-    "This browser cannot show that picture. Save it as PNG or JPEG and choose it again.";
+/// The browser cannot show what the worker could read.
+pub const NOT_SHOWN: &str = "This browser may not show so large a picture. Box and crop come from its own pixels all the same.";
 /// While a picture is being decoded.
 pub const READING: &str = "Reading the picture…";
 /// While a proposal is being computed.

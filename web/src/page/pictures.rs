@@ -128,8 +128,25 @@ impl App {
             probe.set_src(&url);
             if JsFuture::from(probe.decode()).await.is_ok() {
                 app.put_on_stage(number);
+            } else {
+                app.cannot_show(number);
             }
         });
+    }
+
+    /// The browser cannot decode a picture: one that is too large for it, say. Where the worker can, it goes on the stage
+    /// all the same; where it cannot either, the worker says why.
+    fn cannot_show(self: &Rc<Self>, number: u32) {
+        let accepted = {
+            let mut state = self.state.borrow_mut();
+            state.not_shown = Some(number);
+            let candidate = state.candidate.as_ref();
+            candidate.is_some_and(|picture| picture.number == number && picture.size.is_some())
+        };
+        if accepted {
+            self.put_on_stage(number);
+            self.note(text::NOT_SHOWN);
+        }
     }
 
     /// Moves the candidate to the stage, if it still is the candidate.
@@ -185,12 +202,15 @@ impl App {
             }
             settled
         };
+        let not_shown = self.state.borrow().not_shown == Some(number);
         if self.state.borrow().click.is_none() {
-            self.note("");
+            self.note(if not_shown { text::NOT_SHOWN } else { "" });
         }
         view::draw(self);
         if settled {
             self.settled();
+        } else if not_shown {
+            self.put_on_stage(number);
         }
     }
 

@@ -18,6 +18,8 @@ pub struct State {
     pub before: Option<Shown>,
     /// A picture that was chosen and is not on the stage yet.
     pub candidate: Option<Picture>,
+    /// A picture that the browser cannot decode; the worker may.
+    pub not_shown: Option<u32>,
     /// The click that is being worked on.
     pub click: Option<Click>,
     /// The model, once it is ready.
