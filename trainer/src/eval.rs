@@ -33,6 +33,7 @@ use serde::Deserialize;
 use self::ask::End;
 use self::lift::LiftArgs;
 use self::sweep::SweepArgs;
+use crate::counting::Counting;
 use crate::data::{self, DataSet};
 use crate::device::DeviceKind;
 use crate::model::ModelArgs;
@@ -230,18 +231,11 @@ fn proposed(args: &Args, set: &DataSet) -> Result<Option<(Vec<Option<NormBox>>, 
             let policy = model.policy(&args.device.open()?)?;
             let start = Instant::now();
             let total = samples.len();
-            let boxes = boxes(
-                &policy,
-                samples,
-                args.longest_edge,
-                |image| set.picture(image),
-                |done| {
-                    if done % 20 == 0 || done == total {
-                        eprint!("\r{done} of {total} questions");
-                    }
-                },
-            )?;
-            eprintln!();
+            let counting = Counting::to(total, "questions");
+            let picture = |image: &str| set.picture(image);
+            let edge = args.longest_edge;
+            let boxes = boxes(&policy, samples, edge, picture, |done| counting.done(done))?;
+            drop(counting);
             let ms = start.elapsed().as_secs_f64() * 1e3 / total.max(1) as f64;
             (boxes, ms)
         }

@@ -6,6 +6,7 @@
 mod answer;
 mod bench;
 mod boxes;
+mod counting;
 mod data;
 mod debug;
 mod device;

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::items::cut_half_line;
+use crate::counting::Counting;
 use crate::data::{self, DataSet};
 
 /// Longest edge of everything that is shown, pixels.
@@ -134,6 +135,7 @@ fn read_all(
     pictures: &[(&str, Vec<Item>)],
 ) -> Result<Vec<Read>> {
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let counting = Counting::to(pictures.len(), "pictures read");
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let work = || -> Result<Vec<Read>> {
         let mut read = Vec::new();
@@ -141,12 +143,11 @@ fn read_all(
             let about = || format!("picture {image}");
             let whole = grey(&set.picture(image)?);
             read.extend(read_picture(reader, &whole, items).with_context(about)?);
-            let done = done.fetch_add(1, Ordering::SeqCst) + 1;
-            eprint!("\r{done} of {} pictures read", pictures.len());
+            counting.done(done.fetch_add(1, Ordering::SeqCst) + 1);
         }
         Ok(read)
     };
-    let read = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.min(pictures.len()))
             .map(|_| scope.spawn(work))
             .collect();
@@ -158,9 +159,7 @@ fn read_all(
             }
         }
         Ok(all)
-    });
-    eprintln!();
-    read
+    })
 }
 
 fn read_picture(reader: &Tesseract, whole: &GrayImage, items: &[Item]) -> Result<Vec<Read>> {

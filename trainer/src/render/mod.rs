@@ -50,6 +50,7 @@ use self::kinds::Mix;
 use self::output::{Record, Writer};
 use self::page::Studio;
 use self::scene::Backgrounds;
+use crate::counting::Counting;
 use crate::stop::Stop;
 
 /// Draw synthetic pages with questions, answers and boxes.
@@ -192,6 +193,7 @@ pub fn run(args: RenderArgs) -> Result<()> {
             });
         }
         drop(send);
+        let counting = Counting::to(todo.len(), "pages");
         let mut finished = 0;
         for made in receive {
             let (index, record) = match made {
@@ -205,14 +207,14 @@ pub fn run(args: RenderArgs) -> Result<()> {
                 writer.add(index, record)?;
             }
             finished += 1;
-            output::progress(finished, todo.len() as u64, start);
+            counting.done(finished as usize);
         }
         Ok(finished)
     })?;
     writer.flush()?;
     let seconds = start.elapsed().as_secs_f64();
     eprintln!(
-        "\n{finished} pages in {seconds:.1} s, {:.1} a second, in {}",
+        "{finished} pages in {seconds:.1} s, {:.1} a second, in {}",
         finished as f64 / seconds.max(1e-9),
         args.out.display()
     );

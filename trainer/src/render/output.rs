@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead as _, BufReader, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -407,27 +406,4 @@ pub fn read_backgrounds(folder: &Path) -> Result<Backgrounds> {
         bail!("no picture in {}", folder.display());
     }
     Ok(Backgrounds(tiles))
-}
-
-/// Pages, speed, time left: one line that is written over again on a terminal, twenty lines elsewhere.
-pub fn progress(done: u64, of: u64, start: Instant) {
-    let terminal = std::io::stderr().is_terminal();
-    let every = if terminal { 5 } else { of.div_ceil(20) };
-    if done != of && !done.is_multiple_of(every.max(1)) {
-        return;
-    }
-    let seconds = start.elapsed().as_secs_f64().max(1e-3);
-    let speed = done as f64 / seconds;
-    let left = ((of - done) as f64 / speed) as u64;
-    let line = format!(
-        "{done}/{of} pages, {speed:.1} a second, {}:{:02}:{:02} left",
-        left / 3600,
-        left / 60 % 60,
-        left % 60
-    );
-    if terminal {
-        eprint!("\r{line} ");
-    } else {
-        eprintln!("{line}");
-    }
 }

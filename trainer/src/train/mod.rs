@@ -23,7 +23,7 @@ pub use self::checkpoint::{Checkpoint, replace_folder};
 pub use self::gradients::{Accumulator, by_name};
 pub use self::journal::Journal;
 pub use self::optimizer::{AdamW, OptimizerConfig, norm};
-pub use self::progress::Progress;
+pub use self::progress::{Progress, duration};
 pub use self::settings::{override_all, read as read_settings};
 
 /// Makes the run's folder and writes the resolved configuration into it.
