@@ -86,10 +86,10 @@ impl Winograd {
         for (i, kernel) in weights.chunks_exact(9).enumerate() {
             let (o, c) = (i / from, i % from);
             let at = |i: usize| f64::from(kernel[i]);
-            let rows: [[f64; SIDE]; 3] =
-                std::array::from_fn(|y| of_kernel([at(3 * y), at(3 * y + 1), at(3 * y + 2)]));
-            for x in 0..SIDE {
-                let column = of_kernel([rows[0][x], rows[1][x], rows[2][x]]);
+            let [top, middle, bottom] =
+                [0, 3, 6].map(|row| of_kernel([at(row), at(row + 1), at(row + 2)]));
+            for (x, top) in top.into_iter().enumerate() {
+                let column = of_kernel([top, middle[x], bottom[x]]);
                 for (y, value) in column.into_iter().enumerate() {
                     let panel = (y * SIDE + x) * count + o / LANES;
                     panels[panel * from + c][o % LANES] = value as f32;
