@@ -3,6 +3,8 @@
 //! One file or folder a command; each has an `Args` struct and a `run`. What they share: [`data`]
 //! reads data sets, [`device`] picks the device.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))] // a panic is how a test fails
+
 mod answer;
 mod bench;
 mod boxes;

@@ -1,6 +1,8 @@
 //! `sft` as a person runs it: killed and resumed it ends where an uninterrupted run ends, bit for
 //! bit, for both kinds of policy; and it learns.
 
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -253,6 +255,20 @@ fn a_few_hundred_steps_lower_the_loss() {
     let (first, last) = (mean(&losses[..20]), mean(&losses[130..]));
     assert!(last < 0.8 * first, "{first} -> {last}");
     assert!(out.join("model/model.safetensors").exists());
+}
+
+#[test]
+fn dense_targets_are_a_text_policys() {
+    let folder = tempfile::tempdir().expect("folder");
+    let config = folder.path().join("config.toml");
+    let text = "steps = 1\npages = 1\nquestions = 1\ncheckpoint_every = 1\ndense = 0.5\n\n[[data]]\nsamples = \"none.jsonl\"\nweight = 1.0\n";
+    std::fs::write(&config, text).expect("config");
+    let out = sft(&config, &folder.path().join("run"))
+        .output()
+        .expect("sft runs");
+    let error = String::from_utf8_lossy(&out.stderr);
+    assert!(!out.status.success());
+    assert!(error.contains("dense is a text policy's"), "{error}");
 }
 
 #[test]

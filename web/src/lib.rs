@@ -21,6 +21,8 @@
 //! assert_eq!(DeviceChoice::from_name("cpu"), Some(DeviceChoice::Cpu));
 //! ```
 
+#![cfg_attr(test, allow(clippy::unwrap_used))] // a panic is how a test fails
+
 pub mod compare;
 pub mod geometry;
 pub mod keys;

@@ -35,6 +35,9 @@ impl FromIterator<(String, (Vec<usize>, Vec<f32>))> for Tensors {
     }
 }
 
+/// Shape, weights and bias.
+type Convolution<'a> = ([usize; 4], &'a [f32], &'a [f32]);
+
 impl Tensors {
     fn get(&self, name: &str) -> Result<&(Vec<usize>, Vec<f32>), KernelError> {
         let missing = || KernelError::Missing(name.to_owned());
@@ -50,7 +53,7 @@ impl Tensors {
     }
 
     /// Shape, weights and bias of a convolution.
-    fn conv(&self, name: &str) -> Result<([usize; 4], &[f32], &[f32]), KernelError> {
+    fn conv(&self, name: &str) -> Result<Convolution<'_>, KernelError> {
         let (shape, weights) = self.get(&format!("{name}.weight"))?;
         let (_, bias) = self.get(&format!("{name}.bias"))?;
         let wrong = || KernelError::Shape {

@@ -21,6 +21,8 @@
 //! # Ok::<(), policy::PolicyError>(()) }).unwrap();
 //! ```
 
+#![cfg_attr(test, allow(clippy::unwrap_used))] // a panic is how a test fails
+
 mod error;
 pub mod grpo;
 pub mod map;
@@ -43,6 +45,7 @@ pub use train::Canvas;
 pub type Result<T> = std::result::Result<T, PolicyError>;
 
 /// A cropping policy of either kind.
+#[allow(clippy::large_enum_variant)] // a program holds one or two
 pub enum Policy {
     /// Evidence map → distribution over boxes.
     Map(MapPolicy),
@@ -51,6 +54,7 @@ pub enum Policy {
 }
 
 /// A picture as a policy has encoded it, good for any number of questions.
+#[allow(clippy::large_enum_variant)] // a program holds one or two
 pub enum Seen {
     /// Feature maps of the map policy.
     Map(map::Features),

@@ -330,7 +330,7 @@ impl Run<'_> {
         let groups = gather(shares.into_iter().map(|s| s.groups).collect());
         let done = step + 1;
         let every = config.log_rollouts_every;
-        if every > 0 && (done % every == 0 || done == 1) {
+        if every > 0 && (done.is_multiple_of(every) || done == 1) {
             for group in &groups {
                 rollouts.write(&step::record(done, group))?;
             }

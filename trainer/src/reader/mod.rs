@@ -74,6 +74,7 @@ fn kind(dir: &Path) -> Result<Option<String>> {
 }
 
 /// Who reads for a reward.
+#[allow(clippy::large_enum_variant)] // a run holds one
 pub enum Reader {
     /// A VLM, as in the paper.
     Vlm(RewardModel),

@@ -48,9 +48,9 @@ pub fn page(run: &Run, sheet: &Sheet<'_>) -> String {
     let data = serde_json::Value::Array(points)
         .to_string()
         .replace('<', "\\u003c");
-    let _ = write!(
+    let _ = writeln!(
         html,
-        "</main><script type=\"application/json\" id=\"points\">{data}</script><script>{SCRIPT}</script></body></html>\n"
+        "</main><script type=\"application/json\" id=\"points\">{data}</script><script>{SCRIPT}</script></body></html>"
     );
     html
 }

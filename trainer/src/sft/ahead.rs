@@ -81,7 +81,7 @@ mod tests {
     fn batches_come_in_order_whichever_thread_is_fast() {
         std::thread::scope(|scope| {
             let slow_third = |n: u64| {
-                if n % 3 == 0 {
+                if n.is_multiple_of(3) {
                     std::thread::sleep(std::time::Duration::from_millis(3));
                 }
                 Ok(n)

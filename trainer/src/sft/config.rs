@@ -161,7 +161,10 @@ impl SftConfig {
         override_all(&mut table, overrides)?;
         let config: Self = toml::Value::Table(table).try_into().with_context(about)?;
         config.model.check()?;
-        if config.minutes.is_some_and(|minutes| !(minutes > 0.0)) {
+        if config
+            .minutes
+            .is_some_and(|minutes| minutes.is_nan() || minutes <= 0.0)
+        {
             bail!("{}: minutes has to be above 0", path.display());
         }
         for (name, value) in [
@@ -184,7 +187,9 @@ impl SftConfig {
                 path.display()
             );
         }
-        if !boxes && (config.answer.batch == 0 || !(config.answer.grow >= 1.0)) {
+        if !boxes
+            && (config.answer.batch == 0 || config.answer.grow.is_nan() || config.answer.grow < 1.0)
+        {
             bail!(
                 "{}: answer.batch has to be above 0 and answer.grow at least 1",
                 path.display()

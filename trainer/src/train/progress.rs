@@ -54,7 +54,7 @@ impl Progress {
     /// A step is done; `what` is what there is to say about it.
     pub fn step(&mut self, step: u64, samples: usize, what: impl FnOnce() -> String) {
         self.samples += samples;
-        if !self.terminal && step % self.every != 0 {
+        if !self.terminal && !step.is_multiple_of(self.every) {
             return;
         }
         let done = (step - self.first) as f64;

@@ -192,8 +192,8 @@ impl Letters {
         // Each character stays, or is followed by the next, or (in a crowd) by the one after it.
         let mut score = vec![f32::NEG_INFINITY; n];
         let mut came: Vec<u8> = vec![0; n * frames];
-        for j in 0..n.min(2) {
-            score[j] = cost(j, 0) + SKIP * j as f32;
+        for (j, score) in score.iter_mut().enumerate().take(2) {
+            *score = cost(j, 0) + SKIP * j as f32;
         }
         for t in 1..frames {
             for j in (0..n).rev() {
