@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use grounding::{NormBox, Sample};
@@ -208,72 +207,6 @@ fn differences(before: Option<&Value>, now: &Value) -> String {
         })
         .collect();
     differing.join("; ")
-}
-
-/// How far the work is: a line on a terminal, JSON lines where they are asked for.
-pub struct Progress {
-    total: usize,
-    first: usize,
-    start: Instant,
-    last: Option<Instant>,
-    json: bool,
-    terminal: bool,
-}
-
-impl Progress {
-    /// `done` of `total` questions were there before.
-    pub fn new(done: usize, total: usize, json: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        if done > 0 {
-            eprintln!("{done} of {total} questions are done already");
-        }
-        Self {
-            total,
-            first: done,
-            start: Instant::now(),
-            last: None,
-            json,
-            terminal,
-        }
-    }
-
-    /// So many are done now.
-    pub fn show(&mut self, done: usize) {
-        let pause = if self.terminal && !self.json {
-            0.2
-        } else {
-            5.0
-        };
-        let due = self
-            .last
-            .is_none_or(|last| last.elapsed().as_secs_f64() >= pause);
-        if !due && done != self.total {
-            return;
-        }
-        self.last = Some(Instant::now());
-        let seconds = self.start.elapsed().as_secs_f64();
-        let rate = (done - self.first) as f64 / seconds.max(1e-9);
-        let left = (self.total - done) as f64 / rate;
-        if self.json {
-            let line = serde_json::json!({
-                "done": done, "total": self.total, "per_second": rate, "seconds_left": left,
-            });
-            eprintln!("{line}");
-        } else if self.terminal {
-            eprint!(
-                "\r\x1b[2K{done} of {} questions, {rate:.2} a second, {left:.0} s left",
-                self.total
-            );
-            if done == self.total {
-                eprintln!();
-            }
-        } else {
-            eprintln!(
-                "{done} of {} questions, {rate:.2} a second, {left:.0} s left",
-                self.total
-            );
-        }
-    }
 }
 
 #[cfg(test)]

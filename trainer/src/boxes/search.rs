@@ -16,8 +16,9 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::output::{self, Output, Progress};
+use super::output::{self, Output};
 use super::{Args, SearchArgs};
+use crate::counting::Counting;
 use crate::data::DataSet;
 use crate::reader::RewardModel;
 use crate::stop::Stop;
@@ -53,7 +54,9 @@ pub fn run(args: &Args, set: &DataSet, stop: &Stop) -> Result<Value> {
         .iter()
         .filter(|s| output.done.contains(&s.id))
         .count();
-    let mut progress = Progress::new(done, answered, args.json);
+    let counting = Counting::to(answered, "questions")
+        .json(args.json)
+        .from(done);
     let (start, mut scored, mut crops) = (Instant::now(), 0usize, 0usize);
     for samples in by_picture(&set.samples) {
         let samples: Vec<&Sample> = samples
@@ -97,7 +100,7 @@ pub fn run(args: &Args, set: &DataSet, stop: &Stop) -> Result<Value> {
                 &more,
             )?)?;
             done += 1;
-            progress.show(done);
+            counting.done(done);
         }
     }
     if stop.raised() {

@@ -20,8 +20,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use vlm_api::{Endpoint, Image, Key, MediaType, Provider};
 
-use super::output::{self, Output, Progress};
+use super::output::{self, Output};
 use super::{Args, parse};
+use crate::counting::Counting;
 use crate::data::DataSet;
 use crate::http::{Failure, Http, HttpSettings};
 use crate::stop::Stop;
@@ -163,7 +164,7 @@ impl<'a> Teacher<'a> {
         let mut replies: Vec<Option<Stored>> = samples.iter().map(|_| None).collect();
         let mut failures: Vec<(usize, Failure)> = Vec::new();
         let first_error: Mutex<Option<anyhow::Error>> = Mutex::new(None);
-        let mut progress = Progress::new(0, samples.len(), args.json);
+        let counting = Counting::to(samples.len(), "questions").json(args.json);
         std::thread::scope(|scope| {
             let (sender, results) = mpsc::channel();
             for _ in 0..args.asking.parallel {
@@ -202,7 +203,7 @@ impl<'a> Teacher<'a> {
                     Asked::Reply(stored) => replies[i] = Some(stored),
                     Asked::Failed(failure) => failures.push((i, failure)),
                 }
-                progress.show(done);
+                counting.done(done);
             }
         });
         if let Some(error) = first_error

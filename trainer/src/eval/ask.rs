@@ -6,7 +6,6 @@
 //! one concerns all (a refused key), the run ends and says why.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -18,6 +17,7 @@ use grounding::{NormBox, Sample};
 use super::conditions::{Cell, Condition};
 use super::items::{Item, Items, Key};
 use super::refusal::is_refusal;
+use crate::counting::Counting;
 use crate::vlm::{Answering, Given, NoAnswer, Original, Shown, Target};
 
 /// So many errors in a row end the run.
@@ -150,8 +150,7 @@ struct Run<'a> {
     /// Nothing more is asked: Ctrl-C, or `fatal` says why.
     over: AtomicBool,
     fatal: Mutex<Option<String>>,
-    start: Instant,
-    terminal: bool,
+    counting: Counting,
 }
 
 impl<'a> Run<'a> {
@@ -175,16 +174,13 @@ impl<'a> Run<'a> {
             in_a_row: AtomicUsize::new(0),
             over: AtomicBool::new(false),
             fatal: Mutex::new(None),
-            start: Instant::now(),
-            terminal: std::io::stderr().is_terminal(),
+            counting: Counting::to(total, "answers"),
         }
     }
 
     fn end(self) -> Result<End> {
         let done = self.done.into_inner();
-        if self.total > 0 {
-            eprintln!();
-        }
+        drop(self.counting);
         if let Ok(Some(reason)) = self.fatal.into_inner() {
             bail!(
                 "{reason}\nstopped after {done} of {} questions; with --items the same command goes on from there",
@@ -304,24 +300,8 @@ impl<'a> Run<'a> {
         if let Err(error) = self.asking.items.push(item) {
             return self.stop(Some(format!("{error:#}")));
         }
-        self.progress(self.done.fetch_add(1, Ordering::SeqCst) + 1);
-    }
-
-    fn progress(&self, done: usize) {
-        let (total, errors) = (self.total, self.errors.load(Ordering::SeqCst));
-        if !self.terminal && !done.is_multiple_of(50) && done != total {
-            return;
-        }
-        let rate = done as f64 / self.start.elapsed().as_secs_f64();
-        let left = (total - done) as f64 / rate;
-        let line = format!(
-            "{done} of {total} answers, {errors} errors, {rate:.2}/s, {:.0} min left",
-            (left / 60.0).ceil()
-        );
-        if self.terminal {
-            eprint!("\r\x1b[2K{line}");
-        } else {
-            eprintln!("{line}");
-        }
+        let done = self.done.fetch_add(1, Ordering::SeqCst) + 1;
+        let errors = self.errors.load(Ordering::SeqCst);
+        self.counting.done_and(done, &format!(", {errors} errors"));
     }
 }
