@@ -103,9 +103,10 @@ pub fn run(args: &Args, set: &DataSet, stop: &Stop) -> Result<Value> {
             counting.done(done);
         }
     }
+    drop(counting);
     if stop.raised() {
         eprintln!(
-            "\nstopped after {done} of {answered} questions; the same command goes on from here"
+            "stopped after {done} of {answered} questions; the same command goes on from here"
         );
     }
     let seconds = start.elapsed().as_secs_f64();
