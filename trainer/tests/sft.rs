@@ -263,12 +263,18 @@ fn dense_targets_are_a_text_policys() {
     let config = folder.path().join("config.toml");
     let text = "steps = 1\npages = 1\nquestions = 1\ncheckpoint_every = 1\ndense = 0.5\n\n[[data]]\nsamples = \"none.jsonl\"\nweight = 1.0\n";
     std::fs::write(&config, text).expect("config");
-    let out = sft(&config, &folder.path().join("run"))
-        .output()
-        .expect("sft runs");
-    let error = String::from_utf8_lossy(&out.stderr);
-    assert!(!out.status.success());
-    assert!(error.contains("dense is a text policy's"), "{error}");
+    for (task, why) in [
+        ("boxes", "dense is a text policy's"),
+        ("answer", "dense is for task boxes"),
+    ] {
+        let out = sft(&config, &folder.path().join("run"))
+            .args(["--set", &format!("task={task}")])
+            .output()
+            .expect("sft runs");
+        let error = String::from_utf8_lossy(&out.stderr);
+        assert!(!out.status.success());
+        assert!(error.contains(why), "{error}");
+    }
 }
 
 #[test]

@@ -110,8 +110,6 @@ pub struct Proposal {
     pub timings: Timings,
     /// The evidence map, where the policy has one.
     pub evidence: Option<EvidenceMap>,
-    /// What a constrained text policy has written, token by token; else empty.
-    pub tokens: Vec<Written>,
 }
 
 /// A token of a box.

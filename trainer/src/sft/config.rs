@@ -181,6 +181,12 @@ impl SftConfig {
             bail!("{}: dense has to be 0 or above", path.display());
         }
         let boxes = config.task == Task::Boxes;
+        if !boxes && config.dense > 0.0 {
+            bail!(
+                "{}: dense is for task boxes; a reader that learns to answer has no boxes to learn",
+                path.display()
+            );
+        }
         if boxes && (config.pages == 0 || (config.questions == 0 && !config.reading)) {
             bail!(
                 "{}: pages, and questions without reading, have to be above 0",

@@ -121,11 +121,8 @@ impl App {
         show(&tools.tiles, tiled.is_some());
         let facts = tiled.map(|(_, tiles)| text::tiles(&tiles));
         tools.tiles_facts.set_text_content(facts.as_deref());
-        if let Some((canvas, tiles)) = tiled {
-            tools
-                .tiles
-                .set_attribute("aria-label", &text::tiles(&tiles))
-                .ok();
+        if let (Some((canvas, tiles)), Some(facts)) = (tiled, facts) {
+            tools.tiles.set_attribute("aria-label", &facts).ok();
             self.draw_tiles(&tools.tiles, canvas, &tiles, true);
         }
     }

@@ -151,8 +151,8 @@ impl Runner {
             prompt: policy.prompt(seen, question).map_err(|e| e.to_string())?,
             tokens: Vec::new(),
         };
-        let heard = |token: &Written| {
-            writing.tokens.push((token.text.clone(), token.chance));
+        let heard = |token: Written| {
+            writing.tokens.push((token.text, token.chance));
             if let Some(job) = job {
                 let writing = writing.clone();
                 post::message(&FromWorker::Writing { job, writing });

@@ -243,7 +243,6 @@ impl MapPolicy {
                 ..seen.timings
             },
             evidence: Some(evidence),
-            tokens: Vec::new(),
         })
     }
 
