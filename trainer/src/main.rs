@@ -32,6 +32,11 @@ mod wildcard;
 
 use clap::{Parser, Subcommand};
 
+/// Keeps what tensors give back, so that the next one need not be cleared by the system page by page: a training step makes
+/// hundreds of them, of the same few sizes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Learning to zoom: train, measure and use cropping networks.
 #[derive(Parser)]
 #[command(

@@ -12,6 +12,7 @@ mod conv;
 mod decoder;
 mod encoder;
 mod gemm;
+pub mod learn;
 mod maps;
 mod tensors;
 #[cfg(test)]

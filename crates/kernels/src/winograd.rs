@@ -15,10 +15,10 @@ use crate::maps::{Maps, Then, lanes, lanes_mut};
 pub const TILE: usize = 4;
 
 /// Values a transformed tile and side.
-const SIDE: usize = TILE + 2;
+pub const SIDE: usize = TILE + 2;
 
 /// Values of a transformed tile.
-const POINTS: usize = SIDE * SIDE;
+pub const POINTS: usize = SIDE * SIDE;
 
 /// Tiles in a run, about: their transforms (two buffers of 36 values a tile and channel) stay in the second cache.
 const RUN: usize = 24;
@@ -47,9 +47,9 @@ fn of_kernel([a, b, c]: [f64; 3]) -> [f64; SIDE] {
 
 /// `B' d`, six values of a picture.
 #[inline(always)]
-fn forward(d: [Lane; SIDE]) -> [Lane; SIDE] {
-    let mut out = [[0f32; LANES]; SIDE];
-    for l in 0..LANES {
+pub fn forward<const N: usize>(d: [[f32; N]; SIDE]) -> [[f32; N]; SIDE] {
+    let mut out = [[0f32; N]; SIDE];
+    for l in 0..N {
         let [d0, d1, d2, d3, d4, d5] = [d[0][l], d[1][l], d[2][l], d[3][l], d[4][l], d[5][l]];
         let (p, q) = (d4 - 4.0 * d2, d3 - 4.0 * d1);
         let (r, s) = (d4 - d2, 2.0 * (d3 - d1));
@@ -65,9 +65,9 @@ fn forward(d: [Lane; SIDE]) -> [Lane; SIDE] {
 
 /// `A' m`, six sums back to four results.
 #[inline(always)]
-fn back(m: [Lane; SIDE]) -> [Lane; TILE] {
-    let mut out = [[0f32; LANES]; TILE];
-    for l in 0..LANES {
+pub fn back<const N: usize>(m: [[f32; N]; SIDE]) -> [[f32; N]; TILE] {
+    let mut out = [[0f32; N]; TILE];
+    for l in 0..N {
         let [m0, m1, m2, m3, m4, m5] = [m[0][l], m[1][l], m[2][l], m[3][l], m[4][l], m[5][l]];
         let (a, b, c, d) = (m1 + m2, m1 - m2, m3 + m4, m3 - m4);
         out[0][l] = m0 + a + c;
@@ -78,6 +78,20 @@ fn back(m: [Lane; SIDE]) -> [Lane; TILE] {
     out
 }
 
+/// `G g G'` of a kernel of 3 x 3, row by row.
+pub fn transformed(kernel: &[f32]) -> [f64; POINTS] {
+    let at = |i: usize| f64::from(kernel[i]);
+    let [top, middle, bottom] = [0, 3, 6].map(|row| of_kernel([at(row), at(row + 1), at(row + 2)]));
+    let mut points = [0.0; POINTS];
+    for x in 0..SIDE {
+        let column = of_kernel([top[x], middle[x], bottom[x]]);
+        for (y, value) in column.into_iter().enumerate() {
+            points[y * SIDE + x] = value;
+        }
+    }
+    points
+}
+
 impl Winograd {
     /// From weights `[to, from, 3, 3]` and a bias; channels are multiples of [`LANES`].
     pub fn new([to, from]: [usize; 2], weights: &[f32], bias: &[f32]) -> Self {
@@ -85,15 +99,9 @@ impl Winograd {
         let mut panels = vec![[0f32; LANES]; POINTS * count * from];
         for (i, kernel) in weights.chunks_exact(9).enumerate() {
             let (o, c) = (i / from, i % from);
-            let at = |i: usize| f64::from(kernel[i]);
-            let [top, middle, bottom] =
-                [0, 3, 6].map(|row| of_kernel([at(row), at(row + 1), at(row + 2)]));
-            for (x, top) in top.into_iter().enumerate() {
-                let column = of_kernel([top, middle[x], bottom[x]]);
-                for (y, value) in column.into_iter().enumerate() {
-                    let panel = (y * SIDE + x) * count + o / LANES;
-                    panels[panel * from + c][o % LANES] = value as f32;
-                }
+            for (point, value) in transformed(kernel).into_iter().enumerate() {
+                let panel = point * count + o / LANES;
+                panels[panel * from + c][o % LANES] = value as f32;
             }
         }
         Self {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Gradients, Tensor};
 use grounding::NormBox;
@@ -165,6 +165,16 @@ impl Policy {
         }
     }
 
+    /// The same weights with a history of their own, so that gradients of several batches can be computed at
+    /// once: burn keeps a lock on all that hangs together.
+    pub fn fork(&self) -> Self {
+        let same = match self {
+            Self::Map(policy) => Self::Map(policy.clone()),
+            Self::Text(policy) => Self::Text(policy.with_model(policy.model().clone())),
+        };
+        same.map(&mut Fork)
+    }
+
     /// The model that KL is measured against, without gradients: the policy with its adapter off,
     /// or, where all weights are trained, a copy of the present ones.
     pub fn reference(&self) -> Self {
@@ -276,6 +286,25 @@ impl Policy {
             }
             _ => Err(PolicyError::EmptyQuestion),
         }
+    }
+}
+
+/// See [`Policy::fork`].
+struct Fork;
+
+impl ModuleMapper for Fork {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let strategy = tensor.gradient_checkpointing_strategy();
+        let tracked = tensor.is_require_grad();
+        let mut own = Tensor::from_inner(tensor.inner());
+        if let Some(strategy) = strategy {
+            own = own.with_gradient_checkpointing_strategy(strategy);
+        }
+        if tracked {
+            own = own.require_grad();
+        }
+        Param::from_mapped_value(id, own, mapper)
     }
 }
 

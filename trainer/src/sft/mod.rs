@@ -24,7 +24,7 @@ pub use self::work::{Batch, Work};
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use policy::{ModelFiles, Policy};
@@ -211,8 +211,8 @@ struct Learned {
     questions: Vec<String>,
 }
 
-/// The batches of one step: their mean loss and its gradient. One batch's history at a time is in
-/// memory.
+/// The batches of one step: their mean loss and its gradient. On a processor several of them are computed at once, a
+/// core each; elsewhere one batch's history at a time is in memory.
 fn learn(
     config: &SftConfig,
     policy: &mut Policy,
@@ -223,29 +223,89 @@ fn learn(
     let share = 1.0 / count as f64;
     let mut sum = Accumulator::default();
     let (mut total, mut parts, mut questions) = (0.0, Vec::new(), Vec::new());
-    for number in step * count..(step + 1) * count {
-        let batch = batches.take()?;
-        let about = format!("questions: {:?}", batch.questions());
-        // An adapter's dropout follows seed and number, as the batch does.
-        policy.set_dropout(Some(config.seed.wrapping_add(number)));
-        let loss = batch.loss(config, policy)?;
-        policy.set_dropout(None);
-        let value = f64::from(loss.total.clone().into_scalar::<f32>());
-        total += share * train::finite(value, &format!("the loss of step {step}"), &about)?;
-        for (i, (name, part)) in loss.parts.iter().enumerate() {
-            if i == parts.len() {
-                parts.push((*name, 0.0));
+    let mut numbers = step * count..(step + 1) * count;
+    while !numbers.is_empty() {
+        let some: Vec<u64> = numbers.by_ref().take(at_once(policy)).collect();
+        let drawn = some.iter().map(|_| batches.take());
+        let drawn = drawn.collect::<Result<Vec<_>>>()?;
+        let learned = match drawn.as_slice() {
+            [batch] => vec![of_batch(config, policy, batch, some[0])?],
+            drawn => side_by_side(config, policy, drawn, &some)?,
+        };
+        for one in learned {
+            total += share * one.loss;
+            for (i, (name, part)) in one.parts.iter().enumerate() {
+                if i == parts.len() {
+                    parts.push((*name, 0.0));
+                }
+                parts[i].1 += share * part;
             }
-            parts[i].1 += share * f64::from(part.clone().into_scalar::<f32>());
+            sum.add(policy, one.gradients);
+            questions.extend(one.questions);
         }
-        let mut gradients = loss.total.backward();
-        sum.add(policy, policy.gradients(&mut gradients));
-        questions.extend_from_slice(batch.questions());
     }
     Ok(Learned {
         gradients: sum.take(policy, share),
         loss: total,
         parts,
+        questions,
+    })
+}
+
+/// Batches that are computed at once. An adapter's dropout draws from the one source of chance of a device, so that there
+/// batches come one after the other.
+fn at_once(policy: &Policy) -> usize {
+    let processor = policy.device().without_autodiff() == Device::flex();
+    match processor && policy.adapter().is_none() {
+        true => std::thread::available_parallelism().map_or(1, usize::from),
+        false => 1,
+    }
+}
+
+/// Batches at once, a thread each; in their order.
+fn side_by_side(
+    config: &SftConfig,
+    policy: &Policy,
+    batches: &[Batch],
+    numbers: &[u64],
+) -> Result<Vec<Learned>> {
+    std::thread::scope(|scope| {
+        let threads = batches.iter().zip(numbers).map(|(batch, number)| {
+            let mut policy = policy.fork();
+            scope.spawn(move || of_batch(config, &mut policy, batch, *number))
+        });
+        let threads: Vec<_> = threads.collect();
+        let ended = threads.into_iter().map(|thread| {
+            let panicked = |_| Err(anyhow!("a thread that computed gradients ended badly"));
+            thread.join().unwrap_or_else(panicked)
+        });
+        ended.collect()
+    })
+}
+
+/// Loss and gradient of one batch.
+fn of_batch(
+    config: &SftConfig,
+    policy: &mut Policy,
+    batch: &Batch,
+    number: u64,
+) -> Result<Learned> {
+    let questions = batch.questions().to_vec();
+    // An adapter's dropout follows seed and number, as the batch does.
+    policy.set_dropout(Some(config.seed.wrapping_add(number)));
+    let loss = batch.loss(config, policy)?;
+    policy.set_dropout(None);
+    let value = f64::from(loss.total.clone().into_scalar::<f32>());
+    let parts = loss.parts.iter();
+    let parts = parts.map(|(name, part)| (*name, f64::from(part.clone().into_scalar::<f32>())));
+    Ok(Learned {
+        loss: train::finite(
+            value,
+            &format!("the loss of batch {number}"),
+            &format!("questions: {questions:?}"),
+        )?,
+        parts: parts.collect(),
+        gradients: policy.gradients(&mut loss.total.backward()),
         questions,
     })
 }

@@ -1,0 +1,87 @@
+//! Convolutions of one tap: matrix products of planes, which burn's order of values suits as it is.
+
+use rayon::prelude::*;
+
+use super::Shape;
+use super::layout::Last;
+use super::product::{COLUMNS, Left, Product};
+
+/// Planes of a picture that one thread computes at once.
+const PLANES: usize = 24;
+
+/// Pixels of a plane, where a convolution is of this kind.
+pub fn plane(shape: &Shape) -> Option<usize> {
+    let [_, _, height, width] = shape.input;
+    let here = shape.kernel == [1, 1] && shape.stride == [1, 1] && shape.pad == [0, 0];
+    (here && (height * width).is_multiple_of(COLUMNS)).then_some(height * width)
+}
+
+/// `weight * x` picture by picture: `[rows, depth] * [B, depth, plane]`, plus a number a row.
+pub fn forward(
+    weight: &[f32],
+    x: &[f32],
+    bias: &[f32],
+    [rows, depth, plane]: [usize; 3],
+) -> Vec<f32> {
+    let mut out = vec![0.0; x.len() / depth * rows];
+    let pictures = out
+        .par_chunks_mut(rows * plane)
+        .zip(x.par_chunks_exact(depth * plane));
+    pictures.for_each(|(out, right)| {
+        let groups = out.par_chunks_mut(PLANES * plane).enumerate();
+        groups.for_each(|(group, sums)| {
+            let first = group * PLANES;
+            for (sums, bias) in sums.chunks_exact_mut(plane).zip(bias.iter().skip(first)) {
+                sums.fill(*bias);
+            }
+            let product = Product {
+                rows: sums.len() / plane,
+                sums,
+                adds: true,
+                left: &weight[first * depth..],
+                lies: Left::Rows(depth),
+                right,
+                columns: plane,
+                depth,
+            };
+            product.run();
+        });
+    });
+    out
+}
+
+/// Partial sums of the gradient of the weights, each `[O, C filled up]`, in the order in which they are to be added.
+pub fn of_weight(
+    shape: &Shape,
+    x: &[f32],
+    of_result: &[f32],
+    plane: usize,
+    parts: usize,
+) -> Vec<Vec<f32>> {
+    let [batch, from, height, width] = shape.input;
+    let columns = from.next_multiple_of(COLUMNS);
+    let each = parts.div_ceil(batch);
+    let share = height.div_ceil(each);
+    let parts = (0..batch * each).into_par_iter().map(|part| {
+        let (picture, first) = (part / each, part % each * share);
+        let rows = share.min(height.saturating_sub(first));
+        let mut right = Last::new(0, width, columns);
+        right.read(x, shape.input, picture, first as isize, rows);
+        let mut sums = vec![0.0; shape.to * columns];
+        if rows > 0 {
+            let product = Product {
+                sums: &mut sums,
+                adds: false,
+                left: &of_result[picture * shape.to * plane + first * width..],
+                lies: Left::Rows(plane),
+                right: right.from(0, 0),
+                rows: shape.to,
+                columns,
+                depth: rows * width,
+            };
+            product.run();
+        }
+        sums
+    });
+    parts.collect()
+}
