@@ -1,4 +1,5 @@
-//! The map policy's network on a CPU, for looking and proposing only: no gradients, one picture at a time.
+//! The map policy's network on a CPU, for looking and proposing: no gradients, one picture at a time. What training needs
+//! lies apart, in [`learn`].
 //!
 //! burn turns a convolution into columns and a matrix product. Four fifths of this network's multiplications are
 //! 3 x 3 convolutions of stride 1, of which Winograd's algorithm needs a fourth; the rest is read in place. The same

@@ -39,7 +39,8 @@ pub struct SftConfig {
     /// the paper: nothing.
     #[serde(default)]
     pub dense: f64,
-    /// Batches a step, whose gradients are added up: as many pages more in no more memory.
+    /// Batches a step, whose gradients are added up: as many pages more, on a graphics card in no more memory, on a processor
+    /// computed side by side, a core each.
     #[serde(default = "one")]
     pub accumulation: u64,
     /// Whether cheap intermediate results are computed again on the way back instead of kept.

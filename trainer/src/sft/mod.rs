@@ -339,3 +339,51 @@ fn evaluate(out: &Path, config: &SftConfig, set: &DataSet, step: u64) -> Result<
     }
     Ok(metrics::prefixed("eval", &report, step))
 }
+
+#[cfg(test)]
+mod tests {
+    use policy::map::loss::Targets;
+    use policy::{MapConfig, Policy};
+
+    use super::*;
+    use crate::train::by_name;
+
+    /// A canvas with a dark square on it, and where it is.
+    fn batch(seed: u8) -> Batch {
+        let (side, at) = (96usize, 8 * usize::from(seed));
+        let inside =
+            |i: usize| (at..at + 16).contains(&(i / side)) && (at..at + 16).contains(&(i % side));
+        let canvas = (0..side * side).map(|i| if inside(i) { 20 } else { 230 });
+        let percent = |pixel: usize| pixel as f32 / side as f32 * 100.0;
+        let [low, high] = [percent(at), percent(at + 16)];
+        Batch::Boxes(Targets {
+            canvases: vec![canvas.collect()],
+            width: side as u32,
+            height: side as u32,
+            owners: vec![0],
+            questions: vec![format!("Where is square {seed}?")],
+            boxes: vec![vec![[low, low, high, high]]],
+            lines: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn batches_side_by_side_are_those_one_after_the_other() {
+        let config = "steps = 1\npages = 1\nquestions = 1\naccumulation = 3\ndata = []";
+        let config: SftConfig = toml::from_str(config).unwrap();
+        let device = Device::flex().autodiff();
+        let mut policy = Policy::random_map(&MapConfig::tiny(), 1, &device).unwrap();
+        let batches: Vec<Batch> = (1..4).map(batch).collect();
+        let together = side_by_side(&config, &policy, &batches, &[0, 1, 2]).unwrap();
+        for (number, (batch, other)) in batches.iter().zip(&together).enumerate() {
+            let alone = of_batch(&config, &mut policy, batch, number as u64).unwrap();
+            assert_eq!(alone.loss, other.loss);
+            assert_eq!(alone.questions, other.questions);
+            let [own, others] =
+                [&alone, other].map(|learned| by_name(&policy, &learned.gradients).unwrap());
+            assert!(own.values().flatten().any(|value| *value != 0.0));
+            assert_eq!(own, others);
+        }
+        assert_ne!(together[0].loss, together[1].loss);
+    }
+}
