@@ -312,7 +312,9 @@ impl Shape {
         let phase = |phase: usize| {
             let taps: Vec<usize> = (0..self.kernel[axis])
                 .rev()
-                .filter(|tap| (phase + pad + stride * self.kernel[axis] - tap) % stride == 0)
+                .filter(|tap| {
+                    (phase + pad + stride * self.kernel[axis] - tap).is_multiple_of(stride)
+                })
                 .collect();
             let first = taps.first().map_or(0, |tap| {
                 ((phase + pad) as isize - *tap as isize).div_euclid(stride as isize)
