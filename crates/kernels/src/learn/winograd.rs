@@ -28,7 +28,7 @@ pub fn serves(shape: &Shape) -> bool {
         && shape.stride == [1, 1]
         && shape.pad == [1, 1]
         && from.min(shape.to) >= COLUMNS
-        && 3 * tiles >= from + shape.to
+        && tiles >= from + shape.to
 }
 
 /// `A y`, four gradients of results to six of sums.
