@@ -369,7 +369,7 @@ mod tests {
 
     #[test]
     fn batches_side_by_side_are_those_one_after_the_other() {
-        let config = "steps = 1\npages = 1\nquestions = 1\naccumulation = 3\ndata = []";
+        let config = "steps = 1\npages = 1\nquestions = 1\naccumulation = 3\ncheckpoint_every = 1\ndata = []";
         let config: SftConfig = toml::from_str(config).unwrap();
         let device = Device::flex().autodiff();
         let mut policy = Policy::random_map(&MapConfig::tiny(), 1, &device).unwrap();
