@@ -44,11 +44,11 @@ fn main() {
             pad: [(kernel - 1) / 2; 2],
         };
         let x = vec![0.5; shape.input.iter().product()];
-        let weight = vec![0.1; to * from * kernel * kernel];
+        let (weight, bias) = (vec![0.1; to * from * kernel * kernel], vec![0.0; to]);
         let of_result = vec![0.3; shape.result().iter().product()];
         let flop = 2 * of_result.len() * from * kernel * kernel;
         let times = [
-            best(|| drop(shape.forward(&x, &weight, &vec![0.0; to]))),
+            best(|| drop(shape.forward(&x, &weight, &bias))),
             best(|| drop(shape.of_input(&weight, &of_result))),
             best(|| drop(shape.of_weight(&x, &of_result))),
         ]

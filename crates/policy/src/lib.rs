@@ -39,7 +39,7 @@ pub use error::PolicyError;
 pub use map::{MapConfig, MapPolicy};
 pub use smolvlm::{LoraConfig, ModelFiles};
 pub use text::{Attention, TextPolicy, Tiles};
-pub use train::Canvas;
+pub use train::{Canvas, Tracking};
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, PolicyError>;

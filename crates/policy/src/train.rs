@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{Device, GradientCheckpointingStrategy, Gradients, Tensor};
 use grounding::NormBox;
 use picture::RgbImage;
 
@@ -289,22 +289,43 @@ impl Policy {
     }
 }
 
+/// How a tensor takes part in a history of gradients: what a value that takes its place has to be given.
+#[derive(Debug, Clone, Copy)]
+pub struct Tracking {
+    tracked: bool,
+    strategy: Option<GradientCheckpointingStrategy>,
+}
+
+impl Tracking {
+    /// That of a tensor.
+    pub fn of<const D: usize>(tensor: &Tensor<D>) -> Self {
+        Self {
+            tracked: tensor.is_require_grad(),
+            strategy: tensor.gradient_checkpointing_strategy(),
+        }
+    }
+
+    /// A value without a history as the beginning of one.
+    pub fn begin<const D: usize>(self, value: Tensor<D>) -> Tensor<D> {
+        let mut tensor = Tensor::from_inner(value);
+        if let Some(strategy) = self.strategy {
+            tensor = tensor.with_gradient_checkpointing_strategy(strategy);
+        }
+        match self.tracked {
+            true => tensor.require_grad(),
+            false => tensor,
+        }
+    }
+}
+
 /// See [`Policy::fork`].
 struct Fork;
 
 impl ModuleMapper for Fork {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        let strategy = tensor.gradient_checkpointing_strategy();
-        let tracked = tensor.is_require_grad();
-        let mut own = Tensor::from_inner(tensor.inner());
-        if let Some(strategy) = strategy {
-            own = own.with_gradient_checkpointing_strategy(strategy);
-        }
-        if tracked {
-            own = own.require_grad();
-        }
-        Param::from_mapped_value(id, own, mapper)
+        let tracking = Tracking::of(&tensor);
+        Param::from_mapped_value(id, tracking.begin(tensor.inner()), mapper)
     }
 }
 

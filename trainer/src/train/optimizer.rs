@@ -10,8 +10,8 @@ use anyhow::Result;
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
-use policy::Policy;
 use policy::map::weights::Values;
+use policy::{Policy, Tracking};
 use serde::{Deserialize, Serialize};
 
 /// AdamW with warm-up and a cosine that ends.
@@ -136,8 +136,7 @@ impl ModuleMapper for Update<'_> {
         let optimizer = &mut *self.optimizer;
         let config = &optimizer.config;
         let (id, tensor, mapper) = param.consume();
-        let tracked = tensor.is_require_grad();
-        let strategy = tensor.gradient_checkpointing_strategy();
+        let tracking = Tracking::of(&tensor);
         let value = tensor.inner();
         let shape = value.dims();
         let flat = value.reshape([-1]);
@@ -180,14 +179,7 @@ impl ModuleMapper for Update<'_> {
                 average,
             },
         );
-        let mut tensor = Tensor::from_inner(flat.reshape(shape));
-        if let Some(strategy) = strategy {
-            tensor = tensor.with_gradient_checkpointing_strategy(strategy);
-        }
-        if tracked {
-            tensor = tensor.require_grad();
-        }
-        Param::from_mapped_value(id, tensor, mapper)
+        Param::from_mapped_value(id, tracking.begin(flat.reshape(shape)), mapper)
     }
 }
 

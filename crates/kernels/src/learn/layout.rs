@@ -120,7 +120,8 @@ const FOUR: usize = 4;
 /// The first values of a slice.
 #[inline(always)]
 fn four(values: &[f32]) -> [f32; FOUR] {
-    values.first_chunk().copied().unwrap_or_default()
+    let values = &values[..FOUR];
+    std::array::from_fn(|i| values[i])
 }
 
 /// Rows as columns.

@@ -2,27 +2,71 @@
 
 use rayon::prelude::*;
 
-use super::Shape;
 use super::layout::Last;
 use super::product::{COLUMNS, Left, Product};
+use super::{PARTS, Shape, added_up};
 
 /// Planes of a picture that one thread computes at once.
 const PLANES: usize = 24;
 
-/// Pixels of a plane, where a convolution is of this kind.
-pub fn plane(shape: &Shape) -> Option<usize> {
-    let [_, _, height, width] = shape.input;
+/// Whether a convolution is of this kind.
+pub fn serves(shape: &Shape) -> bool {
     let here = shape.kernel == [1, 1] && shape.stride == [1, 1] && shape.pad == [0, 0];
-    (here && (height * width).is_multiple_of(COLUMNS)).then_some(height * width)
+    here && plane(shape).is_multiple_of(COLUMNS)
+}
+
+/// Pixels of a plane.
+fn plane(shape: &Shape) -> usize {
+    shape.input[2] * shape.input[3]
+}
+
+/// The convolution, `[B, O, H, W]`.
+pub fn forward(shape: &Shape, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+    multiply(weight, x, bias, [shape.to, shape.input[1], plane(shape)])
+}
+
+/// The gradient of the input.
+pub fn of_input(shape: &Shape, weight: &[f32], of_result: &[f32]) -> Vec<f32> {
+    let from = shape.input[1];
+    let of = |c: usize| weight.iter().skip(c).step_by(from);
+    let turned: Vec<f32> = (0..from).flat_map(of).copied().collect();
+    multiply(&turned, of_result, &[], [from, shape.to, plane(shape)])
+}
+
+/// The gradient of the weights, `[O, C]`.
+pub fn of_weight(shape: &Shape, x: &[f32], of_result: &[f32]) -> Vec<f32> {
+    let [batch, from, height, width] = shape.input;
+    let columns = from.next_multiple_of(COLUMNS);
+    let each = PARTS.div_ceil(batch);
+    let share = height.div_ceil(each);
+    let parts = (0..batch * each).into_par_iter().map(|part| {
+        let (picture, first) = (part / each, part % each * share);
+        let rows = share.min(height.saturating_sub(first));
+        let mut right = Last::new(0, width, columns);
+        right.read(x, shape.input, picture, first as isize, rows);
+        let mut sums = vec![0.0; shape.to * columns];
+        if rows > 0 {
+            let product = Product {
+                sums: &mut sums,
+                adds: false,
+                left: &of_result[picture * shape.to * plane(shape) + first * width..],
+                lies: Left::Rows(plane(shape)),
+                right: right.from(0, 0),
+                rows: shape.to,
+                columns,
+                depth: rows * width,
+            };
+            product.run();
+        }
+        sums
+    });
+    let total = added_up(parts);
+    let rows = total.chunks_exact(columns);
+    rows.flat_map(|row| &row[..from]).copied().collect()
 }
 
 /// `weight * x` picture by picture: `[rows, depth] * [B, depth, plane]`, plus a number a row.
-pub fn forward(
-    weight: &[f32],
-    x: &[f32],
-    bias: &[f32],
-    [rows, depth, plane]: [usize; 3],
-) -> Vec<f32> {
+fn multiply(weight: &[f32], x: &[f32], bias: &[f32], [rows, depth, plane]: [usize; 3]) -> Vec<f32> {
     let mut out = vec![0.0; x.len() / depth * rows];
     let pictures = out
         .par_chunks_mut(rows * plane)
@@ -48,40 +92,4 @@ pub fn forward(
         });
     });
     out
-}
-
-/// Partial sums of the gradient of the weights, each `[O, C filled up]`, in the order in which they are to be added.
-pub fn of_weight(
-    shape: &Shape,
-    x: &[f32],
-    of_result: &[f32],
-    plane: usize,
-    parts: usize,
-) -> Vec<Vec<f32>> {
-    let [batch, from, height, width] = shape.input;
-    let columns = from.next_multiple_of(COLUMNS);
-    let each = parts.div_ceil(batch);
-    let share = height.div_ceil(each);
-    let parts = (0..batch * each).into_par_iter().map(|part| {
-        let (picture, first) = (part / each, part % each * share);
-        let rows = share.min(height.saturating_sub(first));
-        let mut right = Last::new(0, width, columns);
-        right.read(x, shape.input, picture, first as isize, rows);
-        let mut sums = vec![0.0; shape.to * columns];
-        if rows > 0 {
-            let product = Product {
-                sums: &mut sums,
-                adds: false,
-                left: &of_result[picture * shape.to * plane + first * width..],
-                lies: Left::Rows(plane),
-                right: right.from(0, 0),
-                rows: shape.to,
-                columns,
-                depth: rows * width,
-            };
-            product.run();
-        }
-        sums
-    });
-    parts.collect()
 }

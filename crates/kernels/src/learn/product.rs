@@ -122,7 +122,8 @@ impl Product<'_> {
             Left::Columns(step) => {
                 let left = &self.left[deep * step + row..];
                 self.accumulate::<S, R, V>(simd, [deep, depth], [row, column], |k| {
-                    *left[k * step..].first_chunk().unwrap_or(&[0.0; R])
+                    let rows = &left[k * step..][..R];
+                    std::array::from_fn(|r| rows[r])
                 });
             }
         }

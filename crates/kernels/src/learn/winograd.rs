@@ -8,10 +8,10 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::Shape;
 use super::layout::{Last, pieces, write};
 use super::product::{COLUMNS, Left, Product};
-use crate::winograd::{POINTS, SIDE, TILE, back, forward, transformed};
+use super::{PARTS, Shape, added_up};
+use crate::winograd::{self, POINTS, SIDE, TILE, back, transformed};
 
 /// Tiles that are transformed at a time, about: with the kernels they fill half of the second cache.
 const RUN: usize = 32;
@@ -226,6 +226,15 @@ impl WithSimd for Finish<'_> {
     }
 }
 
+/// What a thread works in, piece after piece.
+struct Room {
+    seen: Seen,
+    /// 36 sums a tile and channel.
+    sums: Vec<f32>,
+    /// Results with channels last.
+    cells: Vec<f32>,
+}
+
 /// Kernels `[O, C, 3, 3]`, transformed: `[36, C, O filled up]`; turned around, `[36, O, C filled up]`.
 fn kernels(weight: &[f32], [to, from]: [usize; 2], turned: bool) -> Vec<f32> {
     let (rows, columns) = if turned { (to, from) } else { (from, to) };
@@ -262,17 +271,14 @@ fn convolve(maps: [usize; 4], x: &[f32], kernels: &[f32], bias: &[f32], to: usiz
     filled[..bias.len()].copy_from_slice(bias);
     let mut out = vec![0.0; batch * to * height * width];
     let mut pieces = pieces(&mut out, [batch, to, height, width], tiles.rows * TILE);
-    let room = || {
-        let sums = vec![0.0; POINTS * results.room() * COLUMNS];
-        (
-            Seen::new(tiles, 1),
-            sums,
-            vec![0.0; tiles.rows * TILE * row],
-        )
+    let room = || Room {
+        seen: Seen::new(tiles, 1),
+        sums: vec![0.0; POINTS * results.room() * COLUMNS],
+        cells: vec![0.0; tiles.rows * TILE * row],
     };
-    let work = |(seen, sums, cells): &mut (Seen, Vec<f32>, Vec<f32>),
-                (piece, planes): (usize, &mut Vec<&mut [f32]>)| {
-        seen.transform(x, piece, forward);
+    let work = |room: &mut Room, (piece, planes): (usize, &mut Vec<&mut [f32]>)| {
+        let Room { seen, sums, cells } = room;
+        seen.transform(x, piece, winograd::forward);
         for (point, sums) in sums.chunks_exact_mut(results.room() * COLUMNS).enumerate() {
             let product = Product {
                 sums,
@@ -302,34 +308,28 @@ fn convolve(maps: [usize; 4], x: &[f32], kernels: &[f32], bias: &[f32], to: usiz
 }
 
 /// The convolution, `[B, O, H, W]`.
-pub fn run(shape: &Shape, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+pub fn forward(shape: &Shape, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
     let kernels = kernels(weight, [shape.to, shape.input[1]], false);
     convolve(shape.input, x, &kernels, bias, shape.to)
 }
 
 /// The gradient of the input.
-pub fn gradient_of_input(shape: &Shape, weight: &[f32], of_result: &[f32]) -> Vec<f32> {
+pub fn of_input(shape: &Shape, weight: &[f32], of_result: &[f32]) -> Vec<f32> {
     let kernels = kernels(weight, [shape.to, shape.input[1]], true);
     convolve(shape.result(), of_result, &kernels, &[], shape.input[1])
 }
 
-/// Partial sums of the gradient of the transformed kernels, each `[36, C, O filled up]`, in the order in which they are
-/// to be added.
-pub fn gradient_of_kernels(
-    shape: &Shape,
-    x: &[f32],
-    of_result: &[f32],
-    parts: usize,
-) -> Vec<Vec<f32>> {
+/// The gradient of the weights, `[O, C, 3, 3]`: that of the transformed kernels, `[36, C, O filled up]`, turned back.
+pub fn of_weight(shape: &Shape, x: &[f32], of_result: &[f32]) -> Vec<f32> {
     let (tiles, results) = (Tiles::new(shape.input), Tiles::new(shape.result()));
-    let (from, columns) = (shape.input[1], results.lanes * COLUMNS);
+    let (from, to, columns) = (shape.input[1], shape.to, results.lanes * COLUMNS);
     let all = shape.input[0] * tiles.pieces();
-    let part = all.div_ceil(parts);
+    let part = all.div_ceil(PARTS);
     let parts = (0..all.div_ceil(part)).into_par_iter().map(|i| {
         let (mut left, mut right) = (Seen::new(tiles, 1), Seen::new(results, 0));
         let mut sums = vec![0.0; POINTS * from * columns];
         for piece in i * part..all.min((i + 1) * part) {
-            left.transform(x, piece, forward);
+            left.transform(x, piece, winograd::forward);
             right.transform(of_result, piece, spread);
             for (point, sums) in sums.chunks_exact_mut(from * columns).enumerate() {
                 let product = Product {
@@ -347,21 +347,15 @@ pub fn gradient_of_kernels(
         }
         sums
     });
-    parts.collect()
-}
-
-/// The gradient of the weights, `[O, C, 3, 3]`, from that of the transformed kernels.
-pub fn gradient_of_weight(shape: &Shape, of_kernels: &[f32]) -> Vec<f32> {
-    let (from, to) = (shape.input[1], shape.to);
-    let columns = to.next_multiple_of(COLUMNS);
+    let of_kernels = added_up(parts);
     let mut out = Vec::with_capacity(to * from * 9);
     for (o, c) in (0..to).flat_map(|o| (0..from).map(move |c| (o, c))) {
         let at = |point: usize| of_kernels[(point * from + c) * columns + o];
         let rows: [[f32; 3]; SIDE] =
             std::array::from_fn(|y| of_points(std::array::from_fn(|x| at(y * SIDE + x))));
-        let columns: [[f32; 3]; 3] =
+        let turned: [[f32; 3]; 3] =
             std::array::from_fn(|x| of_points(std::array::from_fn(|y| rows[y][x])));
-        out.extend((0..9).map(|tap| columns[tap % 3][tap / 3]));
+        out.extend((0..9).map(|tap| turned[tap % 3][tap / 3]));
     }
     out
 }

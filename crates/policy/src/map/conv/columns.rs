@@ -8,21 +8,18 @@
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Slice, Tensor};
 
-use super::padding;
+use super::shape;
 
 /// A convolution without groups or dilation as one matrix product a picture.
 pub fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-    let [b, _, height, width] = x.dims();
-    let [out, channels, kh, kw] = conv.weight.dims();
-    let pad = padding(conv);
-    let side =
-        |i: usize, size: usize, kernel: usize| (size + 2 * pad[i] - kernel) / conv.stride[i] + 1;
-    let (h, w) = (side(0, height, kh), side(1, width, kw));
+    let shape = shape(conv, x.dims());
+    let ([b, channels, _, _], [_, out, h, w]) = (shape.input, shape.result());
+    let [kh, kw] = shape.kernel;
     // Kernel rows, then kernel columns, then channels: the order in which the windows are laid out.
     let weight = conv.weight.val().permute([0, 2, 3, 1]);
     let weight = weight.reshape([1, out, kh * kw * channels]); // [1, O, K]
-    let x = windows(x, 3, kw, conv.stride[1], pad[1], w);
-    let x = windows(x, 2, kh, conv.stride[0], pad[0], h); // [B, KH KW C, H', W']
+    let x = windows(x, 3, kw, shape.stride[1], shape.pad[1], w);
+    let x = windows(x, 2, kh, shape.stride[0], shape.pad[0], h); // [B, KH KW C, H', W']
     let x = x.reshape([b, kh * kw * channels, h * w]);
     let y = weight.matmul(x).reshape([b, out, h, w]);
     match &conv.bias {

@@ -6,12 +6,12 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Tensor, TensorData};
 use kernels::learn::Shape;
 
-use super::padding;
+use super::shape;
 
 /// `conv.forward(x)`, `[B, C, H, W]` → `[B, O, H', W']`, of a convolution without groups or dilation.
 pub fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
@@ -19,14 +19,15 @@ pub fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
         Some(bias) => bias.val(),
         None => Tensor::zeros([conv.weight.dims()[0]], &x.device()),
     };
+    let shape = shape(conv, x.dims());
     let [x, weight, bias] = [
         x.into_dispatch(),
         conv.weight.val().into_dispatch(),
         bias.into_dispatch(),
     ];
-    let result =
-        <Dispatch as Convolution>::convolution(x, weight, bias, conv.stride, padding(conv));
-    Tensor::from_dispatch(result)
+    Tensor::from_dispatch(<Dispatch as Convolution>::convolution(
+        x, weight, bias, shape,
+    ))
 }
 
 /// The operation, for burn's CPU backend and for its history of gradients.
@@ -37,8 +38,7 @@ trait Convolution: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        stride: [usize; 2],
-        pad: [usize; 2],
+        shape: Shape,
     ) -> FloatTensor<Self>;
 }
 
@@ -47,10 +47,8 @@ impl Convolution for Flex {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        stride: [usize; 2],
-        pad: [usize; 2],
+        shape: Shape,
     ) -> FloatTensor<Self> {
-        let shape = shape(&x, &weight, stride, pad);
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
         let result = shape.forward(values(&x), values(&weight), values(&bias));
         tensor(result, shape.result())
@@ -62,14 +60,12 @@ impl<C: CheckpointStrategy> Convolution for Autodiff<Flex, C> {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        stride: [usize; 2],
-        pad: [usize; 2],
+        shape: Shape,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node(), bias.node()];
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.into_primitive());
-        let shape = shape(&x, &weight, stride, pad);
         let prepared = Step.prepare::<C>(nodes).compute_bound().stateful();
-        let result = Flex::convolution(x.clone(), weight.clone(), bias, stride, pad);
+        let result = Flex::convolution(x.clone(), weight.clone(), bias, shape);
         match prepared {
             OpsKind::Tracked(prepared) => prepared.finish((shape, x, weight), result),
             OpsKind::UnTracked(prepared) => prepared.finish(result),
@@ -107,25 +103,9 @@ impl Backward<Flex, 3> for Step {
     }
 }
 
-fn shape(
-    x: &FloatTensor<Flex>,
-    weight: &FloatTensor<Flex>,
-    stride: [usize; 2],
-    pad: [usize; 2],
-) -> Shape {
-    let [x, weight] = [x, weight].map(|tensor| tensor.shape().dims::<4>());
-    Shape {
-        input: x,
-        to: weight[0],
-        kernel: [weight[2], weight[3]],
-        stride,
-        pad,
-    }
-}
-
 /// The numbers of a contiguous tensor.
 fn values(tensor: &FloatTensor<Flex>) -> &[f32] {
-    tensor.as_slice().unwrap_or(&[])
+    tensor.as_slice().expect("a contiguous tensor of f32")
 }
 
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FloatTensor<Flex> {

@@ -7,6 +7,7 @@ mod cpu;
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
+use kernels::learn::Shape;
 
 /// `conv.forward(x)`, `[B, C, H, W]` → `[B, O, H', W']`.
 pub fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
@@ -21,11 +22,18 @@ pub fn convolve(conv: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     }
 }
 
-/// Zeros above and left of a convolution's input, and as many below and right.
-fn padding(conv: &Conv2d) -> [usize; 2] {
-    match conv.padding {
-        PaddingConfig2d::Explicit(top, left, _, _) => [top, left],
-        _ => [0, 0],
+/// The shape of a convolution of `[B, C, H, W]`.
+fn shape(conv: &Conv2d, input: [usize; 4]) -> Shape {
+    let [to, _, kh, kw] = conv.weight.dims();
+    Shape {
+        input,
+        to,
+        kernel: [kh, kw],
+        stride: conv.stride,
+        pad: match conv.padding {
+            PaddingConfig2d::Explicit(top, left, _, _) => [top, left],
+            _ => [0, 0],
+        },
     }
 }
 
