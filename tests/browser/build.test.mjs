@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { distFile } from './lib/page.mjs';
+import { distFile, modules } from './lib/page.mjs';
 
 /** The function that each exported function calls before it does anything else, by name; those that do not begin with a call are left out. */
 function firstCalls(bytes) {
@@ -66,11 +66,13 @@ function firstCalls(bytes) {
   return { calls, exported: exported.size };
 }
 
-test("a call into the worker's module does not begin with the constructors of everything in it", () => {
-  const { calls, exported } = firstCalls(readFileSync(distFile('worker_bg.wasm')));
-  assert.ok(exported > 5, `${exported} exported functions`);
-  const shares = new Map();
-  for (const called of calls.values()) shares.set(called, (shares.get(called) ?? 0) + 1);
-  const most = Math.max(0, ...shares.values());
-  assert.ok(most < 2, `${most} of ${exported} exported functions begin with the same call: is __wasm_call_ctors called in main?`);
-});
+for (const file of modules()) {
+  test(`a call into ${file} does not begin with the constructors of everything in it`, () => {
+    const { calls, exported } = firstCalls(readFileSync(distFile(file)));
+    assert.ok(exported > 0, 'no exported function');
+    const shares = new Map();
+    for (const called of calls.values()) shares.set(called, (shares.get(called) ?? 0) + 1);
+    const most = Math.max(0, ...shares.values());
+    assert.ok(most < 2, `${most} of ${exported} exported functions begin with the same call: is __wasm_call_ctors called in main?`);
+  });
+}

@@ -2,7 +2,7 @@
 // (`node --test`), Chromium is looked for on PATH and dist/ beside the checkout's root.
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join, normalize } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -50,6 +50,8 @@ export async function site({ isolated = true } = {}) {
 
 /** Path of a file of the built page. */
 export const distFile = (name) => join(dist, name);
+/** The names of the built WebAssembly modules. */
+export const modules = () => readdirSync(dist).filter((name) => name.endsWith('.wasm'));
 
 /** Bytes of a file of the shipped model. */
 export const modelFile = (name) => readFileSync(join(dist, 'models/default', name));

@@ -134,18 +134,27 @@ impl App {
         });
     }
 
-    /// The browser cannot decode a picture: one that is too large for it, say. Where the worker can, it goes on the stage
-    /// all the same; where it cannot either, the worker says why.
+    /// The browser cannot decode a picture: one that is too large for it, say.
     fn cannot_show(self: &Rc<Self>, number: u32) {
-        let accepted = {
-            let mut state = self.state.borrow_mut();
-            state.not_shown = Some(number);
+        self.state.borrow_mut().not_shown = Some(number);
+        self.show_all_the_same(number);
+    }
+
+    /// A picture that the browser cannot decode and the worker can goes on the stage with its box and a note; where the
+    /// worker cannot either, it says why. Whichever of the two comes last calls this to some effect.
+    fn show_all_the_same(self: &Rc<Self>, number: u32) {
+        let (meant, busy) = {
+            let state = self.state.borrow();
             let candidate = state.candidate.as_ref();
-            candidate.is_some_and(|picture| picture.number == number && picture.size.is_some())
+            let accepted = candidate.is_some_and(|it| it.number == number && it.size.is_some());
+            let meant = accepted && state.not_shown == Some(number);
+            (meant, state.click.is_some())
         };
-        if accepted {
+        if meant {
+            if !busy {
+                self.note(text::NOT_SHOWN);
+            }
             self.put_on_stage(number);
-            self.note(text::NOT_SHOWN);
         }
     }
 
@@ -202,15 +211,14 @@ impl App {
             }
             settled
         };
-        let not_shown = self.state.borrow().not_shown == Some(number);
         if self.state.borrow().click.is_none() {
-            self.note(if not_shown { text::NOT_SHOWN } else { "" });
+            self.note("");
         }
         view::draw(self);
         if settled {
             self.settled();
-        } else if not_shown {
-            self.put_on_stage(number);
+        } else {
+            self.show_all_the_same(number);
         }
     }
 
