@@ -18,7 +18,8 @@ use crate::train::{AdamW, by_name, norm, peak_memory};
   cropvlm bench sft --config trainer/configs/forms.toml --device cuda --set pages=32 --check --json
 
 Parts: batch (one thread draws the views; training draws ahead, on several), loss (forward, with what is read back
-from the device), gradients, update (AdamW). --check computes the loss and the gradients of one batch on the processor,
+from the device), gradients, update (AdamW). One batch at a time is measured; `sft` computes those of a step side by side on a
+processor (`accumulation`), which is faster. --check computes the loss and the gradients of one batch on the processor,
 too, and prints how far they are apart: |difference| / |processor's|, by norms, over all and for the worst tensor.")]
 pub struct SftArgs {
     /// Configuration of `cropvlm sft`
