@@ -68,7 +68,12 @@ describe('GRPO, live', () => {
   });
 
   on('ten steps raise the reward; they can be stopped', async (page) => {
-    const first = await act(page, 'Draw a group');
+    const drawn = async () => {
+      const rewards = [];
+      for (let draw = 0; draw < 4; draw++) rewards.push(...(await act(page, 'Draw a group')).map(({ reward }) => reward));
+      return mean(rewards);
+    };
+    const before = await drawn();
     await press(page, 'Take 10 steps');
     await page.locator('#learn-working').filter({ hasText: 'Step 3 of 10' }).waitFor({ timeout: 60_000 });
     await press(page, 'Stop');
@@ -76,9 +81,7 @@ describe('GRPO, live', () => {
     const steps = Number((await page.locator('#learn-caption').innerText()).match(/after (\d+) steps/)[1]);
     assert.ok(steps >= 3 && steps <= 4, `${steps}`);
     await act(page, 'Take 10 steps');
-    const last = [];
-    for (let draw = 0; draw < 4; draw++) last.push(...await act(page, 'Draw a group'));
-    const [before, after] = [first, last].map((drawn) => mean(drawn.map(({ reward }) => reward)));
+    const after = await drawn();
     assert.ok(after > before + 0.15, `${before} to ${after}`);
     assert.match(await page.locator('#learn-chart').getAttribute('aria-label'), /Mean reward over \d+ groups: from −/);
   });
