@@ -51,7 +51,7 @@ export async function site({ isolated = true } = {}) {
 /** Path of a file of the built page. */
 export const distFile = (name) => join(dist, name);
 /** The names of the built WebAssembly modules. */
-export const modules = () => readdirSync(dist).filter((name) => name.endsWith('.wasm'));
+export const modules = () => readdirSync(dist, { recursive: true }).filter((name) => name.endsWith('.wasm'));
 
 /** Bytes of a file of the shipped model. */
 export const modelFile = (name) => readFileSync(join(dist, 'models/default', name));
