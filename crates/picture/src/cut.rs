@@ -8,7 +8,8 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
-use crate::{Format, PictureError, RgbImage};
+use crate::decode::plain;
+use crate::{Format, PictureError, Profile, RgbImage};
 
 /// The pixels of `area` (right and lower edge exclusive), copied.
 ///
@@ -38,10 +39,21 @@ pub fn crop(picture: &RgbImage, area: PixelBox) -> RgbImage {
 /// # Errors
 /// [`PictureError::NoPixels`] for an empty picture, [`PictureError::Encode`] when the encoder fails.
 pub fn encode_png(picture: &RgbImage) -> Result<Vec<u8>, PictureError> {
+    encode_png_with(picture, None)
+}
+
+/// As [`encode_png`], with the colour profile of the picture that the pixels come from.
+///
+/// # Errors
+/// As [`encode_png`].
+pub fn encode_png_with(
+    picture: &RgbImage,
+    profile: Option<&Profile>,
+) -> Result<Vec<u8>, PictureError> {
     let mut file = Vec::new();
     let encoder =
         PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive);
-    write(picture, Format::Png, encoder)?;
+    write(picture, Format::Png, encoder, profile)?;
     Ok(file)
 }
 
@@ -51,25 +63,56 @@ pub fn encode_png(picture: &RgbImage) -> Result<Vec<u8>, PictureError> {
 /// [`PictureError::NoPixels`] for an empty picture, [`PictureError::Encode`] when the encoder fails, for instance
 /// for a side above 65,535 pixels.
 pub fn encode_jpeg(picture: &RgbImage, quality: u8) -> Result<Vec<u8>, PictureError> {
+    encode_jpeg_with(picture, quality, None)
+}
+
+/// As [`encode_jpeg`], with the colour profile of the picture that the pixels come from.
+///
+/// # Errors
+/// As [`encode_jpeg`].
+pub fn encode_jpeg_with(
+    picture: &RgbImage,
+    quality: u8,
+    profile: Option<&Profile>,
+) -> Result<Vec<u8>, PictureError> {
     let mut file = Vec::new();
     let encoder = JpegEncoder::new_with_quality(&mut file, quality.clamp(1, 100));
-    write(picture, Format::Jpeg, encoder)?;
+    write(picture, Format::Jpeg, encoder, profile)?;
     Ok(file)
 }
 
+/// A profile for grey goes with one channel only; where the pixels have colours all the same, it is left out.
 fn write(
     picture: &RgbImage,
     format: Format,
-    encoder: impl ImageEncoder,
+    mut encoder: impl ImageEncoder,
+    profile: Option<&Profile>,
 ) -> Result<(), PictureError> {
     let (width, height) = picture.dimensions();
     if width == 0 || height == 0 {
         return Err(PictureError::NoPixels { width, height });
     }
-    encoder
-        .write_image(picture, width, height, ExtendedColorType::Rgb8)
-        .map_err(|error| PictureError::Encode {
-            format,
-            detail: error.to_string(),
-        })
+    let grey: Option<Vec<u8>> = profile
+        .filter(|profile| profile.is_grey())
+        .and_then(|_| grey(picture));
+    if let Some(profile) = profile.filter(|profile| !profile.is_grey() || grey.is_some()) {
+        // An encoder that has no place for it writes the picture without.
+        encoder.set_icc_profile(profile.bytes().to_vec()).ok();
+    }
+    let written = match &grey {
+        Some(grey) => encoder.write_image(grey, width, height, ExtendedColorType::L8),
+        None => encoder.write_image(picture, width, height, ExtendedColorType::Rgb8),
+    };
+    written.map_err(|error| PictureError::Encode {
+        format,
+        detail: plain(&error.to_string(), "the encoder refused it"),
+    })
+}
+
+/// One channel, where all three are equal everywhere.
+fn grey(picture: &RgbImage) -> Option<Vec<u8>> {
+    let pixels = picture.as_chunks::<3>().0.iter();
+    pixels
+        .map(|&[r, g, b]| (r == g && g == b).then_some(r))
+        .collect()
 }

@@ -4,8 +4,10 @@
 //! * EXIF orientation is applied, so width and height are those that a person sees.
 //! * 16 bits a channel: the high byte. Departure: Pillow makes white of every 16-bit grey above 255.
 //! * Grey: three times. Palette: its colours.
-//! * Transparency: over white, as transformers' `convert_to_rgb` does, with Pillow's rounding.
+//! * Transparency: over white, or black where the drawing is light; see `backdrop`.
 //! * CMYK: the plain formula, without colour profiles; see `jpeg`.
+//!
+//! A file whose pixels are all there is read, with a [`Note`] where something is odd about it; see `parts`.
 //!
 //! Limits are checked on the header, before memory is asked for. Memory that can be large is asked for in a way
 //! that can fail, so that a page says so instead of dying.
@@ -20,10 +22,12 @@ use image::error::{ImageError, LimitErrorKind};
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, Limits, RgbImage};
 
-use crate::jpeg::{self, plain};
+use crate::backdrop::Translucent;
+use crate::jpeg;
+use crate::parts::{self, Parts};
 use crate::sniff::sniff;
 use crate::turn::turn;
-use crate::{Format, MAX_PIXELS, MAX_SIDE, PictureError};
+use crate::{Backdrop, Format, MAX_PIXELS, MAX_SIDE, Note, PictureError, Profile};
 
 /// What a picture file says about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,39 @@ pub struct Probe {
     pub orientation: Orientation,
 }
 
+/// A picture and what is known about its file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// Upright RGB.
+    pub pixels: RgbImage,
+    /// The file's format.
+    pub format: Format,
+    /// How the stored pixels were turned.
+    pub orientation: Orientation,
+    /// What a person should know.
+    pub notes: Vec<Note>,
+    /// What the numbers in `pixels` mean, where the file says so.
+    pub profile: Option<Profile>,
+}
+
+impl Decoded {
+    /// Whether every program that shows the file shows these very pixels: upright, whole, opaque, still, in RGB or grey.
+    pub fn is_plain(&self) -> bool {
+        self.notes.is_empty() && self.orientation == Orientation::NoTransforms
+    }
+
+    /// Whether a browser may show the file otherwise than [`Decoded::pixels`]: browsers turn JPEG as EXIF says, but other
+    /// formats as they please; they play animations, let the page shine through, and convert inks.
+    pub fn may_show_otherwise(&self) -> bool {
+        let harmless = |note: &Note| matches!(note, Note::BytesAfterEnd);
+        // Of turned JPEGs the sides are compared by whoever shows them; where that tells nothing, nothing is left to chance.
+        let (width, height) = self.pixels.dimensions();
+        let known = self.format == Format::Jpeg && swaps_sides(self.orientation) && width != height;
+        let turned = self.orientation != Orientation::NoTransforms && !known;
+        turned || !self.notes.iter().all(harmless)
+    }
+}
+
 /// Format, size and orientation of a picture file, from its header: no pixel is decoded.
 ///
 /// # Errors
@@ -48,7 +85,15 @@ pub fn probe(bytes: &[u8]) -> Result<Probe, PictureError> {
         let layout = jpeg::walk(bytes)?;
         (layout.width, layout.height, layout.orientation)
     } else {
-        let mut decoder = open(format, bytes)?;
+        // Of a WebP the end has to be there or made: how it is turned stands behind its pixels.
+        let mended;
+        let mut decoder = match open(format, bytes).ok().filter(|_| format != Format::WebP) {
+            Some(decoder) => decoder,
+            None => {
+                mended = parts::walk(format, bytes)?.file;
+                open(format, &mended)?
+            }
+        };
         let (width, height) = decoder.dimensions();
         (width, height, orientation_of(&mut decoder))
     };
@@ -72,18 +117,34 @@ pub fn probe(bytes: &[u8]) -> Result<Probe, PictureError> {
 /// # Errors
 /// One sentence each, see [`PictureError`]: not a picture, cut off, damaged, too large, no memory.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
+    decode_with_notes(bytes).map(|decoded| decoded.pixels)
+}
+
+/// As [`decode`], with what a person should know about the file, and its colour profile.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_with_notes(bytes: &[u8]) -> Result<Decoded, PictureError> {
     let format = sniff(bytes)?;
     if format == Format::Jpeg {
         let layout = jpeg::walk(bytes)?;
         let (width, height) = (layout.width, layout.height);
         check_size(width, height)?;
         let pixels = jpeg::read(bytes, &layout)?;
-        return turned(width, height, pixels, layout.orientation);
+        return Ok(Decoded {
+            pixels: turned(width, height, pixels, layout.orientation)?,
+            format,
+            orientation: layout.orientation,
+            notes: layout.notes(bytes),
+            profile: layout.profile.and_then(Profile::new),
+        });
     }
-    let mut decoder = open(format, bytes)?;
+    let Parts { file, mut notes } = parts::walk(format, bytes)?;
+    let mut decoder = open(format, &file)?;
     let (width, height) = decoder.dimensions();
     check_size(width, height)?;
     let orientation = orientation_of(&mut decoder);
+    let profile = decoder.icc_profile().ok().flatten().and_then(Profile::new);
     let color = decoder.color_type();
     let length = decoder.total_bytes();
     // Room for a second copy and tables: some decoders build the whole picture before they hand it out.
@@ -94,25 +155,30 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PictureError> {
         .map_err(|error| from_image(format, error))?;
     let mut stored = memory(length)?;
     stored.resize(length as usize, 0);
-    decoder
-        .read_image_boxed(&mut stored)
-        .map_err(|error| from_image(format, error))?;
-    let pixels = to_rgb(color, stored).ok_or_else(|| PictureError::RareFeature {
+    decoder.read_image_boxed(&mut stored).map_err(|error| {
+        match from_image(format, error) {
+            // What the decoder misses is what stood behind the cut.
+            PictureError::Damaged { .. } if notes.contains(&Note::NoEnd) => {
+                PictureError::Truncated { format }
+            }
+            other => other,
+        }
+    })?;
+    let pixels = to_rgb(color, stored, &mut notes).ok_or_else(|| PictureError::RareFeature {
         format,
-        feature: format!("{color:?} pixels"),
+        feature: "numbers with a floating point".to_owned(),
     })??;
-    turned(width, height, pixels, orientation)
+    Ok(Decoded {
+        pixels: turned(width, height, pixels, orientation)?,
+        format,
+        orientation,
+        notes,
+        profile,
+    })
 }
 
 /// The decoder of `image` for every format but JPEG.
 fn open(format: Format, bytes: &[u8]) -> Result<Box<dyn ImageDecoder + '_>, PictureError> {
-    // A WebP says how long it is. Its EXIF data stands at the end, so a cut one could decode lying on its side.
-    if let (Format::WebP, Some(length)) = (format, bytes.get(4..8)) {
-        let length = length.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b));
-        if length + 8 > bytes.len() as u64 {
-            return Err(PictureError::Truncated { format });
-        }
-    }
     let cursor = Cursor::new(bytes);
     let decoder: Result<Box<dyn ImageDecoder + '_>, ImageError> = match format {
         Format::Png => PngDecoder::new(cursor).map(|d| Box::new(d) as _),
@@ -199,8 +265,13 @@ fn turned(
     })
 }
 
-/// Stored pixels of any of `image`'s integer kinds to RGB; none for floating point, which none of our formats has.
-fn to_rgb(color: ColorType, stored: Vec<u8>) -> Option<Result<Vec<u8>, PictureError>> {
+/// Stored pixels of any of `image`'s integer kinds to RGB; none for floating point, which none of our formats has. Notes
+/// what stands behind a see-through picture.
+fn to_rgb(
+    color: ColorType,
+    stored: Vec<u8>,
+    notes: &mut Vec<Note>,
+) -> Option<Result<Vec<u8>, PictureError>> {
     // Channels, and bytes of which the high one counts (`image` hands out 16 bits in the machine's order).
     let (channels, wide) = match color {
         ColorType::Rgb8 => return Some(Ok(stored)),
@@ -219,6 +290,17 @@ fn to_rgb(color: ColorType, stored: Vec<u8>) -> Option<Result<Vec<u8>, PictureEr
     } else {
         0
     };
+    if channels % 2 == 0 {
+        let translucent = Translucent {
+            stored: &stored,
+            channels,
+            step,
+            high,
+        };
+        let backdrop = translucent.backdrop();
+        notes.extend(backdrop.map(Note::Transparent));
+        return Some(translucent.over(backdrop.unwrap_or(Backdrop::White)));
+    }
     let count = stored.len() / (channels * step);
     let mut pixels = match memory(count as u64 * 3) {
         Ok(pixels) => pixels,
@@ -228,24 +310,10 @@ fn to_rgb(color: ColorType, stored: Vec<u8>) -> Option<Result<Vec<u8>, PictureEr
         let at = |channel: usize| pixel[channel * step + high];
         pixels.extend_from_slice(&match channels {
             1 => [at(0); 3],
-            2 => [over_white(at(0), at(1)); 3],
-            3 => [at(0), at(1), at(2)],
-            _ => [
-                over_white(at(0), at(3)),
-                over_white(at(1), at(3)),
-                over_white(at(2), at(3)),
-            ],
+            _ => [at(0), at(1), at(2)],
         });
     }
     Some(Ok(pixels))
-}
-
-/// `value` with opacity `alpha` over white, rounded as Pillow's `alpha_composite` does: the weights carry 7 bits
-/// more and the division by 255 is the one by shifts.
-fn over_white(value: u8, alpha: u8) -> u8 {
-    let sum = (u32::from(value) * u32::from(alpha) + 255 * (255 - u32::from(alpha))) << 7;
-    let sum = sum + (0x80 << 7);
-    ((((sum >> 8) + sum) >> 8) >> 7) as u8
 }
 
 /// `image`'s errors in our words.
@@ -256,8 +324,8 @@ fn from_image(format: Format, error: ImageError) -> PictureError {
         return PictureError::Truncated { format };
     }
     // The GIF and WebP decoders have kinds of their own for it, which `image` hands on as text only.
-    let detail = plain(&error.to_string());
-    if detail.to_lowercase().contains("end of file") || detail.contains("truncated") {
+    let said = error.to_string().to_lowercase();
+    if said.contains("end of file") || said.contains("truncated") {
         return PictureError::Truncated { format };
     }
     match error {
@@ -269,10 +337,32 @@ fn from_image(format: Format, error: ImageError) -> PictureError {
         }
         ImageError::Unsupported(_) => PictureError::RareFeature {
             format,
-            feature: detail
-                .trim_start_matches("does not support the format features ")
-                .to_string(),
+            feature: plain(&said, "a rare way of storing pixels"),
         },
-        _ => PictureError::Damaged { format, detail },
+        _ => PictureError::Damaged {
+            format,
+            detail: plain(&said, "its data contradict each other"),
+        },
+    }
+}
+
+/// A decoder's words as a part of a sentence, where they are words; else `instead`. Programs' own names, numbers in
+/// hexadecimal and printed structures are for nobody to read.
+pub(crate) fn plain(said: &str, instead: &str) -> String {
+    let line: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    // What came last is the cause; before it stand the names of those who handed it on.
+    let cause = line.rsplit(": ").next().unwrap_or_default();
+    let cause = cause.trim_matches(|c: char| c.is_whitespace() || c == '"' || c == '.');
+    let readable = |c: char| c.is_ascii_alphanumeric() || " ,-'".contains(c);
+    let words = cause.split(' ').count();
+    let odd = |word: &str| {
+        let inner = word.chars().skip(1);
+        word.starts_with("0x")
+            || inner.clone().any(|c| c.is_uppercase()) && inner.clone().any(|c| c.is_lowercase())
+    };
+    if cause.chars().all(readable) && (3..=16).contains(&words) && !cause.split(' ').any(odd) {
+        cause.to_owned()
+    } else {
+        instead.to_owned()
     }
 }

@@ -26,18 +26,24 @@
 //! # Ok::<(), picture::PictureError>(())
 //! ```
 
+mod backdrop;
 mod cut;
 mod decode;
 mod error;
 mod jpeg;
+mod note;
+mod parts;
+mod profile;
 mod resize;
 mod sniff;
 mod turn;
 
-pub use cut::{crop, encode_jpeg, encode_png};
-pub use decode::{Probe, decode, probe};
+pub use cut::{crop, encode_jpeg, encode_jpeg_with, encode_png, encode_png_with};
+pub use decode::{Decoded, Probe, decode, decode_with_notes, probe};
 pub use error::PictureError;
 pub use image::{GrayImage, RgbImage, metadata::Orientation};
+pub use note::{Backdrop, Note};
+pub use profile::Profile;
 pub use resize::{Filter, resize, resize_gray};
 pub use sniff::Format;
 

@@ -23,6 +23,22 @@ fn assert_sentence(error: &PictureError) {
             && text.len() < 300,
         "not a sentence: {text}"
     );
+    // Nothing as a program prints it: structures, names of types and fields, bits in hexadecimal, quotes.
+    let printed = |word: &str| {
+        let mut inner = word.chars().skip(1);
+        word.contains("::")
+            || word.starts_with("0x")
+            || word.contains('_')
+            || inner.clone().any(char::is_uppercase)
+                && inner.any(char::is_lowercase)
+                && !["WebP", "iPhone's"].contains(&word)
+    };
+    let words = text.split(|c: char| c.is_whitespace() || "(),:;.".contains(c));
+    let printed: Vec<&str> = words.filter(|word| printed(word)).collect();
+    assert!(
+        printed.is_empty() && !text.contains(['{', '}', '"', '[', '<']),
+        "{printed:?} in: {text}"
+    );
 }
 
 #[test]
@@ -43,10 +59,12 @@ fn a_file_cut_off_anywhere_is_an_error_or_the_whole_picture() {
 fn half_a_file_is_said_to_end_too_early() {
     for (picture, bytes) in pictures() {
         // Half of these is whole: the first frame of several, the picture before other bytes.
-        if matches!(&*picture.file, "animated.gif") {
+        if matches!(&*picture.file, "animated.gif" | "animated.webp") {
             continue;
         }
-        let error = decode(&bytes[..bytes.len() / 2]).unwrap_err();
+        let Err(error) = decode(&bytes[..bytes.len() / 2]) else {
+            panic!("{}", picture.file)
+        };
         assert!(
             matches!(error, PictureError::Truncated { .. }),
             "{}: {error}",

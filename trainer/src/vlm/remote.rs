@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use anyhow::Result;
 use grounding::{Case, Sample};
-use picture::{Filter, Format, Orientation, RgbImage};
+use picture::{Filter, RgbImage};
 use vlm_api::{ApiError, Endpoint, Image, MediaType, Provider, Question};
 
 use super::{Answering, Given, NoAnswer, Original, Shown, full_name};
@@ -176,12 +176,10 @@ fn encoding(error: picture::PictureError) -> NoAnswer {
 
 fn full_file(original: &Original<'_>, edge: Option<u32>) -> Result<Encoded, NoAnswer> {
     let small = shrunk(original.pixels, edge);
-    let probe = picture::probe(original.file).map_err(encoding)?;
-    let upright = probe.orientation == Orientation::NoTransforms;
+    // Not every provider turns a picture, or puts what is see-through on the colour that the policy saw.
+    let plain = || picture::decode_with_notes(original.file).is_ok_and(|it| it.is_plain());
     match (small, MediaType::of(original.file)) {
-        (None, Some(kind @ (MediaType::Jpeg | MediaType::Png)))
-            if upright && matches!(probe.format, Format::Jpeg | Format::Png) =>
-        {
+        (None, Some(kind @ (MediaType::Jpeg | MediaType::Png))) if plain() => {
             Ok((kind, original.file.to_vec()))
         }
         (small, _) => jpeg(small.as_ref().unwrap_or(original.pixels)),

@@ -4,8 +4,8 @@
 //! this port gives the same pixels to the bit. Others round the cosine transform and smooth half-size colours
 //! differently, by 1 to 4 grey levels.
 //!
-//! Why a walk of our own: what is missing of a cut-off file would be filled with grey. The walk finds the end-of-image
-//! marker or its absence, and on the way size, orientation and the ways of coding that are not read, so that
+//! Why a walk of our own: what is missing of a cut-off file would be filled with grey. The walk finds whether all passes
+//! over the picture are there, with or without the end-of-image marker, and on the way size, colour profile, orientation and the ways of coding that are not read, so that
 //! [`probe`](crate::probe) needs no decoder and the decoder sees only frames that passed.
 //!
 //! The decoder gets a file of the parts that make the picture, in their order: no metadata, no stray bytes between
@@ -18,15 +18,22 @@
 //! CMYK and YCCK: Pillow takes the four channels as Adobe writes them, inverted, whether or not the Adobe marker is
 //! there. Source of the layout: ITU-T T.81, annex B; EXIF 2.32, 4.5.4; Adobe TN 5116, section 18.
 
+mod ends;
+mod passes;
 mod planes;
 
+use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
 use image::metadata::Orientation;
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
 
-use crate::decode::memory;
-use crate::{Format, MAX_PIXELS, MAX_SIDE, PictureError};
+use crate::decode::{memory, plain};
+use crate::{Format, MAX_PIXELS, MAX_SIDE, Note, PictureError};
+
+use passes::Passes;
 
 /// Most scans of a progressive file that are decoded; each costs a pass over all coefficients. Encoders write
 /// about 10; more than this is an attack.
@@ -51,6 +58,28 @@ pub(crate) struct Layout {
     parts: Vec<Range<usize>>,
     /// The end-of-image marker is there.
     pub complete: bool,
+    /// Every channel was sent, to its last bit.
+    sent: bool,
+    /// Where the file goes on behind the end-of-image marker.
+    end: usize,
+    /// The colour profile, as it stands in the file.
+    pub profile: Option<Vec<u8>>,
+}
+
+impl Layout {
+    /// What a person should know.
+    pub fn notes(&self, bytes: &[u8]) -> Vec<Note> {
+        let mut notes = Vec::new();
+        if !self.complete {
+            notes.push(Note::NoEnd);
+        } else if self.end < bytes.len() {
+            notes.push(Note::BytesAfterEnd);
+        }
+        if self.channels == 4 {
+            notes.push(Note::Inks);
+        }
+        notes
+    }
 }
 
 fn damaged(detail: impl Into<String>) -> PictureError {
@@ -78,6 +107,8 @@ pub(crate) fn walk(bytes: &[u8]) -> Result<Layout, PictureError> {
     let mut adobe = None;
     let mut jfif = false;
     let mut parts: Vec<Range<usize>> = Vec::new();
+    let mut passes = Passes::default();
+    let mut profile = BTreeMap::new();
     let mut at = 2;
     let mut complete = false;
     while let Some(step) = bytes
@@ -118,10 +149,16 @@ pub(crate) fn walk(bytes: &[u8]) -> Result<Layout, PictureError> {
                     return Err(rare("more than one frame"));
                 }
                 found = Some(frame(marker, body)?);
+                passes.frame(marker == 0xC2, body);
             }
             0xE1 if orientation.is_none() && body.starts_with(b"Exif\0\0") => {
                 orientation = Orientation::from_exif_chunk(&body[6..]);
             }
+            // "ICC_PROFILE", the part's number, how many there are.
+            0xE2 if body.len() > 14 && body.starts_with(b"ICC_PROFILE\0") => {
+                profile.insert(body[12], &body[14..]);
+            }
+            0xDA => passes.scan(body),
             0xE0 if body.len() >= 12 && body.starts_with(b"JFIF\0") => jfif = true,
             0xEE if body.len() >= 12 && body.starts_with(b"Adobe") => adobe = Some(body[11]),
             _ => {}
@@ -147,6 +184,10 @@ pub(crate) fn walk(bytes: &[u8]) -> Result<Layout, PictureError> {
             transform: transform(&layout, jfif, adobe),
             parts,
             complete,
+            sent: passes.all_sent(),
+            end: at,
+            profile: (!profile.is_empty())
+                .then(|| profile.into_values().flatten().copied().collect()),
             ..layout
         }),
         None if complete => Err(damaged("it says no size")),
@@ -183,6 +224,9 @@ fn frame(marker: u8, body: &[u8]) -> Result<Layout, PictureError> {
         ),
         parts: Vec::new(),
         complete: false,
+        sent: false,
+        end: 0,
+        profile: None,
     })
 }
 
@@ -203,16 +247,43 @@ fn scan_length(data: &[u8]) -> usize {
 
 /// Decodes to RGB (rows from the top, `width * height * 3` bytes), not turned.
 pub(crate) fn read(bytes: &[u8], layout: &Layout) -> Result<Vec<u8>, PictureError> {
-    if !layout.complete {
+    // Without its end a file may still be whole; a pass that is missing as a whole nobody else would notice.
+    if !layout.complete && !layout.sent {
         return Err(TRUNCATED);
     }
+    let mut file = without_rest(bytes, layout)?;
+    if layout.complete {
+        file.extend_from_slice(b"\xFF\xD9");
+        return pixels(&file, layout);
+    }
+    // The decoder goes on with what follows. A picture that does not depend on it is whole.
+    let start = file.len();
+    let mut seen = None;
+    for (round, filling) in ends::FILLINGS.iter().enumerate() {
+        file.truncate(start);
+        ends::fill(&mut file, filling);
+        let pixels = pixels(&file, layout)?;
+        let mut hasher = DefaultHasher::new();
+        pixels.hash(&mut hasher);
+        let now = hasher.finish();
+        if *seen.get_or_insert(now) != now {
+            break;
+        }
+        if round + 1 == ends::FILLINGS.len() {
+            return Ok(pixels);
+        }
+    }
+    Err(TRUNCATED)
+}
+
+/// The pixels of a file that has an end.
+fn pixels(bytes: &[u8], layout: &Layout) -> Result<Vec<u8>, PictureError> {
     let count = u64::from(layout.width) * u64::from(layout.height);
     // Beside the pixels the decoder holds the channels as planes and, of a progressive file, 16-bit coefficients.
     // Asking for that much and giving it back shows whether it can be had: the decoder would not ask but die.
     let held = if layout.progressive { 3 } else { 1 };
     let mut pixels = memory(count * 3)?;
     drop(memory(count * u64::from(layout.channels) * held)?);
-    let bytes = without_rest(bytes, layout)?;
     let limits = DecodeLimits {
         max_width: MAX_SIDE as usize,
         max_height: MAX_SIDE as usize,
@@ -220,7 +291,9 @@ pub(crate) fn read(bytes: &[u8], layout: &Layout) -> Result<Vec<u8>, PictureErro
         max_scans: MAX_SCANS,
         max_memory: None,
     };
-    let mut decoder = Decoder::new_with_limits(&bytes, limits).map_err(from_decoder)?;
+    let from_decoder = |error| from_decoder(error, layout.complete);
+    let mut decoder = Decoder::new_with_limits(bytes, limits).map_err(from_decoder)?;
+    decoder.set_stop_on_warning(true);
     let header = decoder.header();
     if (u32::from(header.width), u32::from(header.height)) != (layout.width, layout.height) {
         return Err(damaged("it gives its size in two ways"));
@@ -239,7 +312,6 @@ pub(crate) fn read(bytes: &[u8], layout: &Layout) -> Result<Vec<u8>, PictureErro
     };
     if usual {
         decoder.set_output_format(PixelFormat::Rgb);
-        decoder.set_stop_on_warning(true);
         pixels.resize(count as usize * 3, 0);
         decoder
             .decode_image_into(&mut pixels)
@@ -265,7 +337,7 @@ fn transform(layout: &Layout, jfif: bool, adobe: Option<u8>) -> u8 {
     }
 }
 
-/// The file of the parts that make the picture, with an Adobe segment that says the colour transform.
+/// The file of the parts that make the picture, up to its end mark, with an Adobe segment that says the colour transform.
 fn without_rest(bytes: &[u8], layout: &Layout) -> Result<Vec<u8>, PictureError> {
     let length: usize = layout.parts.iter().map(|part| part.len()).sum();
     let mut file = memory(length as u64 + 20)?;
@@ -277,32 +349,20 @@ fn without_rest(bytes: &[u8], layout: &Layout) -> Result<Vec<u8>, PictureError> 
     for part in &layout.parts {
         file.extend_from_slice(&bytes[part.clone()]);
     }
-    file.extend_from_slice(b"\xFF\xD9");
     Ok(file)
 }
 
-fn from_decoder(error: JpegError) -> PictureError {
+/// The decoder's errors in our words. Where the end of a file is missing, so is what the decoder misses.
+fn from_decoder(error: JpegError, complete: bool) -> PictureError {
     match error {
+        JpegError::Unsupported(feature) => rare(&plain(&feature, "a rare way of coding")),
+        _ if !complete => TRUNCATED,
         // The end-of-image marker is there: something before it is wrong.
         JpegError::UnexpectedEof => damaged("its data end early"),
-        JpegError::Unsupported(feature) => rare(&plain(&feature)),
-        JpegError::CorruptData(detail) => damaged(plain(&detail)),
-        other => damaged(plain(&other.to_string())),
+        JpegError::CorruptData(detail) => damaged(plain(&detail, IMPOSSIBLE)),
+        other => damaged(plain(&other.to_string(), IMPOSSIBLE)),
     }
 }
 
-/// A decoder's words as a part of a sentence: one line, no quotes, no full stop, no repetition, not endless.
-pub(crate) fn plain(text: &str) -> String {
-    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut line = line.as_str();
-    // `image` begins with the decoder's name, which the sentence has already.
-    for beginning in ["Format error decoding ", "The decoder for "] {
-        if let Some(rest) = line.strip_prefix(beginning) {
-            line = rest.split_once([':', ' ']).map_or(rest, |(_, rest)| rest);
-        }
-    }
-    line.trim_matches(|c: char| c.is_whitespace() || c == '"' || c == '.')
-        .chars()
-        .take(120)
-        .collect()
-}
+/// What a decoder says in words that are for nobody to read.
+const IMPOSSIBLE: &str = "its data contain an impossible code";
