@@ -206,7 +206,7 @@ describe('the page in use', () => {
     await boxAfter(page, null);
     await grip(page).press('ArrowUp');
     await settled(page);
-    await page.getByLabel('Key', { exact: true }).fill('sk-never-shared').catch(() => {});
+    await page.getByLabel('Key', { exact: true }).fill('sk-never-shared');
     await page.getByRole('button', { name: 'Copy', exact: true }).click();
     await page.locator('#crop-note').filter({ hasText: 'Copied' }).waitFor();
     const copied = await page.evaluate(async () => {

@@ -71,8 +71,19 @@ describe('the page with WebGPU', () => {
     await choose(page, RECEIPT);
     assert.equal(await propose(page, 'What is the total?'), 'done');
     await page.locator('#device').filter({ hasText: /against .* on/ }).waitFor({ timeout: 120_000 });
-    assert.match(await page.locator('#device').innerText(), /Runs on (the CPU|WebGPU)(, \d+ threads)?: .* a proposal, against .* on (WebGPU|the CPU)\./);
+    const said = await page.locator('#device').innerText();
+    const [, here, took, others, other] = said.match(/Runs on (the CPU|WebGPU)(?:, \d+ threads)?: (.*) a proposal, against (.*) on (WebGPU|the CPU)\./) ?? assert.fail(said);
+    assert.notEqual(here, other, said);
+    const ms = (words) => {
+      const [, number, unit] = words.match(/^([\d.,]+) (ms|s)$/) ?? assert.fail(words);
+      return Number(number.replaceAll(',', '')) * (unit === 's' ? 1000 : 1);
+    };
+    assert.ok(ms(took) <= ms(others), said);
+    // And what it says is what it does.
+    assert.equal(await device(page), here.replace('the ', ''));
     assert.equal(await propose(page, 'What is the date?'), 'done');
+    const facts = await page.locator('#crop-facts').innerText();
+    assert.ok(facts.includes(`on ${here}`), `${facts} | ${said}`);
   });
 
   on('a lost device falls back to the CPU', '&device=webgpu', async (page) => {

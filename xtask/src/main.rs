@@ -9,8 +9,11 @@
 
 mod bench;
 mod browser;
+mod compress;
 mod debian;
 mod figures;
+mod licences;
+mod lint;
 mod markers;
 mod page;
 mod program;
@@ -65,7 +68,7 @@ enum Command {
         #[command(flatten)]
         page: page::Options,
     },
-    /// Run every test: formatting, crates, end to end, and the page in a real browser
+    /// Run every test: formatting, clippy, rustdoc, licences, crates, end to end, and the page in a real browser
     #[command(
         after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --only browser --no-build"
     )]
@@ -93,7 +96,7 @@ enum Command {
         #[arg(long, default_value_t = 8080)]
         port: u16,
     },
-    /// Formatting and clippy over the whole workspace, native and wasm
+    /// Formatting, clippy and rustdoc over the whole workspace, native and wasm; a warning is a failure
     Lint,
     /// Install the tools that `demo`, `test` and `bench` need, and nothing else
     #[command(
@@ -119,7 +122,7 @@ fn main() -> ExitCode {
         Command::Recipe(options) => recipe::run(&options),
         Command::Page(options) => page::build(&options),
         Command::Serve { port } => serve::serve(&root().join("dist"), port, false),
-        Command::Lint => test::lint(),
+        Command::Lint => lint::lint(),
         Command::Setup { toolchain } => page::setup(toolchain)
             .and_then(|_| browser::find_or_install())
             .map(|_| ()),

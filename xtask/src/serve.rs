@@ -2,7 +2,8 @@
 //!
 //! It sends the two headers that make a page cross-origin isolated (needed for threads in wasm), the
 //! types that module scripts and streaming compilation insist on, and `no-cache`, so that a rebuilt page
-//! is what a reload shows. It listens on 127.0.0.1 only and never leaves its folder.
+//! is what a reload shows. What a browser takes compressed comes compressed ([`compress`]), as from any host
+//! on the web. It listens on 127.0.0.1 only and never leaves its folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, ensure};
 use tiny_http::{Header, Response, Server};
 
+use crate::compress::{self, Kept};
 use crate::step::{command, note, output};
 
 /// Serves `dist` until the process is stopped.
@@ -30,18 +32,7 @@ pub fn serve(dist: &Path, port: u16, open: bool) -> Result<()> {
     if open {
         open_browser(&url);
     }
-    let server = Arc::new(server);
-    let workers: Vec<_> = (0..4)
-        .map(|_| {
-            let (server, dist) = (Arc::clone(&server), dist.to_path_buf());
-            std::thread::spawn(move || {
-                while let Ok(request) = server.recv() {
-                    answer(request, &dist);
-                }
-            })
-        })
-        .collect();
-    for worker in workers {
+    for worker in answering(Arc::new(server), dist) {
         worker
             .join()
             .map_err(|_| anyhow!("a thread of the server ended"))?;
@@ -49,19 +40,44 @@ pub fn serve(dist: &Path, port: u16, open: bool) -> Result<()> {
     Ok(())
 }
 
-fn answer(request: tiny_http::Request, dist: &Path) {
-    let found = find(dist, request.url())
-        .and_then(|path| std::fs::File::open(&path).ok().map(|file| (path, file)));
+/// Threads that answer until the server is unblocked for each of them.
+fn answering(server: Arc<Server>, dist: &Path) -> Vec<std::thread::JoinHandle<()>> {
+    let kept = Arc::new(Kept::default());
+    let threads = (0..THREADS).map(|_| {
+        let (server, kept, dist) = (Arc::clone(&server), Arc::clone(&kept), dist.to_path_buf());
+        std::thread::spawn(move || {
+            while let Ok(request) = server.recv() {
+                answer(request, &dist, &kept);
+            }
+        })
+    });
+    threads.collect()
+}
+
+/// One may compress the largest file while the others answer.
+const THREADS: usize = 4;
+
+fn answer(request: tiny_http::Request, dist: &Path, kept: &Kept) {
+    let found = find(dist, request.url()).and_then(|path| {
+        let accepted = request.headers().iter();
+        let accepted = accepted.filter(|header| header.field.equiv("Accept-Encoding"));
+        let accepted: Vec<&str> = accepted.map(|header| header.value.as_str()).collect();
+        let coding = compress::choose(&accepted.join(","));
+        let sent = kept.read(&path, coding).ok()?;
+        Some((path, sent))
+    });
     // A client that went away is no concern of ours.
     let _ = match found {
-        Some((path, file)) => {
-            let mut response = Response::from_file(file);
-            for (name, value) in headers(&path) {
+        Some((path, sent)) => {
+            let mut response = Response::from_data(sent.bytes.to_vec());
+            let coding = sent.coding.name().map(|name| ("Content-Encoding", name));
+            for (name, value) in headers(&path).into_iter().chain(coding) {
                 if let Ok(header) = Header::from_bytes(name, value) {
                     response.add_header(header);
                 }
             }
-            request.respond(response)
+            // Never in chunks: a length is what progress is counted against.
+            request.respond(response.with_chunked_threshold(usize::MAX))
         }
         None => request.respond(Response::from_string("not found").with_status_code(404)),
     };
@@ -84,7 +100,7 @@ fn find(dist: &Path, url: &str) -> Option<PathBuf> {
     file.is_file().then_some(file)
 }
 
-fn headers(path: &Path) -> [(&'static str, &'static str); 5] {
+fn headers(path: &Path) -> [(&'static str, &'static str); 6] {
     let kind = match path.extension().and_then(|extension| extension.to_str()) {
         Some("html") => "text/html; charset=utf-8",
         Some("js" | "mjs") => "text/javascript; charset=utf-8",
@@ -101,6 +117,7 @@ fn headers(path: &Path) -> [(&'static str, &'static str); 5] {
     [
         ("Content-Type", kind),
         ("Cache-Control", "no-cache"),
+        ("Vary", "Accept-Encoding"),
         ("Cross-Origin-Opener-Policy", "same-origin"),
         ("Cross-Origin-Embedder-Policy", "require-corp"),
         ("X-Content-Type-Options", "nosniff"),
@@ -129,7 +146,10 @@ fn open_browser(url: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::find;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use super::*;
 
     #[test]
     fn never_leaves_its_folder() {
@@ -143,6 +163,63 @@ mod tests {
             "/nothing",
         ] {
             assert!(find(here, url).is_none(), "{url}");
+        }
+    }
+
+    /// Headers and body of an answer.
+    fn asked(address: &str, path: &str, accepted: &str) -> (String, Vec<u8>) {
+        let mut stream = TcpStream::connect(address).expect("connected");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: here\r\nAccept-Encoding: {accepted}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("asked");
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).expect("answered");
+        let end = bytes
+            .windows(4)
+            .position(|w| w == b"\r\n\r\n")
+            .expect("headers")
+            + 4;
+        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+        (head, bytes[end..].to_vec())
+    }
+
+    #[test]
+    fn what_a_browser_takes_compressed_comes_compressed() {
+        let dist = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let server = Arc::new(Server::http("127.0.0.1:0").expect("server"));
+        let address = server.server_addr().to_string();
+        let threads = answering(Arc::clone(&server), dist);
+        let plain = std::fs::read(dist.join("src/serve.rs")).expect("file");
+        for (accepted, coding) in [
+            ("gzip, deflate, br, zstd", Some("br")),
+            ("gzip, deflate", Some("gzip")),
+            ("identity", None),
+        ] {
+            let (head, body) = asked(&address, "/src/serve.rs", accepted);
+            assert!(head.starts_with("http/1.1 200"), "{head}");
+            assert!(head.contains("vary: accept-encoding"), "{head}");
+            assert!(
+                head.contains(&format!("content-length: {}", body.len())),
+                "{head}"
+            );
+            match coding {
+                Some(name) => {
+                    assert!(
+                        head.contains(&format!("content-encoding: {name}")),
+                        "{head}"
+                    );
+                    assert!(body.len() * 2 < plain.len(), "{} bytes", body.len());
+                }
+                None => assert!(
+                    !head.contains("content-encoding") && body == plain,
+                    "{head}"
+                ),
+            }
+        }
+        threads.iter().for_each(|_| server.unblock());
+        for thread in threads {
+            thread.join().expect("ended");
         }
     }
 }

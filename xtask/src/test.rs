@@ -1,4 +1,4 @@
-//! Every test: formatting, crates, end to end, and the page in a real browser.
+//! Every test: formatting, clippy, rustdoc, licences, crates, end to end, and the page in a real browser.
 //!
 //! All parts run even when an earlier one fails; the last line adds up what the runners counted
 //! (`cargo test` and `node --test`).
@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::step::{command, run as run_command, step};
-use crate::{browser, page, tools, wasm};
+use crate::lint::{CHECKS, WASM_ONLY};
+use crate::step::{command, step};
+use crate::{browser, licences, page, tools};
 
 /// What `cargo xtask test` runs.
 #[derive(clap::Args, Clone, Debug)]
@@ -26,8 +27,10 @@ pub struct Options {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
-    /// rustfmt
-    Format,
+    /// rustfmt, clippy and rustdoc
+    Lint,
+    /// Licences and sources of all dependencies, and their known faults
+    Licences,
     /// The crates and the end-to-end tests that need no browser
     Crates,
     /// The page in Chromium
@@ -41,18 +44,17 @@ struct Counts {
     failed: usize,
 }
 
-/// The crates that only build for wasm32.
-const WASM_ONLY: &str = "cropvlm-worker";
-
 /// Runs the tests and prints the sum.
 fn run_all(options: &Options) -> Result<Counts> {
     let wanted = |part| options.only.is_none_or(|only| only == part);
     let mut sum = Counts::default();
-    if wanted(Part::Format) {
-        let ok = step("formatting (cargo fmt --check)", || {
-            run_command(&mut command("cargo", &["fmt", "--all", "--check"]))
-        });
-        sum.add(whole(ok));
+    if wanted(Part::Lint) {
+        for (what, check) in CHECKS {
+            sum.add(whole(step(what, check)));
+        }
+    }
+    if wanted(Part::Licences) {
+        sum.add(whole(step("licences (cargo deny)", licences::check)));
     }
     if wanted(Part::Crates) {
         let arguments = [
@@ -104,48 +106,6 @@ fn browser_part(options: &Options) -> Result<Counts> {
     let arguments = ["--test", "--test-concurrency=1", "--test-reporter=spec"];
     step("the page in Chromium (node --test)", || {
         counted(browser::node(&chromium, &arguments), node_line)
-    })
-}
-
-/// Formatting and clippy.
-pub fn lint() -> Result<()> {
-    step("formatting", || {
-        run_command(&mut command("cargo", &["fmt", "--all", "--check"]))
-    })?;
-    step("clippy, native", || {
-        let arguments = [
-            "clippy",
-            "--release",
-            "--workspace",
-            "--exclude",
-            WASM_ONLY,
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ];
-        run_command(&mut command("cargo", &arguments))
-    })?;
-    let toolchain = wasm::find_or_install(wasm::Source::Auto)?;
-    step("clippy, wasm32", || {
-        let arguments = [
-            "clippy",
-            "--release",
-            "-p",
-            "cropvlm-web",
-            "-p",
-            WASM_ONLY,
-            "--target",
-            wasm::TARGET,
-            "--",
-            "-D",
-            "warnings",
-        ];
-        let mut clippy = command("cargo", &arguments);
-        if let Some(name) = toolchain.name {
-            clippy.env("RUSTUP_TOOLCHAIN", name);
-        }
-        run_command(&mut clippy)
     })
 }
 

@@ -1,4 +1,4 @@
-//! The programs that build the page: trunk, wasm-bindgen, wasm-opt.
+//! The programs that build the page: trunk, wasm-bindgen, wasm-opt; and cargo-deny, which checks dependencies.
 //!
 //! Each is taken from `PATH` where its version is right, else from the tools folder, else installed
 //! there: outside the checkout, so that a fresh clone does not build them again. They are built at
@@ -13,6 +13,8 @@ use crate::step::{command, note, output, run, run_quiet, step};
 /// Versions. `wasm-bindgen` has to equal the library's, see `Cargo.toml` of the workspace.
 const TRUNK: &str = "0.21.14";
 const WASM_BINDGEN: &str = "0.2.130";
+/// What checks the dependencies.
+const DENY: &str = "0.20.2";
 /// binaryen, as its npm package and as `wasm-opt --version` says it.
 const BINARYEN: &str = "132";
 
@@ -63,21 +65,27 @@ pub fn find_or_install() -> Result<Vec<PathBuf>> {
     Ok(vec![cargo_bin, npm_bin])
 }
 
-/// A program that `cargo install` brings.
+/// cargo-deny, found or installed: three minutes on two cores, once.
+pub fn deny() -> Result<PathBuf> {
+    let folder = folder()?;
+    cargo_tool("cargo-deny", "cargo-deny", DENY, &["--locked"], &folder)
+}
+
+/// A program that `cargo install` brings; where it is.
 fn cargo_tool(
     program: &str,
     package: &str,
     version: &str,
     extra: &[&str],
     folder: &std::path::Path,
-) -> Result<()> {
+) -> Result<PathBuf> {
     let ours = folder.join("bin").join(program);
     for candidate in [ours.to_string_lossy().as_ref(), program] {
         if output(candidate, &["--version"])
             .is_some_and(|text| text.split_whitespace().any(|word| word == version))
         {
             note(&format!("found {candidate}"));
-            return Ok(());
+            return Ok(PathBuf::from(candidate));
         }
     }
     note(&format!(
@@ -110,7 +118,8 @@ fn cargo_tool(
             "{package} could not be built. What to do: check that crates.io can be reached, \
              or put {program} {version} on PATH"
         )
-    })
+    })?;
+    Ok(ours)
 }
 
 /// wasm-opt from npm: there seconds, where distributions ship one too old for today's wasm.

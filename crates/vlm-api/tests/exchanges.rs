@@ -158,10 +158,12 @@ fn a_stream_that_ends_early_is_broken_and_keeps_its_text() {
 
 #[test]
 fn replies_in_one_piece_are_read_too() {
+    let seen = std::cell::Cell::new(0);
     for_all(|provider, exchange| {
         let Some(whole) = exchange.get("whole") else {
             return;
         };
+        seen.set(seen.get() + 1);
         let body = serde_json::to_string_pretty(whole).unwrap();
         let (answer, _) = without_cost(read(provider, 200, [body.as_bytes()]).unwrap());
         assert_eq!(answer, expected(exchange));
@@ -171,6 +173,11 @@ fn replies_in_one_piece_are_read_too() {
         let error = read(provider, 200, [&b"{}"[..]]).unwrap_err();
         assert!(matches!(error, ApiError::Unexpected { .. }), "{error:?}");
     });
+    assert!(
+        seen.get() > 2,
+        "{} exchanges have a reply in one piece",
+        seen.get()
+    );
 }
 
 #[test]
