@@ -13,11 +13,11 @@
 
 use std::fmt;
 use std::io::Read;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 use ureq::Agent;
-use vlm_api::{Answer, ApiError, Key, Provider, Request};
+use vlm_api::{Answer, ApiError, GRACE, Key, Progress, Provider, Reply, Request};
 
 use crate::stop::Stop;
 
@@ -95,6 +95,7 @@ impl Failure {
                 ApiError::RateLimited { .. }
                     | ApiError::Server { .. }
                     | ApiError::Interrupted { .. }
+                    | ApiError::Garbled { .. }
                     | ApiError::BrokenStream { .. }
                     | ApiError::Status {
                         status: 408 | 409 | 425,
@@ -218,7 +219,7 @@ impl Http {
         let mut reply = provider.reply(status, seconds.as_deref(), key);
         let mut body = response.into_body().into_reader();
         let mut buffer = [0; 16 << 10];
-        loop {
+        while reply.progress() == Progress::Open {
             match body.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(n) => {
@@ -229,6 +230,9 @@ impl Http {
                 // A connection that broke: the reply itself knows whether it was complete.
                 Err(_) => break,
             }
+        }
+        if reply.progress() == Progress::Ending {
+            take_late(body, &mut reply).map_err(|e| (e.into(), asked))?;
         }
         reply.finish().map_err(|error| (error.into(), asked))
     }
@@ -280,6 +284,29 @@ impl Http {
             std::thread::sleep(left.min(Duration::from_millis(50)));
         }
     }
+}
+
+/// Reads what may follow the end of an answer, a count of its tokens. The server may keep the connection open: a thread
+/// of its own waits for it, and is left behind after [`GRACE`].
+fn take_late(mut body: impl Read + Send + 'static, reply: &mut Reply) -> Result<(), ApiError> {
+    let (sender, chunks) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4 << 10];
+        while let Ok(read @ 1..) = body.read(&mut buffer) {
+            if sender.send(buffer[..read].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    let end = Instant::now() + GRACE;
+    while reply.progress() != Progress::Ended {
+        let left = end.saturating_duration_since(Instant::now());
+        let Ok(chunk) = chunks.recv_timeout(left) else {
+            break;
+        };
+        reply.push(&chunk)?;
+    }
+    Ok(())
 }
 
 /// Whether a read ended because of a timeout, ureq's or the socket's.

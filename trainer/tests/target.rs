@@ -341,6 +341,29 @@ fn a_limit_of_rate_is_waited_for_and_refusals_are_counted() {
 }
 
 #[test]
+fn thoughts_do_not_count() {
+    let place = Place::new();
+    let provider = Provider::start(|asked, _| {
+        let question = asked.text.lines().next().unwrap_or_default();
+        Reply::Text(match question {
+            "What is a?" => "<think>8.00, or 9.00?</think>\n\n9.00".to_owned(),
+            "What is b?" => "<think>9.00</think>8.00".to_owned(),
+            _ => "<think>It is 9.00".to_owned(),
+        })
+    });
+    let result = place.run(&provider, &["--conditions", "full", "--parallel", "1"]);
+    let full = cell(&result, "full");
+    assert_eq!((&full["n"], &full["errors"]), (&json!(3), &json!(0)));
+    assert!((full["vqa"].as_f64().expect("vqa") - 1.0 / 3.0).abs() < 1e-9);
+    let answers: Vec<Value> = place
+        .items()
+        .iter()
+        .map(|item| item["answer"].clone())
+        .collect();
+    assert_eq!(answers, ["9.00", "8.00", ""]);
+}
+
+#[test]
 fn errors_are_kept_counted_and_asked_again() {
     let place = Place::new();
     let provider = Provider::start(|asked, before| {

@@ -10,7 +10,7 @@
 use serde_json::{Value, json};
 
 use crate::provider::{KeyUse, Profile};
-use crate::reply::{Answer, Step};
+use crate::reply::{Draft, Step};
 use crate::request::{headers, join_url, model_of, said};
 use crate::usage::Usage;
 use crate::{Api, ApiError, Endpoint, Image, Key, Request};
@@ -77,15 +77,20 @@ pub(crate) fn key_headers(key: &Key) -> impl Iterator<Item = (&'static str, Stri
     fixed.into_iter().chain(key)
 }
 
-pub(crate) fn take_event(event: &Value, answer: &mut Answer) -> Step {
+pub(crate) fn take_event(event: &Value, draft: &mut Draft) -> Step {
     match event["type"].as_str().unwrap_or_default() {
-        "message_start" => take_usage(&event["message"]["usage"], answer),
-        // A block of text may open with text; other blocks (thinking) have deltas of other names.
-        "content_block_start" => take_text(&event["content_block"], answer),
-        "content_block_delta" => take_text(&event["delta"], answer),
+        "message_start" => take_usage(&event["message"]["usage"], draft),
+        // A block may open with text, or with thoughts.
+        "content_block_start" => {
+            if event["content_block"]["type"] == "thinking" {
+                draft.new_thought();
+            }
+            take_text(&event["content_block"], draft);
+        }
+        "content_block_delta" => take_text(&event["delta"], draft),
         "message_delta" => {
-            take_stop(&event["delta"], answer);
-            take_usage(&event["usage"], answer);
+            take_stop(&event["delta"], draft);
+            take_usage(&event["usage"], draft);
         }
         "message_stop" => return Step::Done,
         _ => {} // ping, content_block_stop, and whatever is added: the docs ask to pass over it
@@ -93,25 +98,29 @@ pub(crate) fn take_event(event: &Value, answer: &mut Answer) -> Step {
     Step::More
 }
 
-pub(crate) fn take_whole(body: &Value, answer: &mut Answer) -> Result<(), &'static str> {
+pub(crate) fn take_whole(body: &Value, draft: &mut Draft) -> Result<(), &'static str> {
     let Some(blocks) = body["content"].as_array() else {
         return Err("content");
     };
     for block in blocks {
-        take_text(block, answer);
+        take_text(block, draft);
     }
-    take_stop(body, answer);
-    take_usage(&body["usage"], answer);
+    take_stop(body, draft);
+    take_usage(&body["usage"], draft);
     Ok(())
 }
 
-fn take_text(block: &Value, answer: &mut Answer) {
-    if let Some("text" | "text_delta") = block["type"].as_str() {
-        answer.text += block["text"].as_str().unwrap_or_default();
+fn take_text(block: &Value, draft: &mut Draft) {
+    match block["type"].as_str() {
+        Some("text" | "text_delta") => draft.add_text(block["text"].as_str().unwrap_or_default()),
+        Some("thinking" | "thinking_delta") => {
+            draft.add_thoughts(block["thinking"].as_str().unwrap_or_default());
+        }
+        _ => {} // signatures, and thoughts that came encrypted
     }
 }
 
-fn take_stop(from: &Value, answer: &mut Answer) {
+fn take_stop(from: &Value, draft: &mut Draft) {
     let reason = match from["stop_reason"].as_str() {
         None => return,
         Some("end_turn" | "stop_sequence") => "stop",
@@ -119,14 +128,14 @@ fn take_stop(from: &Value, answer: &mut Answer) {
         Some("refusal") => "content_filter",
         Some(other) => other,
     };
-    answer.refused |= reason == "content_filter";
-    answer.finish_reason = Some(reason.to_owned());
+    draft.answer.refused |= reason == "content_filter";
+    draft.answer.finish_reason = Some(reason.to_owned());
 }
 
 /// Counts in `message_delta` are cumulative: each one that stands there replaces the earlier one.
-fn take_usage(usage: &Value, answer: &mut Answer) {
+fn take_usage(usage: &Value, draft: &mut Draft) {
     let count = |name: &str| usage[name].as_u64();
-    let mut known = answer.usage.unwrap_or_default();
+    let mut known = draft.answer.usage.unwrap_or_default();
     if let Some(input) = count("input_tokens") {
         let cached = ["cache_creation_input_tokens", "cache_read_input_tokens"];
         let cached: u64 = cached.iter().filter_map(|name| count(name)).sum();
@@ -136,6 +145,6 @@ fn take_usage(usage: &Value, answer: &mut Answer) {
         known.completion_tokens = output;
     }
     if known != Usage::default() {
-        answer.usage = Some(known);
+        draft.answer.usage = Some(known);
     }
 }

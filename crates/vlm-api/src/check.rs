@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::openai::bearer;
-use crate::provider::{KeyUse, Provider};
+use crate::provider::Provider;
 use crate::request::join_url;
 use crate::{Api, ApiError, Key, anthropic, fault, gemini};
 
@@ -42,7 +42,7 @@ impl Provider {
     /// [`ApiError::BaseUrl`]; [`ApiError::NoKey`] where nothing works without.
     pub fn check(self, base_url: &str, key: &Key) -> Result<Check, ApiError> {
         let profile = self.profile();
-        if key.is_empty() && profile.key == KeyUse::Needed && self != Provider::OpenAi {
+        if key.is_empty() && self.needs_key(base_url) {
             return Err(ApiError::NoKey);
         }
         let base_url = gemini::without_key(&without_path(base_url))?;

@@ -96,6 +96,14 @@ pub enum ApiError {
         /// The provider's words, may be empty.
         message: String,
     },
+    /// The model takes one picture at a time.
+    #[error("This model takes one picture at a time ({status}).{} Send it the crop alone (\"Crop only\"), or take another model.", said(.message))]
+    OneImage {
+        /// HTTP status.
+        status: u16,
+        /// The provider's words, may be empty.
+        message: String,
+    },
     /// 429.
     #[error("Too many requests, or the quota is used up (429).{} {}", said(.message), wait(.retry_after, .retry_at))]
     RateLimited {
@@ -144,6 +152,22 @@ pub enum ApiError {
         /// Why it stopped, as the provider says.
         finish_reason: Option<String>,
     },
+    /// The model thought, and ended without an answer.
+    #[error("The model only thought and gave no answer{}. Ask again, ask for less, or take a model that thinks less.", because(.finish_reason))]
+    OnlyThought {
+        /// Why it stopped, as the provider says.
+        finish_reason: Option<String>,
+        /// What it thought.
+        thoughts: String,
+    },
+    /// A part of the stream cannot be read.
+    #[error(
+        "A part of the answer came garbled: an event that is no whole JSON. Try again; what had arrived is kept."
+    )]
+    Garbled {
+        /// The answer so far.
+        text: String,
+    },
     /// The provider reported an error in the middle of the answer.
     #[error("The provider stopped in the middle of the answer.{} Try again.", said(.message))]
     Interrupted {
@@ -166,7 +190,9 @@ impl ApiError {
     /// The part of an answer that had arrived before the error, where there is one.
     pub fn text_so_far(&self) -> Option<&str> {
         match self {
-            ApiError::Interrupted { text, .. } | ApiError::BrokenStream { text } => {
+            ApiError::Interrupted { text, .. }
+            | ApiError::Garbled { text }
+            | ApiError::BrokenStream { text } => {
                 Some(text.as_str()).filter(|text| !text.is_empty())
             }
             _ => None,

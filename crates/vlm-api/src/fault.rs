@@ -35,7 +35,14 @@ pub(crate) fn message(value: &Value, key: &Key) -> String {
         &value["detail"],                       // FastAPI: a string
         &value["detail"][0]["msg"],             // FastAPI: a list
     ];
-    let said = places.iter().find_map(|v| v.as_str()).unwrap_or_default();
+    line(
+        places.iter().find_map(|v| v.as_str()).unwrap_or_default(),
+        key,
+    )
+}
+
+/// Words of a provider in one short line without the key.
+pub(crate) fn line(said: &str, key: &Key) -> String {
     // Redacted before it is cut: half a key is a part of it too.
     let line = key.redact(said);
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -67,6 +74,7 @@ pub(crate) fn refusal(
         Some(Kind::Key) => return ApiError::KeyRefused,
         Some(Kind::Credit) => return ApiError::NoCredit { status, message },
         Some(Kind::Model) => return ApiError::UnknownModel { status, message },
+        Some(Kind::OneImage) => return ApiError::OneImage { status, message },
         None => {}
     }
     match status {
@@ -95,6 +103,8 @@ enum Kind {
     Credit,
     /// There is no such model.
     Model,
+    /// The model takes a single image.
+    OneImage,
 }
 
 fn kind(body: &Value, message: &str) -> Option<Kind> {
@@ -128,6 +138,22 @@ fn kind(body: &Value, message: &str) -> Option<Kind> {
     let says = |words: &str| message.contains(words);
     if says("credit balance is too low") {
         return Some(Kind::Credit);
+    }
+    // vLLM and LMDeploy: "At most 1 image(s) may be provided in one request"; Ollama: "vision model only supports a
+    // single image per message"; others: "only supports one image", "multiple images are not supported".
+    let one = [
+        "at most 1 image",
+        "at most one image",
+        "a single image",
+        "only one image",
+        "only 1 image",
+        "supports one image",
+        "supports 1 image",
+        "multiple images are not supported",
+        "does not support multiple images",
+    ];
+    if one.into_iter().any(says) {
+        return Some(Kind::OneImage);
     }
     // Anthropic: "model: claude-x". Google: "models/x is not found for API version". Ollama: `model "x" not
     // found`. OpenRouter: "x is not a valid model ID".

@@ -9,7 +9,7 @@
 use serde_json::{Value, json};
 
 use crate::provider::{KeyUse, Profile};
-use crate::reply::{Answer, Step};
+use crate::reply::{Draft, Step};
 use crate::request::{headers, join_url, model_of, said};
 use crate::usage::Usage;
 use crate::{Api, ApiError, Endpoint, Image, Key, Request};
@@ -86,16 +86,19 @@ fn in_path(model: &str) -> String {
     path
 }
 
-pub(crate) fn take_event(event: &Value, answer: &mut Answer) -> Step {
+pub(crate) fn take_event(event: &Value, draft: &mut Draft) -> Step {
     let candidate = &event["candidates"][0];
     let parts = candidate["content"]["parts"].as_array();
     for part in parts.into_iter().flatten() {
-        if part["thought"] != true {
-            answer.text += part["text"].as_str().unwrap_or_default();
+        let text = part["text"].as_str().unwrap_or_default();
+        if part["thought"] == true {
+            draft.add_thoughts(text);
+        } else {
+            draft.add_text(text);
         }
     }
     if let Some(reason) = candidate["finishReason"].as_str() {
-        finish(reason, answer);
+        finish(reason, draft);
     }
     if let Some(reason) = event["promptFeedback"]["blockReason"].as_str() {
         // The prompt was blocked: whatever the reason, there will be no answer.
@@ -104,13 +107,13 @@ pub(crate) fn take_event(event: &Value, answer: &mut Answer) -> Step {
         } else {
             reason
         };
-        finish(reason, answer);
+        finish(reason, draft);
     }
-    take_usage(&event["usageMetadata"], answer);
+    take_usage(&event["usageMetadata"], draft);
     Step::More // usage may follow the finish reason
 }
 
-pub(crate) fn take_whole(body: &Value, answer: &mut Answer) -> Result<(), &'static str> {
+pub(crate) fn take_whole(body: &Value, draft: &mut Draft) -> Result<(), &'static str> {
     // Without `alt=sse` a stream comes as a list.
     let events = body
         .as_array()
@@ -121,12 +124,12 @@ pub(crate) fn take_whole(body: &Value, answer: &mut Answer) -> Result<(), &'stat
         return Err("candidates");
     }
     for event in events {
-        take_event(event, answer);
+        take_event(event, draft);
     }
     Ok(())
 }
 
-fn finish(reason: &str, answer: &mut Answer) {
+fn finish(reason: &str, draft: &mut Draft) {
     let reason = match reason {
         "STOP" => "stop",
         "MAX_TOKENS" => "length",
@@ -135,16 +138,16 @@ fn finish(reason: &str, answer: &mut Answer) {
         }
         other => other,
     };
-    answer.refused |= reason == "content_filter";
-    answer.finish_reason = Some(reason.to_owned());
+    draft.answer.refused |= reason == "content_filter";
+    draft.answer.finish_reason = Some(reason.to_owned());
 }
 
 /// Every event has the counts so far; `candidatesTokenCount` is missing while there is no text yet.
-fn take_usage(usage: &Value, answer: &mut Answer) {
+fn take_usage(usage: &Value, draft: &mut Draft) {
     let count = |name: &str| usage[name].as_u64();
     if let Some(prompt_tokens) = count("promptTokenCount") {
         let written = ["candidatesTokenCount", "thoughtsTokenCount"];
-        answer.usage = Some(Usage {
+        draft.answer.usage = Some(Usage {
             prompt_tokens,
             completion_tokens: written.iter().filter_map(|name| count(name)).sum(),
             cost: None,

@@ -21,6 +21,9 @@ pub enum Permission {
     Unknown,
 }
 
+/// What large providers do with large pictures.
+const SHRUNK: &str = "Large pictures are shrunk there before the model sees them: small print is then legible in the crop only. For a model that takes one picture only, switch on \"Crop only\".";
+
 /// How to make a provider answer web pages, one step a line; commands and settings as they are typed.
 pub fn setup(provider: Provider, page_origin: &str) -> Vec<String> {
     let origin = page_origin;
@@ -31,36 +34,51 @@ pub fn setup(provider: Provider, page_origin: &str) -> Vec<String> {
             "As a Linux service: sudo systemctl edit ollama, add [Service] and Environment=\"OLLAMA_ORIGINS={origin}\", then sudo systemctl restart ollama",
             "macOS app: launchctl setenv OLLAMA_ORIGINS \"{origin}\", then restart Ollama. Windows: set the environment variable OLLAMA_ORIGINS to {origin}, then restart Ollama.",
             "The model has to see: for example ollama pull qwen2.5vl:3b",
+            "Some models take one picture a message there (llama3.2-vision, llava): for those switch on \"Crop only\".",
         ],
         Provider::LmStudio => &[
             "LM Studio answers web pages only when told to: Developer, Server Settings, switch on \"Enable CORS\".",
             "In a terminal: lms server start --cors",
             "Load a model that takes images (marked with an eye).",
+            "LM Studio may shrink pictures before the model sees them: small print is then legible in the crop only. If two pictures are too much, switch on \"Crop only\".",
         ],
         Provider::LlamaCpp => &[
             "llama-server answers all web pages unless it was started with --cors-origins; then that has to name this page: --cors-origins {origin}",
             "It needs the part that sees: llama-server -m MODEL.gguf --mmproj MMPROJ.gguf --port 8081",
+            "Large pictures are shrunk to the model's limit of tokens (--image-max-tokens): the crop keeps what the full picture loses.",
             "Its usual port, 8080, may be taken by this page: then give it another one, as above, and change the base URL.",
         ],
         Provider::Vllm => &[
             "vLLM answers all web pages unless it was started with --allowed-origins; then that has to name this page: vllm serve MODEL --allowed-origins '[\"{origin}\"]'",
+            "A server that was started for one picture a question says \"At most 1 image(s)\": start it with --limit-mm-per-prompt '{\"image\": 2}', or switch on \"Crop only\".",
         ],
         Provider::OpenAi => &[
-            "OpenAI answers web pages. Any other server that speaks chat completions works as well: change the base URL, and allow the origin {origin} there (CORS).",
+            "OpenAI answers web pages. For another server that speaks chat completions choose Other (OpenAI-compatible).",
+            SHRUNK,
         ],
-        Provider::OpenAiResponses => {
-            &["OpenAI answers web pages; the request is not stored there."]
-        }
+        Provider::OpenAiResponses => &[
+            "OpenAI answers web pages; the request is not stored there.",
+            SHRUNK,
+        ],
         Provider::Anthropic => &[
             "Anthropic answers web pages that send the header anthropic-dangerous-direct-browser-access, as this one does. An organization may have switched that off.",
+            SHRUNK,
         ],
-        Provider::Gemini => {
-            &["Google answers web pages. The key travels in a header, never in the address."]
-        }
-        Provider::Mistral => &["Mistral answers web pages."],
-        Provider::OpenRouter => {
-            &["OpenRouter answers web pages and reports what each answer cost."]
-        }
+        Provider::Gemini => &[
+            "Google answers web pages. The key travels in a header, never in the address.",
+            SHRUNK,
+        ],
+        Provider::Mistral => &["Mistral answers web pages.", SHRUNK],
+        Provider::OpenRouter => &[
+            "OpenRouter answers web pages and reports what each answer cost.",
+            SHRUNK,
+        ],
+        Provider::Other => &[
+            "Any server that speaks OpenAI's chat completions. Its base URL often ends in /v1; the model's name is the one that the server knows.",
+            "The server has to allow this page's origin, {origin} (CORS).",
+            "Leave the key empty where the server wants none.",
+            "If it takes one picture a question only, or shrinks pictures until small print is lost, switch on \"Crop only\".",
+        ],
     };
     steps
         .iter()

@@ -8,7 +8,7 @@
 use serde_json::{Value, json};
 
 use crate::provider::{KeyUse, Profile};
-use crate::reply::Step;
+use crate::reply::{Draft, Step};
 use crate::request::{headers, join_url, model_of, prompt_of, said};
 use crate::{Api, ApiError, Endpoint, Image, Key, Question, Request};
 
@@ -87,43 +87,56 @@ pub(crate) fn bearer(key: &Key) -> Option<(&'static str, String)> {
     (!key.is_empty()).then(|| ("authorization", format!("Bearer {}", key.expose())))
 }
 
-pub(crate) fn take_event(chunk: &Value, answer: &mut Answer) -> Step {
-    take_chunk(chunk, "delta", answer);
+pub(crate) fn take_event(chunk: &Value, draft: &mut Draft) -> Step {
+    take_chunk(chunk, "delta", draft);
     Step::More // [DONE] ends it
 }
 
-pub(crate) fn take_whole(body: &Value, answer: &mut Answer) -> Result<(), &'static str> {
+pub(crate) fn take_whole(body: &Value, draft: &mut Draft) -> Result<(), &'static str> {
     if !body["choices"][0]["message"].is_object() {
         return Err("choices[0].message");
     }
-    take_chunk(body, "message", answer);
+    take_chunk(body, "message", draft);
     Ok(())
 }
 
 /// What a chunk (`part` is "delta") or a whole reply ("message") adds to the answer. Fields that
 /// are missing or null add nothing: the last chunk of OpenAI's has usage and no choices.
-fn take_chunk(chunk: &Value, part: &str, answer: &mut Answer) {
+fn take_chunk(chunk: &Value, part: &str, draft: &mut Draft) {
     let choice = &chunk["choices"][0];
+    // Thoughts have no place in OpenAI's schema: `reasoning_content` is DeepSeek's word (vLLM, llama.cpp, LM Studio),
+    // `reasoning` OpenRouter's and Ollama's. Where both stand, they say the same.
+    let thoughts = ["reasoning_content", "reasoning"]
+        .into_iter()
+        .filter_map(|field| choice[part][field].as_str());
+    if let Some(thoughts) = thoughts.max_by_key(|thoughts| thoughts.len()) {
+        draft.add_thoughts(thoughts);
+    }
     for field in ["content", "refusal"] {
         match &choice[part][field] {
             Value::String(text) => {
-                answer.text.push_str(text);
-                answer.refused |= field == "refusal" && !text.trim().is_empty();
+                draft.add_text(text);
+                draft.answer.refused |= field == "refusal" && !text.trim().is_empty();
             }
-            // Some servers send content in parts.
+            // Some servers send content in parts; Mistral's thoughts are parts that hold parts.
             Value::Array(parts) => {
-                let texts = parts.iter().filter_map(|p| p["text"].as_str());
-                answer.text.extend(texts);
+                for part in parts {
+                    let texts = part["thinking"].as_array().into_iter().flatten();
+                    for thought in texts.filter_map(|text| text["text"].as_str()) {
+                        draft.add_thoughts(thought);
+                    }
+                    draft.add_text(part["text"].as_str().unwrap_or_default());
+                }
             }
             _ => {}
         }
     }
     if let Some(reason) = choice["finish_reason"].as_str() {
-        answer.finish_reason = Some(reason.to_owned());
+        draft.answer.finish_reason = Some(reason.to_owned());
     }
     let count = |name: &str| chunk["usage"][name].as_u64();
     if let Some(prompt_tokens) = count("prompt_tokens") {
-        answer.usage = Some(Usage {
+        draft.answer.usage = Some(Usage {
             prompt_tokens,
             completion_tokens: count("completion_tokens").unwrap_or(0),
             // OpenRouter's, in US dollars.

@@ -2,18 +2,18 @@
 //!
 //! A [`Provider`] has a [`Profile`] (its defaults, in its own file) and speaks one of four [`Api`]s.
 
-use crate::reply::{Answer, Reply, Step};
+use crate::reply::{Draft, Reply, Step};
 use crate::request::prompt_of;
 use crate::{
     ApiError, Endpoint, Image, Key, Question, Request, anthropic, gemini, llamacpp, lmstudio,
-    mistral, ollama, openai, openrouter, responses, vllm,
+    mistral, ollama, openai, openrouter, origin_of, other, responses, vllm,
 };
 use serde_json::Value;
 
 /// Somebody who runs vision-language models and answers requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Provider {
-    /// OpenAI, chat completions; also anybody else who speaks them and is not named here.
+    /// OpenAI, chat completions.
     OpenAi,
     /// OpenAI, responses API.
     OpenAiResponses,
@@ -33,6 +33,8 @@ pub enum Provider {
     LlamaCpp,
     /// vLLM.
     Vllm,
+    /// Anybody else who speaks OpenAI's chat completions.
+    Other,
 }
 
 /// The language of requests and replies.
@@ -66,9 +68,9 @@ pub struct Profile {
     pub name: &'static str,
     /// What it speaks.
     pub api: Api,
-    /// Where it is, unless somebody says otherwise.
+    /// Where it is, unless somebody says otherwise; empty where only they know.
     pub base_url: &'static str,
-    /// A model that sees and costs little, as a start.
+    /// A model that sees and costs little, as a start; empty where none is known.
     pub model: &'static str,
     /// Whether it wants a key.
     pub key: KeyUse,
@@ -88,7 +90,7 @@ pub struct Profile {
 
 impl Provider {
     /// All, in the order in which they are offered.
-    pub const ALL: [Provider; 10] = [
+    pub const ALL: [Provider; 11] = [
         Provider::OpenAi,
         Provider::OpenAiResponses,
         Provider::Anthropic,
@@ -99,6 +101,7 @@ impl Provider {
         Provider::LmStudio,
         Provider::LlamaCpp,
         Provider::Vllm,
+        Provider::Other,
     ];
 
     /// Its defaults.
@@ -114,12 +117,25 @@ impl Provider {
             Provider::LmStudio => &lmstudio::PROFILE,
             Provider::LlamaCpp => &llamacpp::PROFILE,
             Provider::Vllm => &vllm::PROFILE,
+            Provider::Other => &other::PROFILE,
         }
     }
 
     /// By [`Profile::id`].
     pub fn from_id(id: &str) -> Option<Provider> {
         Provider::ALL.into_iter().find(|p| p.profile().id == id)
+    }
+
+    /// Whether nothing works without a key at this address. OpenAI's two languages are spoken by servers of other
+    /// people, which may want none: there only OpenAI's own address needs one.
+    pub fn needs_key(self, base_url: &str) -> bool {
+        let profile = self.profile();
+        let spoken_elsewhere = matches!(self, Provider::OpenAi | Provider::OpenAiResponses);
+        let own = || {
+            let asked = origin_of(base_url.trim());
+            asked.eq_ignore_ascii_case(origin_of(profile.base_url))
+        };
+        profile.key == KeyUse::Needed && (!spoken_elsewhere || own())
     }
 
     /// The request that asks a question about a picture and, where there is one, its crop; the answer is to be
@@ -162,22 +178,22 @@ impl Provider {
 
 impl Api {
     /// What an event of a stream adds to the answer.
-    pub(crate) fn take_event(self, data: &Value, answer: &mut Answer) -> Step {
+    pub(crate) fn take_event(self, data: &Value, draft: &mut Draft) -> Step {
         match self {
-            Api::Chat => openai::take_event(data, answer),
-            Api::Responses => responses::take_event(data, answer),
-            Api::Anthropic => anthropic::take_event(data, answer),
-            Api::Gemini => gemini::take_event(data, answer),
+            Api::Chat => openai::take_event(data, draft),
+            Api::Responses => responses::take_event(data, draft),
+            Api::Anthropic => anthropic::take_event(data, draft),
+            Api::Gemini => gemini::take_event(data, draft),
         }
     }
 
     /// What a reply in one piece says; the error names what it lacks.
-    pub(crate) fn take_whole(self, body: &Value, answer: &mut Answer) -> Result<(), &'static str> {
+    pub(crate) fn take_whole(self, body: &Value, draft: &mut Draft) -> Result<(), &'static str> {
         match self {
-            Api::Chat => openai::take_whole(body, answer),
-            Api::Responses => responses::take_whole(body, answer),
-            Api::Anthropic => anthropic::take_whole(body, answer),
-            Api::Gemini => gemini::take_whole(body, answer),
+            Api::Chat => openai::take_whole(body, draft),
+            Api::Responses => responses::take_whole(body, draft),
+            Api::Anthropic => anthropic::take_whole(body, draft),
+            Api::Gemini => gemini::take_whole(body, draft),
         }
     }
 }

@@ -7,17 +7,23 @@
 use serde_json::Value;
 
 use crate::fault;
+use crate::thoughts::Splitter;
 use crate::{Api, ApiError, Event, EventParser, Key, Usage};
 
 /// Most bytes that a reply may hold back unread: no answer is as long, and a server that sends its
 /// film archive must not fill the page's memory.
 const MAX_PENDING: usize = 4 << 20;
 
+/// How long to wait for a count of tokens after the end of an answer ([`Progress::Ending`]).
+pub const GRACE: std::time::Duration = std::time::Duration::from_millis(1_500);
+
 /// A complete answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
-    /// What the model wrote.
+    /// What the model answered.
     pub text: String,
+    /// What it thought before, where it shows that: no part of the answer.
+    pub thoughts: String,
     /// Why it stopped, where the provider says so, in the words of OpenAI's chat completions whoever the
     /// provider is: `stop`, `length`, `content_filter`; anything else as the provider calls it.
     pub finish_reason: Option<String>,
@@ -25,6 +31,55 @@ pub struct Answer {
     pub refused: bool,
     /// What it cost, where the provider says so.
     pub usage: Option<Usage>,
+}
+
+/// How far a reply is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Its end has not come.
+    Open,
+    /// The answer is complete; only a count of its tokens may follow. Wait [`crate::GRACE`], no longer: some servers keep
+    /// the connection open.
+    Ending,
+    /// Nothing that counts can follow: stop reading.
+    Ended,
+}
+
+/// An answer while it is being read: adds texts to the part that they belong to.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) answer: Answer,
+    splitter: Splitter,
+}
+
+impl Draft {
+    /// Text of the answer, perhaps with thoughts between marks.
+    pub(crate) fn add_text(&mut self, text: &str) {
+        let Answer {
+            text: answer,
+            thoughts,
+            ..
+        } = &mut self.answer;
+        self.splitter.push(text, answer, thoughts);
+    }
+
+    /// Thoughts that the provider marks as such.
+    pub(crate) fn add_thoughts(&mut self, text: &str) {
+        self.answer.thoughts.push_str(text);
+    }
+
+    /// The next thoughts are another paragraph.
+    pub(crate) fn new_thought(&mut self) {
+        if !self.answer.thoughts.is_empty() && !self.answer.thoughts.ends_with('\n') {
+            self.answer.thoughts.push_str("\n\n");
+        }
+    }
+
+    /// The end: nothing is held back any more.
+    fn settle(&mut self) {
+        let Answer { text, thoughts, .. } = &mut self.answer;
+        self.splitter.finish(text, thoughts);
+    }
 }
 
 /// What an event means for the stream.
@@ -47,7 +102,7 @@ pub struct Reply {
     retry_at: Option<String>,
     key: Key,
     form: Form,
-    answer: Answer,
+    draft: Draft,
     /// The end has been read: what follows does not count.
     done: bool,
 }
@@ -78,29 +133,45 @@ impl Reply {
             retry_at: retry_after.and_then(date),
             key: key.clone(),
             form: Form::Unknown,
-            answer: Answer::default(),
+            draft: Draft::default(),
             done: false,
         }
     }
 
-    /// The answer so far.
+    /// The answer so far. It only grows, but for one case: a closing mark of thoughts without an opening one turns all
+    /// before it into thoughts.
     pub fn text(&self) -> &str {
-        &self.answer.text
+        &self.draft.answer.text
     }
 
-    /// Takes the next bytes and returns the text that they add to the answer, often none.
+    /// The thoughts so far.
+    pub fn thoughts(&self) -> &str {
+        &self.draft.answer.thoughts
+    }
+
+    /// How far the reply is: a server may keep the connection open after its end.
+    pub fn progress(&self) -> Progress {
+        let counted = self.draft.answer.usage.is_some();
+        match (self.done, &self.draft.answer.finish_reason) {
+            (true, _) if counted => Progress::Ended,
+            (true, _) | (false, Some(_)) => Progress::Ending,
+            (false, None) => Progress::Open,
+        }
+    }
+
+    /// Takes the next bytes and says whether they changed the answer or the thoughts.
     ///
     /// # Errors
-    /// [`ApiError::Interrupted`] for an error inside the stream, [`ApiError::Unexpected`] for a reply
-    /// without end. After an error there is nothing more to read.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<String, ApiError> {
-        let had = self.answer.text.len();
+    /// [`ApiError::Interrupted`] for an error inside the stream, [`ApiError::Garbled`] for an event that is broken JSON,
+    /// [`ApiError::Unexpected`] for a reply without end. After an error there is nothing more to read.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<bool, ApiError> {
+        let had = (self.text().len(), self.thoughts().len());
         if let Form::Unknown = self.form {
             // Fields of an event stream open with one of these (or a byte order mark); JSON, HTML and
             // plain text do not, but for words that a success never consists of.
             let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
             self.form = match first {
-                None => return Ok(String::new()),
+                None => return Ok(false),
                 Some(b'd' | b'e' | b'i' | b'r' | b':' | 0xef) if self.success() => {
                     Form::Events(EventParser::default())
                 }
@@ -127,14 +198,15 @@ impl Reply {
                 reason: "it is far too long".to_owned(),
             });
         }
-        Ok(self.answer.text[had..].to_owned())
+        Ok(had != (self.text().len(), self.thoughts().len()))
     }
 
     /// The end of the reply, in good order or not.
     ///
     /// # Errors
     /// What the status and the body say (see [`ApiError`]); [`ApiError::BrokenStream`] with the text so
-    /// far if neither an end nor a finish reason came; [`ApiError::NoText`] for an empty answer.
+    /// far if neither an end nor a finish reason came; [`ApiError::NoText`] for an empty answer,
+    /// [`ApiError::OnlyThought`] for one that holds thoughts alone.
     pub fn finish(mut self) -> Result<Answer, ApiError> {
         match std::mem::replace(&mut self.form, Form::Unknown) {
             Form::Whole(body) => self.take_whole(&body)?,
@@ -148,17 +220,20 @@ impl Reply {
                 }
             }
         }
-        if !self.done && self.answer.finish_reason.is_none() {
-            return Err(ApiError::BrokenStream {
-                text: self.answer.text,
-            });
+        self.draft.settle();
+        let answer = self.draft.answer;
+        if !self.done && answer.finish_reason.is_none() {
+            return Err(ApiError::BrokenStream { text: answer.text });
         }
-        if self.answer.text.trim().is_empty() {
-            return Err(ApiError::NoText {
-                finish_reason: self.answer.finish_reason,
-            });
+        let finish_reason = answer.finish_reason.clone();
+        match (answer.text.trim(), answer.thoughts.trim()) {
+            ("", "") => Err(ApiError::NoText { finish_reason }),
+            ("", _) => Err(ApiError::OnlyThought {
+                finish_reason,
+                thoughts: answer.thoughts,
+            }),
+            _ => Ok(answer),
         }
-        Ok(self.answer)
     }
 
     fn success(&self) -> bool {
@@ -167,19 +242,30 @@ impl Reply {
 
     fn take_event(&mut self, event: &Event) -> Result<(), ApiError> {
         if self.done {
+            self.take_late_usage(event);
             return Ok(());
         }
         if is_done(event) {
             self.done = true;
             return Ok(());
         }
-        let Some(data) = json_of(event) else {
-            return Err(self.interrupted("a part of the answer is no JSON".to_owned()));
+        let data = match json_of(event) {
+            Some(data) => data,
+            None if event.name == "error" => {
+                // Words without JSON around them are still the provider's.
+                return Err(self.interrupted(fault::line(&event.data, &self.key)));
+            }
+            None if event.data.trim_start().starts_with('{') => {
+                let text = self.text().to_owned();
+                return Err(ApiError::Garbled { text });
+            }
+            // `data:` alone, `[PING]`, and whatever else keeps a connection alive.
+            None => return Ok(()),
         };
         let step = if event.name == "error" || fault::is_error(&data) {
             Step::Failed
         } else {
-            self.api.take_event(&data, &mut self.answer)
+            self.api.take_event(&data, &mut self.draft)
         };
         match step {
             Step::More => Ok(()),
@@ -191,10 +277,22 @@ impl Reply {
         }
     }
 
+    /// After the end only a count of tokens is taken, and only where there was none.
+    fn take_late_usage(&mut self, event: &Event) {
+        let Some(data) = json_of(event).filter(|data| !fault::is_error(data)) else {
+            return;
+        };
+        if self.draft.answer.usage.is_none() {
+            let mut late = Draft::default();
+            self.api.take_event(&data, &mut late);
+            self.draft.answer.usage = late.answer.usage;
+        }
+    }
+
     fn interrupted(&self, message: String) -> ApiError {
         ApiError::Interrupted {
             message,
-            text: self.answer.text.clone(),
+            text: self.text().to_owned(),
         }
     }
 
@@ -227,7 +325,7 @@ impl Reply {
             let status = u16::try_from(code).unwrap_or(500);
             return Err(self.refusal(status, Some(&value), false));
         }
-        if let Err(missing) = self.api.take_whole(&value, &mut self.answer) {
+        if let Err(missing) = self.api.take_whole(&value, &mut self.draft) {
             return Err(ApiError::Unexpected {
                 reason: format!("it holds no {missing}"),
             });

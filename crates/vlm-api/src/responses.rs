@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::openai::bearer;
 use crate::provider::Profile;
-use crate::reply::{Answer, Step};
+use crate::reply::{Draft, Step};
 use crate::request::{headers, join_url, model_of, said};
 use crate::usage::Usage;
 use crate::{Api, ApiError, Endpoint, Image, Request, openai};
@@ -50,47 +50,65 @@ pub(crate) fn request(
     })
 }
 
-pub(crate) fn take_event(event: &Value, answer: &mut Answer) -> Step {
+pub(crate) fn take_event(event: &Value, draft: &mut Draft) -> Step {
     let delta = event["delta"].as_str().unwrap_or_default();
     match event["type"].as_str().unwrap_or_default() {
-        "response.output_text.delta" => answer.text.push_str(delta),
+        "response.output_text.delta" => draft.add_text(delta),
         "response.refusal.delta" => {
-            answer.text.push_str(delta);
-            answer.refused |= !delta.trim().is_empty();
+            draft.add_text(delta);
+            draft.answer.refused |= !delta.trim().is_empty();
         }
+        "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
+            draft.add_thoughts(delta);
+        }
+        "response.reasoning_summary_part.added" => draft.new_thought(),
         "response.completed" | "response.incomplete" => {
-            take_response(&event["response"], answer);
+            take_response(&event["response"], draft);
             return Step::Done;
         }
         "response.failed" => return Step::Failed,
-        _ => {} // parts opened and closed, reasoning, progress
+        _ => {} // parts opened and closed, progress
     }
     Step::More
 }
 
-pub(crate) fn take_whole(body: &Value, answer: &mut Answer) -> Result<(), &'static str> {
+pub(crate) fn take_whole(body: &Value, draft: &mut Draft) -> Result<(), &'static str> {
     if !body["output"].is_array() {
         return Err("output");
     }
-    take_response(body, answer);
+    take_response(body, draft);
     Ok(())
 }
 
 /// The response at its end: usage and why it ended; and its text, unless that came in deltas before.
-fn take_response(response: &Value, answer: &mut Answer) {
-    if answer.text.is_empty() {
+fn take_response(response: &Value, draft: &mut Draft) {
+    let (no_text, no_thoughts) = (
+        draft.answer.text.is_empty(),
+        draft.answer.thoughts.is_empty(),
+    );
+    if no_text {
         let items = response["output"].as_array().into_iter().flatten();
         let parts = items
             .filter_map(|item| item["content"].as_array())
             .flatten();
         for part in parts {
             match part["type"].as_str() {
-                Some("output_text") => answer.text += part["text"].as_str().unwrap_or_default(),
+                Some("output_text") => draft.add_text(part["text"].as_str().unwrap_or_default()),
                 Some("refusal") => {
-                    answer.text += part["refusal"].as_str().unwrap_or_default();
-                    answer.refused = true;
+                    draft.add_text(part["refusal"].as_str().unwrap_or_default());
+                    draft.answer.refused = true;
                 }
                 _ => {} // reasoning
+            }
+        }
+    }
+    if no_thoughts {
+        let items = response["output"].as_array().into_iter().flatten();
+        for item in items.filter(|item| item["type"] == "reasoning") {
+            let parts = [&item["summary"], &item["content"]];
+            for part in parts.into_iter().filter_map(Value::as_array).flatten() {
+                draft.new_thought();
+                draft.add_thoughts(part["text"].as_str().unwrap_or_default());
             }
         }
     }
@@ -99,10 +117,10 @@ fn take_response(response: &Value, answer: &mut Answer) {
         Some("max_output_tokens") => "length",
         Some(other) => other, // "content_filter"
     };
-    answer.finish_reason = Some(reason.to_owned());
+    draft.answer.finish_reason = Some(reason.to_owned());
     let count = |name: &str| response["usage"][name].as_u64();
     if let Some(prompt_tokens) = count("input_tokens") {
-        answer.usage = Some(Usage {
+        draft.answer.usage = Some(Usage {
             prompt_tokens,
             completion_tokens: count("output_tokens").unwrap_or(0),
             cost: None,

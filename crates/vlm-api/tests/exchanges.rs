@@ -26,9 +26,20 @@ fn for_all(test: impl Fn(Provider, &Value)) {
 
 fn endpoint(provider: Provider) -> Endpoint {
     Endpoint {
-        base_url: provider.profile().base_url.into(),
-        model: provider.profile().model.into(),
+        base_url: base_url(provider).into(),
+        model: match provider.profile().model {
+            "" => "strict".into(),
+            model => model.into(),
+        },
         key: Key::new(KEY).unwrap(),
+    }
+}
+
+/// Where a provider is; of one that has no place of its own, where it might be.
+fn base_url(provider: Provider) -> &'static str {
+    match provider.profile().base_url {
+        "" => "https://gateway.example/v1",
+        base_url => base_url,
     }
 }
 
@@ -48,10 +59,10 @@ fn read<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Answer, ApiError> {
     let mut reply = provider.reply(status, None, &Key::new(KEY).unwrap());
-    let mut shown = String::new();
     for piece in pieces {
-        shown += &reply.push(piece)?;
-        assert_eq!(reply.text(), shown);
+        let had = (reply.text().len(), reply.thoughts().len());
+        let changed = reply.push(piece)?;
+        assert_eq!(changed, (reply.text().len(), reply.thoughts().len()) != had);
     }
     reply.finish()
 }
@@ -67,6 +78,7 @@ fn expected(exchange: &Value) -> Answer {
     };
     Answer {
         text: text("text").unwrap(),
+        thoughts: text("thoughts").unwrap_or_default(),
         finish_reason: text("finish_reason"),
         refused: said["refused"].as_bool().unwrap(),
         usage: Some(usage),
@@ -253,7 +265,7 @@ fn connections_are_tested_without_asking_anything() {
     let key = Key::new(KEY).unwrap();
     for_all(|provider, exchange| {
         let expected = &exchange["check"];
-        let check = provider.check(provider.profile().base_url, &key).unwrap();
+        let check = provider.check(base_url(provider), &key).unwrap();
         assert_eq!(check.url, expected["url"]);
         let headers = exchange["request"]["headers"].as_object().unwrap();
         for (name, value) in headers {
@@ -319,6 +331,8 @@ fn a_test_says_whether_the_model_is_there() {
             .check("http://127.0.0.1:9000/v1", &nobody)
             .is_ok()
     );
+    let own = Provider::OpenAi.check("https://api.openai.com/v1", &nobody);
+    assert_eq!(own.unwrap_err(), ApiError::NoKey);
 }
 
 #[test]

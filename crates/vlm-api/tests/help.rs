@@ -34,8 +34,27 @@ fn every_local_server_s_own_setting_is_named() {
     ] {
         let steps = setup(provider, PUBLIC).join("\n");
         assert!(steps.contains(setting), "{provider:?}: {steps}");
-        assert!(!steps.contains('{'), "{steps}");
+        assert!(!steps.contains("{origin}"), "{steps}");
     }
+}
+
+#[test]
+fn one_picture_only_and_shrunk_pictures_are_named_everywhere() {
+    for provider in Provider::ALL {
+        let steps = setup(provider, PUBLIC).join("\n");
+        assert!(
+            steps.contains("\"Crop only\"") || provider == Provider::LlamaCpp,
+            "{provider:?}: {steps}"
+        );
+        let named =
+            steps.contains("picture") && (steps.contains("one picture") || steps.contains("shr"));
+        assert!(named, "{provider:?}: {steps}");
+    }
+    let vllm = setup(Provider::Vllm, PUBLIC).join("\n");
+    assert!(
+        vllm.contains("--limit-mm-per-prompt '{\"image\": 2}'"),
+        "{vllm}"
+    );
 }
 
 #[test]
@@ -122,6 +141,15 @@ fn profiles_are_complete_and_distinct() {
         let profile = provider.profile();
         assert!(ids.insert(profile.id));
         assert_eq!(Provider::from_id(profile.id), Some(provider));
+        assert!(!setup(provider, HERE).is_empty());
+        if provider == Provider::Other {
+            assert_eq!(
+                (profile.base_url, profile.model),
+                ("", ""),
+                "only the person knows"
+            );
+            continue;
+        }
         assert!(!profile.model.is_empty());
         assert_ne!(origin_of(profile.base_url), profile.base_url);
         assert_eq!(
@@ -129,7 +157,6 @@ fn profiles_are_complete_and_distinct() {
             profile.base_url.starts_with("http://localhost")
         );
         assert_eq!(profile.local, profile.key_page.is_none());
-        assert!(!setup(provider, HERE).is_empty());
     }
     assert_eq!(Provider::from_id("nobody"), None);
 }

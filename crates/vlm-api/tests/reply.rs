@@ -35,10 +35,14 @@ fn read<'a>(
     let mut shown = String::new();
     for piece in pieces {
         match reply.push(piece) {
-            Ok(more) => shown += &more,
+            Ok(changed) => assert_eq!(
+                changed,
+                reply.text() != shown,
+                "thoughts have tests of their own"
+            ),
             Err(error) => return (shown, Err(error)),
         }
-        assert_eq!(reply.text(), shown);
+        reply.text().clone_into(&mut shown);
     }
     (shown, reply.finish())
 }
@@ -52,6 +56,7 @@ fn a_stream_gives_text_reason_and_usage() {
     let (shown, answer) = read(200, [STREAM.as_bytes()]);
     let expected = Answer {
         text: TEXT.into(),
+        thoughts: String::new(),
         finish_reason: Some("stop".into()),
         refused: false,
         usage: Some(Usage {
@@ -108,8 +113,18 @@ fn errors_inside_a_stream_keep_the_text() {
     }
     let stream = format!("{chunk}\n\ndata: {{not json}}\n\n");
     let error = read(200, [stream.as_bytes()]).1.unwrap_err();
-    assert!(matches!(error, ApiError::Interrupted { .. }), "{error:?}");
+    assert!(matches!(error, ApiError::Garbled { .. }), "{error:?}");
     assert_eq!(error.text_so_far(), Some("9.0"));
+    assert!(!error.to_string().contains("It says"), "{error}");
+    // Words without JSON are the provider's own, where it calls them an error.
+    let stream = format!("{chunk}\n\nevent: error\ndata: upstream {KEY} is gone\n\n");
+    let error = read(200, [stream.as_bytes()]).1.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("It says: \"upstream [key] is gone\""),
+        "{error}"
+    );
 }
 
 #[test]

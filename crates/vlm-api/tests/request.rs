@@ -178,3 +178,35 @@ fn formats_are_known_by_their_first_bytes() {
         assert_eq!(MediaType::of(file).map(MediaType::name), expected);
     }
 }
+
+#[test]
+fn a_request_as_curl_has_everything_but_the_key() {
+    use vlm_api::Provider;
+    for provider in Provider::ALL {
+        let endpoint = endpoint("https://h/v1?api-version=1&token=sk-other");
+        let asked = question("What's the \"total\"?");
+        let request = provider.request(&endpoint, &asked).unwrap();
+        let command = request.to_curl(&endpoint.key);
+        assert!(
+            !command.contains(KEY) && !command.contains("sk-other"),
+            "{command}"
+        );
+        assert!(command.contains("$API_KEY\""), "{command}");
+        assert!(command.contains("api-version=1"), "{command}");
+        let (head, rest) = command.split_once("<<'JSON'\n").unwrap();
+        assert!(head.starts_with("curl -N 'https://h/v1/"), "{head}");
+        assert!(
+            head.contains("-H 'content-type: application/json'"),
+            "{head}"
+        );
+        let body = rest.strip_suffix("\nJSON\n").unwrap();
+        assert_eq!(body, request.body, "a quote in a question stays as it is");
+    }
+    // No key typed: no header for it.
+    let keyless = Endpoint {
+        key: Key::default(),
+        ..endpoint("https://h/v1")
+    };
+    let request = openai::request(&keyless, &question("?")).unwrap();
+    assert!(!request.to_curl(&keyless.key).contains("API_KEY"));
+}

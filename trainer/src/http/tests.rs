@@ -155,6 +155,48 @@ fn nobody_there_and_a_server_that_says_nothing() {
     );
 }
 
+/// Serves one event stream and keeps its connection open until the sender is dropped.
+fn serve_open(events: &'static str) -> (String, mpsc::Sender<()>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("its address");
+    let (close, closed) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a request");
+        let mut request = [0; 4096];
+        stream.read(&mut request).expect("its head");
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+        std::io::Write::write_all(&mut stream, (head.to_owned() + events).as_bytes()).ok();
+        closed.recv().ok();
+    });
+    (format!("http://{address}/v1"), close)
+}
+
+#[test]
+fn a_stream_that_stays_open_ends_with_its_answer() {
+    // With its count of tokens there is nothing to wait for; without, it is waited for a little.
+    for (events, tokens) in [
+        (
+            concat!(
+                "data: {\"choices\":[{\"delta\":{\"content\":\"9.00\"},\"finish_reason\":\"stop\"}]}\n\n",
+                "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7}}\n\ndata: [DONE]\n\n",
+            ),
+            Some(7),
+        ),
+        (
+            "data: {\"choices\":[{\"delta\":{\"content\":\"9.00\"},\"finish_reason\":\"stop\"}]}\n\n",
+            None,
+        ),
+    ] {
+        let (url, close) = serve_open(events);
+        let http = Http::new(quick(), Stop::default());
+        let answer = http.ask(Provider::OpenAi, &request(&url), &Key::default());
+        let answer = answer.expect("an answer, while the connection is open");
+        assert_eq!(answer.text, "9.00");
+        assert_eq!(answer.usage.map(|usage| usage.prompt_tokens), tokens);
+        drop(close);
+    }
+}
+
 #[test]
 fn ctrl_c_ends_all_waiting() {
     let stop = Stop::default();

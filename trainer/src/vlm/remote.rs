@@ -133,8 +133,10 @@ impl Answering for Remote {
                 tokens: answer.usage.map(|u| (u.prompt_tokens, u.completion_tokens)),
                 logprob: None,
             }),
-            // An empty answer is an answer of a kind: it is counted, not an error.
-            Err(Failure::Api(ApiError::NoText { .. })) => Ok(Given::default()),
+            // An empty answer is an answer of a kind, thoughts alone are none: counted, not an error.
+            Err(Failure::Api(ApiError::NoText { .. } | ApiError::OnlyThought { .. })) => {
+                Ok(Given::default())
+            }
             Err(Failure::Api(error)) if is_filter(&error) => Ok(Given {
                 text: error.to_string(),
                 refused: true,
