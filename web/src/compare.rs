@@ -36,6 +36,28 @@ impl Variant {
     }
 }
 
+/// Which pictures go out with a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pictures {
+    /// The full image alone.
+    Full,
+    /// The full image, then the crop or the grey picture.
+    Both,
+    /// The crop or the grey picture alone: for models that take a single image.
+    Second,
+}
+
+impl Pictures {
+    /// What a variant shows; `crop_only` leaves the full image out where there is another one.
+    pub fn of(variant: Variant, crop_only: bool) -> Pictures {
+        match (variant, crop_only) {
+            (Variant::Full, _) => Pictures::Full,
+            (_, false) => Pictures::Both,
+            (_, true) => Pictures::Second,
+        }
+    }
+}
+
 /// Sizes in pixels of what would be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
@@ -45,6 +67,8 @@ pub struct Sizes {
     pub crop: (u32, u32),
     /// Longest edge that the full image may have.
     pub edge: u32,
+    /// Whether the crop goes without the full image.
+    pub crop_only: bool,
 }
 
 /// Tokens that the images of a question will take.
@@ -58,6 +82,8 @@ pub struct Forecast {
     pub crop: u64,
     /// Tokens that shrinking the full image saves.
     pub saved: u64,
+    /// Whether the crop goes without the full image.
+    pub crop_only: bool,
     /// By which rule.
     pub rule: Rule,
 }
@@ -65,9 +91,10 @@ pub struct Forecast {
 impl Forecast {
     /// Tokens of all images of a variant.
     pub fn of(&self, variant: Variant) -> u64 {
-        match variant {
-            Variant::Full => self.full,
-            Variant::Crop | Variant::Blank => self.full + self.crop,
+        match Pictures::of(variant, self.crop_only) {
+            Pictures::Full => self.full,
+            Pictures::Both => self.full + self.crop,
+            Pictures::Second => self.crop,
         }
     }
 }
@@ -85,6 +112,7 @@ pub fn forecast(provider: Provider, model: &str, sizes: &Sizes) -> Option<Foreca
         full,
         crop: tokens(sizes.crop)?,
         saved: unshrunk.saturating_sub(full),
+        crop_only: sizes.crop_only,
         rule,
     })
 }
@@ -203,6 +231,7 @@ mod tests {
             original: (4000, 3000),
             crop: (512, 512),
             edge: MAX_SENT_EDGE,
+            crop_only: false,
         };
         let large = forecast(Provider::OpenAi, "gpt-5.6-luna", &sizes).unwrap();
         assert_eq!(large.sent, (2048, 1536));
@@ -213,6 +242,15 @@ mod tests {
         assert_eq!((small.sent, small.full), ((512, 384), 231));
         assert_eq!(small.saved, 3687 - 231);
         assert_eq!(small.of(Variant::Full), 231);
+        let alone = Sizes {
+            crop_only: true,
+            ..sizes
+        };
+        let alone = forecast(Provider::OpenAi, "gpt-5.6-luna", &alone).unwrap();
+        assert_eq!(
+            [Variant::Full, Variant::Crop, Variant::Blank].map(|variant| alone.of(variant)),
+            [3687, 308, 308]
+        );
         assert_eq!(forecast(Provider::Ollama, "x", &sizes), None);
     }
 }

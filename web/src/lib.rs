@@ -4,7 +4,8 @@
 //! that it is small and there at once; the *worker module* (`worker/`) owns pictures and model, so that no
 //! computation ever runs on the main thread. They speak through [`protocol`] and nothing else.
 //!
-//! For asking a provider: [`keys`] (each with its origin), [`compare`] ("Did the crop matter?").
+//! For asking a provider: [`keys`] (each with its origin), [`prompt`] (what is sent), [`markdown`] (how answers read),
+//! [`compare`] ("Did the crop matter?").
 //! What of the page is pure lies here too, so that it is tested without a browser: [`geometry`] (a box moved by hand),
 //! [`places`] (what many sampled boxes have in common), [`lesson`] (GRPO, live), [`share`] (links), [`samples`] (the pictures to try).
 //!
@@ -27,7 +28,9 @@ pub mod compare;
 pub mod geometry;
 pub mod keys;
 pub mod lesson;
+pub mod markdown;
 pub mod places;
+pub mod prompt;
 pub mod protocol;
 pub mod samples;
 pub mod share;

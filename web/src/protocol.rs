@@ -121,6 +121,9 @@ pub enum ToWorker {
 pub enum FromWorker {
     /// The worker's module runs and takes messages.
     Hello,
+    /// The files on the host are of another build than the page: there is no worker for it any more. The loader says
+    /// so (`xtask/src/copy.rs`).
+    OtherBuild,
     /// How far the model is.
     Stage(Stage),
     /// The picture could be decoded.

@@ -133,6 +133,8 @@ pub const SUPERSEDED: &str = "A newer picture or question took its place.";
 pub const NO_WORKER: &str = "This browser cannot run the model: it needs WebAssembly with SIMD and module workers. A current browser has both.";
 /// The graphics device went away and the CPU takes over.
 pub const FELL_BACK: &str = "The graphics device stopped working. Trying again on the CPU…";
+/// The host has another build than this page.
+pub const OTHER_BUILD: &str = "A newer version of this page has taken its place, and the model has to start anew with it. Save what you need, then press Reload at the end of the page.";
 /// The worker broke twice.
 pub const BROKEN: &str = "The model stopped working on this picture. The page has restarted it: try again, or try a smaller picture.";
 

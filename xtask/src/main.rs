@@ -10,6 +10,7 @@
 mod bench;
 mod browser;
 mod compress;
+mod copy;
 mod debian;
 mod figures;
 mod licences;

@@ -1,13 +1,11 @@
 //! The page: tools, then trunk, into `dist/`.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::step::{command, note, run, run_quiet, step};
-use crate::{root, threads, tools, wasm};
+use crate::{copy, root, threads, tools, wasm};
 
 /// The cargo profile of everything the browser downloads, see `Cargo.toml` of the workspace.
 const PROFILE: &str = "web";
@@ -57,41 +55,9 @@ pub fn build(options: &Options) -> Result<()> {
         || threads::build(&setup.toolchain, &setup.path, PROFILE, &dist),
     )?;
     step("the list of files for use without a connection", || {
-        list_files(&dist)
+        copy::list(&dist)
     })?;
     report(&dist)
-}
-
-/// Where `web/sw.js` wants its files.
-const LIST: &str = "{/* FILES */}";
-
-/// Tells the service worker which files make the page, each with a hash: an update fetches what has changed.
-fn list_files(dist: &Path) -> Result<()> {
-    let mut files: Vec<(u64, PathBuf)> = Vec::new();
-    collect(dist, &mut files)?;
-    let mut lines = Vec::new();
-    for (_, path) in &files {
-        let name = path
-            .strip_prefix(dist)?
-            .to_string_lossy()
-            .replace('\\', "/");
-        if name == "sw.js" || name.ends_with(".md") {
-            continue;
-        }
-        let mut hasher = DefaultHasher::new();
-        std::fs::read(path)?.hash(&mut hasher);
-        lines.push(format!("\n  {name:?}: \"{:016x}\"", hasher.finish()));
-    }
-    lines.sort();
-    let path = dist.join("sw.js");
-    let worker = std::fs::read_to_string(&path)?;
-    ensure!(
-        worker.contains(LIST),
-        "web/sw.js has no place for its files: {LIST}"
-    );
-    let list = format!("{{{}\n}}", lines.join(","));
-    std::fs::write(path, worker.replace(LIST, &list))?;
-    Ok(())
 }
 
 fn trunk(setup: &Setup) -> Result<()> {

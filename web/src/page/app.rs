@@ -136,6 +136,7 @@ impl App {
                         link.hello();
                     }
                 }
+                FromWorker::OtherBuild => self.other_build(),
                 FromWorker::Stage(stage) => self.stage(&stage),
                 FromWorker::Picture {
                     picture,

@@ -10,13 +10,12 @@ use std::rc::Rc;
 use cropvlm_web::compare::{Forecast, Variant};
 use cropvlm_web::protocol::ToWorker;
 use cropvlm_web::text::{self, asking};
-use grounding::Case;
-use js_sys::Uint8Array;
-use vlm_api::{ApiError, Endpoint, Image, MediaType, Price, Provider, Question, Request};
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use vlm_api::{ApiError, Endpoint, Price, Provider};
+use wasm_bindgen_futures::spawn_local;
 use web_sys::{AbortController, Blob};
 
 use crate::app::App;
+use crate::request::request;
 use crate::send::{self, Told};
 use crate::ui::{say, show};
 
@@ -26,67 +25,97 @@ pub struct Asking {
     job: u32,
     pub provider: Provider,
     pub endpoint: Endpoint,
-    question: String,
+    pub question: String,
+    /// The template of the prompt.
+    pub prompt: String,
+    /// Whether the crop goes without the full picture.
+    pub crop_only: bool,
+    /// What is to become of it.
+    purpose: Purpose,
     /// What is shown to the model, in turn: the crop alone for "Ask", all variants for "Compare".
     pub variants: &'static [Variant],
     /// The crop as PNG.
-    crop: Blob,
+    pub crop: Blob,
     /// The picture, once the worker has encoded it.
-    picture: Option<Blob>,
+    pub picture: Option<Blob>,
     /// The grey picture, once the worker has made it.
-    blank: Option<Blob>,
+    pub blank: Option<Blob>,
     pub price: Option<Price>,
     pub forecast: Option<Forecast>,
     abort: AbortController,
 }
 
+/// Why a request is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be sent, once.
+    Ask,
+    /// To be sent in three variants.
+    Compare,
+    /// To be copied.
+    Copy,
+}
+
+impl Purpose {
+    fn variants(self) -> &'static [Variant] {
+        match self {
+            Purpose::Ask | Purpose::Copy => &[Variant::Crop],
+            Purpose::Compare => &Variant::ALL,
+        }
+    }
+}
+
 impl App {
     /// A click on "Ask".
     pub fn ask(&self) {
-        self.begin(&[Variant::Crop]);
+        self.begin(Purpose::Ask);
     }
 
     /// A click on "Compare".
     pub fn compare(&self) {
-        self.begin(&Variant::ALL);
+        self.begin(Purpose::Compare);
     }
 
-    fn begin(&self, variants: &'static [Variant]) {
+    /// Makes ready what the purpose needs; [`App::arrive`] goes on.
+    pub fn begin(&self, purpose: Purpose) {
         if self.asking.borrow().is_some() {
             return;
         }
         say(&self.ui.ask_message, None);
         self.list(&self.desk.reasons, &[]);
-        let comparing = variants.len() > 1;
-        if comparing {
-            self.clear_runs();
-        } else {
-            show(&self.ui.answer_row, false);
-            self.ui.answer.set_text_content(None);
-            say(&self.desk.facts, None);
+        match purpose {
+            Purpose::Ask => {
+                show(&self.ui.answer_row, false);
+                self.desk.answer.plain("");
+            }
+            Purpose::Compare => self.clear_runs(),
+            Purpose::Copy => say(&self.desk.prompt_note, None),
         }
-        let (asking, picture, crop) = match self.prepare(variants) {
+        let (asking, picture, crop) = match self.prepare(purpose) {
             Ok(prepared) => prepared,
             Err(why) => return say(&self.ui.ask_message, Some(&why)),
         };
         let job = asking.job;
         *self.asking.borrow_mut() = Some(asking);
         self.draw_asking();
-        if comparing {
-            show(&self.desk.runs, true);
-            let (width, height) = crop;
-            self.post(&ToWorker::Blank { job, width, height }, None);
-        } else {
-            show(&self.ui.answer_row, true);
-            self.ui.answer.set_text_content(Some(text::SENDING));
-            self.ui.answer.class_list().add_1("waiting").ok();
+        match purpose {
+            Purpose::Ask => {
+                show(&self.ui.answer_row, true);
+                self.desk.answer.wait(text::SENDING);
+            }
+            Purpose::Compare => {
+                show(&self.desk.runs, true);
+                let (width, height) = crop;
+                self.post(&ToWorker::Blank { job, width, height }, None);
+            }
+            Purpose::Copy => {}
         }
         let edge = self.edge();
         self.post(&ToWorker::Encode { job, picture, edge }, None);
     }
 
     /// Everything that can be checked before anything is sent; with it the picture's number and the crop's size.
-    fn prepare(&self, variants: &'static [Variant]) -> Result<(Asking, u32, (u32, u32)), String> {
+    fn prepare(&self, purpose: Purpose) -> Result<(Asking, u32, (u32, u32)), String> {
         let (_, forecast) = self.forecast();
         let state = self.state.borrow();
         let shown = state.shown.as_ref().ok_or(text::NEED_PICTURE)?;
@@ -94,7 +123,7 @@ impl App {
         if question.is_empty() {
             return Err(text::NEED_QUESTION.into());
         }
-        let missing = if variants.len() > 1 {
+        let missing = if purpose == Purpose::Compare {
             asking::NEED_CROP_TO_COMPARE
         } else {
             text::NEED_CROP
@@ -102,7 +131,9 @@ impl App {
         let proposal = shown.proposal.as_ref().ok_or(missing)?;
         let endpoint = self.endpoint()?;
         let provider = self.desk.chosen.get();
-        if let Some(lacking) = self.lacks(provider, &endpoint) {
+        // A request that is copied has no key in it anyway.
+        let lacking = self.lacks(provider, &endpoint);
+        if let Some(lacking) = lacking.filter(|_| purpose != Purpose::Copy) {
             return Err(lacking);
         }
         let abort = AbortController::new().map_err(|_| text::NO_WORKER)?;
@@ -112,7 +143,10 @@ impl App {
             provider,
             endpoint,
             question,
-            variants,
+            prompt: self.desk.prompt.value(),
+            crop_only: self.desk.crop_only.checked(),
+            purpose,
+            variants: purpose.variants(),
             crop: proposal.crop.clone(),
             picture: None,
             blank: None,
@@ -147,10 +181,10 @@ impl App {
         let Some(asking) = ready else { return };
         let app = Rc::clone(self);
         spawn_local(async move {
-            if asking.variants.len() > 1 {
-                app.run_all(&asking).await;
-            } else {
-                app.run_one(&asking).await;
+            match asking.purpose {
+                Purpose::Ask => app.run_one(&asking).await,
+                Purpose::Compare => app.run_all(&asking).await,
+                Purpose::Copy => app.copy_request(&asking).await,
             }
         });
     }
@@ -158,9 +192,8 @@ impl App {
     async fn run_one(&self, asking: &Asking) {
         let variant = asking.variants[0];
         let told = self
-            .run(asking, variant, |text| {
-                self.ui.answer.class_list().remove_1("waiting").ok();
-                self.ui.answer.set_text_content(Some(text));
+            .run(asking, variant, |text, thoughts| {
+                self.desk.answer.stream(text, thoughts);
             })
             .await;
         if !self.is_asking(asking.job) {
@@ -168,10 +201,9 @@ impl App {
         }
         match told {
             Ok(told) => {
-                let answer = &told.answer;
-                self.ui.answer.class_list().remove_1("waiting").ok();
-                self.ui.answer.set_text_content(Some(answer.text.trim()));
-                say(&self.desk.facts, Some(&facts(asking, variant, &told)));
+                let place = &self.desk.answer;
+                place.finish(&told.answer.text, &told.answer.thoughts);
+                place.note(Some(&facts(asking, variant, &told)));
                 self.ask_ended(None);
             }
             Err(_) if asking.abort.signal().aborted() => self.ask_ended(Some(text::STOPPED)),
@@ -184,18 +216,18 @@ impl App {
         }
     }
 
-    /// Asks once; `show` gets the answer so far, as long as this question is still the one.
+    /// Asks once; `show` gets answer and thoughts so far, as long as this question is still the one.
     pub async fn run(
         &self,
         asking: &Asking,
         variant: Variant,
-        show: impl Fn(&str),
+        show: impl Fn(&str, &str),
     ) -> Result<Told, ApiError> {
         let request = request(asking, variant).await?;
         let key = &asking.endpoint.key;
-        let show = |text: &str| {
+        let show = |text: &str, thoughts: &str| {
             if self.is_asking(asking.job) {
-                show(text);
+                show(text, thoughts);
             }
         };
         send::ask(asking.provider, &request, key, &asking.abort, show).await
@@ -244,11 +276,11 @@ impl App {
     pub fn ask_ended(&self, why: Option<&str>) {
         *self.asking.borrow_mut() = None;
         // What has arrived of an answer stays; the words of waiting do not.
-        if self.ui.answer.class_list().contains("waiting") {
-            self.ui.answer.set_text_content(None);
-            show(&self.ui.answer_row, false);
+        let place = &self.desk.answer;
+        if place.waits() {
+            place.plain("");
+            show(&self.ui.answer_row, place.thought());
         }
-        self.ui.answer.class_list().remove_1("waiting").ok();
         self.leave_runs();
         say(&self.ui.ask_message, why);
         self.draw_asking();
@@ -258,6 +290,7 @@ impl App {
         let busy = self.asking.borrow().is_some();
         self.ui.ask.set_disabled(busy);
         self.desk.compare.set_disabled(busy);
+        self.desk.curl.set_disabled(busy);
         show(&self.ui.stop, busy);
     }
 }
@@ -289,45 +322,4 @@ pub fn facts(asking: &Asking, variant: Variant, told: &Told) -> String {
         foreseen,
         asking.price.as_ref(),
     )
-}
-
-async fn request(asking: &Asking, variant: Variant) -> Result<Request, ApiError> {
-    let second = match variant {
-        Variant::Full => None,
-        Variant::Crop => Some(&asking.crop),
-        Variant::Blank => asking.blank.as_ref(),
-    };
-    let picture = bytes(asking.picture.as_ref()).await;
-    let second_bytes = match second {
-        Some(_) => Some(bytes(second).await),
-        None => None,
-    };
-    let jpeg = asking
-        .picture
-        .as_ref()
-        .is_some_and(|file| file.type_() != "image/png");
-    let asked = Question {
-        text: &asking.question,
-        case: Case::Keep,
-        image: Image {
-            media_type: if jpeg {
-                MediaType::Jpeg
-            } else {
-                MediaType::Png
-            },
-            bytes: &picture,
-        },
-        crop: second_bytes.as_deref().map(|bytes| Image {
-            media_type: MediaType::Png,
-            bytes,
-        }),
-    };
-    asking.provider.request(&asking.endpoint, &asked)
-}
-
-/// The bytes of a blob that lies in memory.
-async fn bytes(blob: Option<&Blob>) -> Vec<u8> {
-    let Some(blob) = blob else { return Vec::new() };
-    let buffer = JsFuture::from(blob.array_buffer()).await;
-    buffer.map_or_else(|_| Vec::new(), |buffer| Uint8Array::new(&buffer).to_vec())
 }

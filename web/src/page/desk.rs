@@ -9,8 +9,10 @@ use vlm_api::Provider;
 use wasm_bindgen::JsValue;
 use web_sys::{
     AbortController, Document, HtmlButtonElement, HtmlElement, HtmlInputElement, HtmlSelectElement,
+    HtmlTextAreaElement,
 };
 
+use crate::answer::Place;
 use crate::ui::get;
 
 /// Elements and memory of everything around "Ask".
@@ -28,7 +30,14 @@ pub struct Desk {
     pub price_out: HtmlInputElement,
     pub forecast: HtmlElement,
     pub reasons: HtmlElement,
-    pub facts: HtmlElement,
+    pub answer: Place,
+    pub crop_only: HtmlInputElement,
+    pub request: HtmlElement,
+    pub prompt: HtmlTextAreaElement,
+    pub prompt_reset: HtmlButtonElement,
+    pub sent: HtmlElement,
+    pub prompt_note: HtmlElement,
+    pub curl: HtmlButtonElement,
     pub compare: HtmlButtonElement,
     pub runs: HtmlElement,
     pub verdict: HtmlElement,
@@ -56,8 +65,7 @@ pub struct Typed {
 /// Where a run of the comparison is shown.
 pub struct Column {
     pub variant: Variant,
-    pub answer: HtmlElement,
-    pub facts: HtmlElement,
+    pub answer: Place,
 }
 
 impl Desk {
@@ -67,8 +75,7 @@ impl Desk {
             let id = variant.id();
             Ok::<Column, JsValue>(Column {
                 variant,
-                answer: get(document, &format!("run-{id}"))?,
-                facts: get(document, &format!("run-{id}-facts"))?,
+                answer: Place::find(document, &format!("run-{id}"))?,
             })
         };
         let [full, crop, blank] = Variant::ALL;
@@ -86,7 +93,14 @@ impl Desk {
             price_out: get(document, "price-out")?,
             forecast: get(document, "forecast")?,
             reasons: get(document, "reasons")?,
-            facts: get(document, "answer-facts")?,
+            answer: Place::find(document, "answer")?,
+            crop_only: get(document, "crop-only")?,
+            request: get(document, "request")?,
+            prompt: get(document, "ask-prompt")?,
+            prompt_reset: get(document, "prompt-reset")?,
+            sent: get(document, "sent-prompt")?,
+            prompt_note: get(document, "prompt-note")?,
+            curl: get(document, "copy-curl")?,
             compare: get(document, "compare")?,
             runs: get(document, "runs")?,
             verdict: get(document, "verdict")?,

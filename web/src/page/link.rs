@@ -32,7 +32,7 @@ impl Link {
     pub fn start(arrived: impl Fn(Arrived) + Clone + 'static) -> Result<Link, JsValue> {
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
-        let worker = Worker::new_with_options(LOADER, &options)?;
+        let worker = Worker::new_with_options(&loader(), &options)?;
         let on_message = Closure::new({
             let arrived = arrived.clone();
             move |event: MessageEvent| {
@@ -92,6 +92,16 @@ impl Link {
                 self.worker.post_message(&parts).ok();
             }
         }
+    }
+}
+
+/// The loader's address, with the build that this page is of.
+fn loader() -> String {
+    let document = web_sys::window().and_then(|window| window.document());
+    let root = document.and_then(|document| document.document_element());
+    match root.and_then(|root| root.get_attribute("data-build")) {
+        Some(build) => format!("{LOADER}?build={build}"),
+        None => LOADER.to_owned(),
     }
 }
 

@@ -4,9 +4,10 @@
 //! reading: [`ui`] and [`tools`] (the elements), [`state`] (what is known), [`app`] (the whole),
 //! [`input`] (controls), [`pictures`] (where pictures come from), [`clicks`] (proposals), [`edit`] (the box by hand),
 //! [`history`] (back and forth), [`sharing`] (crops and links leave), [`view`], [`tiles`] and [`gallery`] (what is shown),
-//! [`panel`], [`learn`] and [`lesson`] (GRPO, live), [`link`] (the worker), [`recover`] (when it breaks), [`desk`], [`provider`], [`ask`], [`send`] and [`compare`]
+//! [`panel`], [`learn`] and [`lesson`] (GRPO, live), [`link`] (the worker), [`recover`] (when it breaks), [`desk`], [`provider`], [`ask`], [`send`], [`answer`], [`markdown`], [`compare`] and [`request`]
 //! (asking a provider).
 
+mod answer;
 mod app;
 mod ask;
 mod clicks;
@@ -19,10 +20,12 @@ mod input;
 mod learn;
 mod lesson;
 mod link;
+mod markdown;
 mod panel;
 mod pictures;
 mod provider;
 mod recover;
+mod request;
 mod send;
 mod sharing;
 mod state;

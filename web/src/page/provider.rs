@@ -10,7 +10,7 @@ use cropvlm_web::keys::{KeyRing, origin};
 use cropvlm_web::protocol::MAX_SENT_EDGE;
 use cropvlm_web::text::{self, asking};
 use vlm_api::help::{no_reply, on_this_computer, setup};
-use vlm_api::{ApiError, Endpoint, Key, KeyUse, Price, Provider};
+use vlm_api::{ApiError, Endpoint, Key, Price, Provider};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{AbortController, HtmlElement, Storage};
 
@@ -56,6 +56,7 @@ pub fn wire(app: &Rc<App>) {
     }
     on(&desk.edge, "change", app, |app, _| app.draw_forecast());
     on(&desk.test, "click", app, |app, _| app.test());
+    crate::request::wire(app);
 }
 
 impl App {
@@ -99,7 +100,10 @@ impl App {
             ..Typed::default()
         });
         self.ui.base_url.set_value(&typed.base_url);
-        self.ui.base_url.set_placeholder(profile.base_url);
+        self.ui.base_url.set_placeholder(match profile.base_url {
+            "" => asking::BASE_URL,
+            base_url => base_url,
+        });
         self.ui.model.set_value(&typed.model);
         self.ui.model.set_placeholder(profile.model);
         desk.price_in.set_value(&typed.price_in);
@@ -285,6 +289,7 @@ impl App {
             original: shown.picture.size?,
             crop: (pixels.x2 - pixels.x1, pixels.y2 - pixels.y1),
             edge: self.edge(),
+            crop_only: self.desk.crop_only.checked(),
         })
     }
 
@@ -293,6 +298,7 @@ impl App {
         let (sizes, forecast) = self.forecast();
         let words = asking::forecast(sizes.as_ref(), forecast.as_ref(), self.price().as_ref());
         self.desk.forecast.set_text_content(Some(&words));
+        self.draw_prompt();
     }
 
     /// What is missing before anything can be asked.
@@ -300,8 +306,7 @@ impl App {
         if endpoint.model.is_empty() {
             return Some(text::NEED_MODEL.into());
         }
-        // Chat completions are spoken by servers that want no key.
-        let needed = provider.profile().key == KeyUse::Needed && provider != Provider::OpenAi;
+        let needed = provider.needs_key(&endpoint.base_url);
         (needed && endpoint.key.is_empty()).then(|| ApiError::NoKey.to_string())
     }
 }

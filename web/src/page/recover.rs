@@ -113,6 +113,21 @@ impl App {
         self.complain(text::BROKEN);
     }
 
+    /// The files on the host are of another build: no worker of theirs runs under this page.
+    pub fn other_build(&self) {
+        // Dropped later: this runs inside a callback that the link owns.
+        let link = self.link.replace(None);
+        spawn_local(async move { drop(link) });
+        self.state.borrow_mut().click = None;
+        self.ask_lost();
+        view::draw_stage(&self.ui, &Stage::Failed { why: String::new() });
+        self.set_state("error");
+        self.complain(text::OTHER_BUILD);
+        if let Some(offer) = self.ui.document.get_element_by_id("update") {
+            offer.remove_attribute("hidden").ok();
+        }
+    }
+
     fn no_worker(&self) {
         self.state.borrow_mut().click = None;
         view::draw_stage(&self.ui, &Stage::Failed { why: String::new() });

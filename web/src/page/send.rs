@@ -4,9 +4,9 @@
 //! along (no cookies, no referrer, no cache), and nothing is followed elsewhere: a redirect would take the key to an
 //! origin that nobody typed.
 
-use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
+use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
 use vlm_api::help::Permission;
-use vlm_api::{Answer, ApiError, Check, Key, Provider, Request, Works, origin_of};
+use vlm_api::{Answer, ApiError, Check, GRACE, Key, Progress, Provider, Request, Works, origin_of};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
@@ -26,13 +26,14 @@ pub struct Told {
 /// Most bytes of a reply to a test that are read: lists of models are long, but not endless.
 const MAX_CHECK: usize = 16 << 20;
 
-/// Asks; `show` gets the answer so far whenever it grows.
+/// Asks; `show` gets answer and thoughts so far whenever they change. The answer's end ends it, even where the
+/// server keeps the connection open.
 pub async fn ask(
     provider: Provider,
     request: &Request,
     key: &Key,
     abort: &AbortController,
-    show: impl Fn(&str),
+    show: impl Fn(&str, &str),
 ) -> Result<Told, ApiError> {
     let start = now();
     let response = fetch(
@@ -49,15 +50,26 @@ pub async fn ask(
     let mut first = None;
     if let Some(reader) = reader(&response) {
         // A read that fails is a connection that broke: `finish` knows what that means.
-        while let Some(chunk) = read(&reader).await {
-            if !reply.push(&chunk)?.is_empty() {
-                first.get_or_insert_with(now);
-                show(reply.text());
+        let mut until = None;
+        while let Some(chunk) = read(&reader, until).await {
+            if reply.push(&chunk)? {
+                if !reply.text().trim().is_empty() {
+                    first.get_or_insert_with(now);
+                }
+                show(reply.text(), reply.thoughts());
+            }
+            match reply.progress() {
+                Progress::Open => {}
+                // What follows may count tokens; keep-alives do not prolong the wait.
+                Progress::Ending => until = until.or(Some(now() + GRACE.as_millis() as f64)),
+                Progress::Ended => break,
             }
         }
+        // Nothing is read any more: the connection may end. Nobody waits for that.
+        drop(reader.cancel());
     }
-    let answer = reply.finish()?;
     let end = now();
+    let answer = reply.finish()?;
     Ok(Told {
         answer,
         first: first.unwrap_or(end) - start,
@@ -79,7 +91,7 @@ pub async fn check(
     let response = not_redirected(response, &check.url)?;
     let mut body = Vec::new();
     if let Some(reader) = reader(&response) {
-        while let Some(chunk) = read(&reader).await {
+        while let Some(chunk) = read(&reader, None).await {
             body.extend_from_slice(&chunk);
             if body.len() > MAX_CHECK {
                 break;
@@ -167,11 +179,29 @@ fn reader(response: &Response) -> Option<ReadableStreamDefaultReader> {
     reader.dyn_into::<ReadableStreamDefaultReader>().ok()
 }
 
-/// The next bytes, or `None` at the end, good or bad.
-async fn read(reader: &ReadableStreamDefaultReader) -> Option<Vec<u8>> {
-    let result = JsFuture::from(reader.read()).await.ok()?;
+/// The next bytes, or `None` at the end, good or bad, or when it is later than `until` (by [`now`]).
+async fn read(reader: &ReadableStreamDefaultReader, until: Option<f64>) -> Option<Vec<u8>> {
+    let next = match until {
+        None => reader.read(),
+        Some(until) => Promise::race(&Array::of2(&reader.read(), &clock(until - now()))),
+    };
+    let result = JsFuture::from(next).await.ok()?;
     let value = Reflect::get(&result, &"value".into()).ok()?;
     Some(value.dyn_into::<Uint8Array>().ok()?.to_vec())
+}
+
+/// Resolves, to nothing, after so many milliseconds.
+fn clock(milliseconds: f64) -> Promise {
+    Promise::new(&mut |resolve, _| {
+        if let Some(window) = web_sys::window() {
+            window
+                .set_timeout_with_callback_and_timeout_and_arguments_0(
+                    &resolve,
+                    milliseconds.max(0.0) as i32,
+                )
+                .ok();
+        }
+    })
 }
 
 fn now() -> f64 {

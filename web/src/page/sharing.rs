@@ -130,7 +130,8 @@ impl App {
     }
 }
 
-fn clipboard() -> Option<web_sys::Clipboard> {
+/// The clipboard, where the browser has one for this page.
+pub fn clipboard() -> Option<web_sys::Clipboard> {
     let window = web_sys::window()?;
     // Only pages from https and from this machine have one.
     window

@@ -34,10 +34,37 @@ pub const LABELS: &[(&str, &str)] = &[
         "Asks the same model three times, one after the other: with the full image alone, with the crop, and with a grey picture in the crop's place. Words that differ are marked.",
     ),
     ("compare", "Compare"),
+    ("thoughts", "What the model thought (no part of the answer)"),
+    (
+        "crop-only",
+        "Crop only: send the crop without the full picture, for models that take one picture or shrink it",
+    ),
+    ("request", "The prompt and the request"),
+    ("ask-prompt", "Prompt"),
+    (
+        "ask-prompt-note",
+        "{question} becomes your question; {images} the sentence that tells the model what the pictures are to each other.",
+    ),
+    ("sent-prompt", "As Ask sends it"),
+    ("prompt-reset", "Usual prompt"),
+    ("copy-curl", "Copy request as curl"),
     ("run-full", "Full image only"),
     ("run-crop", "Full image and crop"),
     ("run-blank", "Full image and grey picture"),
 ];
+
+/// What a base URL looks like, where the provider has none of its own.
+pub const BASE_URL: &str = "https://example.com/v1";
+/// Waits for the first word of an answer while thoughts come in.
+pub const THINKING: &str = "Thinking…";
+/// The prompt does not hold the question.
+pub const NO_QUESTION_IN_PROMPT: &str =
+    "The prompt has no {question} in it: the question is not sent.";
+/// The request lies in the clipboard.
+pub const CURL_COPIED: &str =
+    "Copied. Before it is run in a terminal, API_KEY has to hold the key: export API_KEY=…";
+/// The browser refused the clipboard.
+pub const CURL_NOT_COPIED: &str = "The browser did not let the page use the clipboard.";
 
 /// While a connection is tested.
 pub const TESTING: &str = "Testing…";
@@ -72,6 +99,14 @@ pub fn forecast(
         return "For this model no rule is published that says how many tokens an image takes. The answer will show what was counted.".to_owned();
     };
     let ((w, h), (crop_w, crop_h)) = (forecast.sent, sizes.crop);
+    if forecast.crop_only {
+        return format!(
+            "Image: about {} tokens for the crop at {crop_w} × {crop_h}{}, by {}.",
+            grouped(forecast.crop as usize),
+            price_of(forecast.crop, price, ", "),
+            forecast.rule.said(),
+        );
+    }
     let mut text = format!(
         "Images: about {} tokens for the full one at {w} × {h}, {} for the crop at {crop_w} × {crop_h}{}, by {}.",
         grouped(forecast.full as usize),
@@ -166,6 +201,7 @@ mod tests {
             original: (4000, 3000),
             crop: (512, 512),
             edge: 512,
+            crop_only: false,
         };
         let price = Price::parse("0.2", "").unwrap();
         let known = compare::forecast(Provider::OpenAi, "gpt-5.6-luna", &sizes);
@@ -174,6 +210,15 @@ mod tests {
             "Images: about 231 tokens for the full one at 512 × 384, 308 for the crop at 512 × 512, together $0.00011, \
              by OpenAI's rule of 32-pixel patches. Sending the full image smaller saves 3,456 tokens of it (94 %), \
              $0.00069 each time."
+        );
+        let alone = Sizes {
+            crop_only: true,
+            ..sizes
+        };
+        let known = compare::forecast(Provider::OpenAi, "gpt-5.6-luna", &alone);
+        assert_eq!(
+            forecast(Some(&alone), known.as_ref(), None),
+            "Image: about 308 tokens for the crop at 512 × 512, by OpenAI's rule of 32-pixel patches."
         );
         assert!(forecast(Some(&sizes), None, None).starts_with("For this model no rule"));
         assert!(forecast(None, None, None).starts_with("Propose a crop"));
