@@ -6,7 +6,7 @@
 //!
 //! For asking a provider: [`keys`] (each with its origin), [`prompt`] (what is sent), [`markdown`] (how answers read),
 //! [`compare`] ("Did the crop matter?").
-//! What of the page is pure lies here too, so that it is tested without a browser: [`geometry`] (a box moved by hand),
+//! What of the page is pure lies here too, so that it is tested without a browser: [`geometry`] (a box moved by hand), [`intake`] (what a paste, a drop, a key means),
 //! [`places`] (what many sampled boxes have in common), [`lesson`] (GRPO, live), [`share`] (links), [`samples`] (the pictures to try).
 //!
 //! ```
@@ -26,6 +26,7 @@
 
 pub mod compare;
 pub mod geometry;
+pub mod intake;
 pub mod keys;
 pub mod lesson;
 pub mod markdown;

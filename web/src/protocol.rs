@@ -37,6 +37,11 @@ pub enum ToWorker {
         /// Number of the picture.
         picture: u32,
     },
+    /// Send the picture's pixels to be shown: answered by [`FromWorker::Shown`].
+    Show {
+        /// Number of the picture.
+        picture: u32,
+    },
     /// Propose a crop. Waits for the model if it is not ready.
     Propose {
         /// Number of the click.
@@ -134,6 +139,10 @@ pub enum FromWorker {
         width: u32,
         /// Pixels, after turning it upright.
         height: u32,
+        /// What a person should know about the file, a sentence each.
+        notes: Vec<String>,
+        /// A browser may show the file otherwise than the worker reads it: [`ToWorker::Show`] tells how.
+        redraw: bool,
     },
     /// The picture could not be decoded.
     PictureRefused {
@@ -141,6 +150,14 @@ pub enum FromWorker {
         picture: u32,
         /// A sentence for a person.
         why: String,
+        /// Who may read it all the same.
+        other: Option<OtherReader>,
+    },
+    /// The picture as it was read, at most [`MAX_SHOWN_EDGE`] pixels long. The payload is a PNG or JPEG; without one, it
+    /// could not be made.
+    Shown {
+        /// Number of the picture.
+        picture: u32,
     },
     /// A crop. The payload is the crop as PNG.
     Proposed(Proposed),
@@ -228,6 +245,15 @@ pub enum FromWorker {
         /// What the panic said.
         why: String,
     },
+}
+
+/// Who may read a file that the worker does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OtherReader {
+    /// The browser's own decoder: AVIF, SVG, HEIC, whatever it has.
+    Browser,
+    /// The reader of PDF documents, page by page.
+    Pdf,
 }
 
 /// A crop and what is known about it.
@@ -341,6 +367,9 @@ pub const MAX_QUESTION: usize = 2_000;
 /// Longest edge of the full image sent to an endpoint, pixels: what large providers scale down to anyway.
 /// The crop keeps its original pixels.
 pub const MAX_SENT_EDGE: u32 = 2_048;
+
+/// Longest edge of a picture that the worker sends to be shown, pixels: more than a screen has.
+pub const MAX_SHOWN_EDGE: u32 = 4_096;
 
 /// The size of a picture that may not be longer than `edge`; one that is not is left as it is.
 pub fn fitted(width: u32, height: u32, edge: u32) -> (u32, u32) {

@@ -6,10 +6,12 @@
 
 pub mod asking;
 pub mod learn;
+mod pictures;
 mod stage;
 
 use crate::protocol::{DeviceKind, MAX_QUESTION, Running, Stage, Why};
 
+pub use pictures::*;
 pub use stage::*;
 
 /// `data-text` of an element and what it says.
@@ -29,6 +31,7 @@ pub const LABELS: &[(&str, &str)] = &[
     ("from-web", "From the web"),
     ("address", "Address of the picture"),
     ("load", "Load"),
+    ("page", "Page"),
     ("samples", "Try one of these"),
     ("earlier", "Earlier"),
     ("drop", "Drop a picture here, paste one, or choose a file"),
@@ -82,6 +85,19 @@ pub const LABELS: &[(&str, &str)] = &[
     ),
     ("update", "A newer version of this page is there."),
     ("take-update", "Reload"),
+    (
+        "broken-part",
+        "A part of this page did not arrive, or not whole. Check the connection, then reload the page.",
+    ),
+    (
+        "broken-slow",
+        "This page is taking long to start. It may still come; if the connection broke off, reload the page.",
+    ),
+    (
+        "broken-browser",
+        "This browser cannot run this page: it needs WebAssembly with SIMD and module workers. A current browser has both.",
+    ),
+    ("reload", "Reload the page"),
 ];
 
 /// What an element with this `data-text` says.
@@ -129,8 +145,8 @@ pub const STOPPED: &str = "Stopped.";
 pub const NO_BOX: &str = "The model found no place for this question. Try other words.";
 /// A newer click made this one pointless.
 pub const SUPERSEDED: &str = "A newer picture or question took its place.";
-/// The worker could not be started at all.
-pub const NO_WORKER: &str = "This browser cannot run the model: it needs WebAssembly with SIMD and module workers. A current browser has both.";
+/// The worker could not be started at all. The page's own module runs, so it is not for want of WebAssembly with SIMD.
+pub const NO_WORKER: &str = "A part of this page did not arrive whole, so the model cannot start. Check the connection, then reload the page.";
 /// The graphics device went away and the CPU takes over.
 pub const FELL_BACK: &str = "The graphics device stopped working. Trying again on the CPU…";
 /// The host has another build than this page.

@@ -17,6 +17,7 @@ mod licences;
 mod lint;
 mod markers;
 mod page;
+mod pdf;
 mod program;
 mod recipe;
 mod serve;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::step::{command, note, run, run_quiet, step};
-use crate::{copy, root, threads, tools, wasm};
+use crate::{copy, pdf, root, threads, tools, wasm};
 
 /// The cargo profile of everything the browser downloads, see `Cargo.toml` of the workspace.
 const PROFILE: &str = "web";
@@ -57,6 +57,8 @@ pub fn build(options: &Options) -> Result<()> {
     step("the list of files for use without a connection", || {
         copy::list(&dist)
     })?;
+    // Behind the list: it is loaded when a document is chosen, and kept by nobody.
+    step("the reader of PDF documents (npm)", || pdf::vendor(&dist))?;
     report(&dist)
 }
 

@@ -45,7 +45,7 @@ pub use image::{GrayImage, RgbImage, metadata::Orientation};
 pub use note::{Backdrop, Note};
 pub use profile::Profile;
 pub use resize::{Filter, resize, resize_gray};
-pub use sniff::Format;
+pub use sniff::{Format, is_pdf};
 
 /// Most pixels that are decoded: 200 megapixels, 600 MB as RGB. A 12,000 x 9,000 scan has 108.
 pub const MAX_PIXELS: u64 = 200_000_000;

@@ -74,6 +74,12 @@ pub(crate) fn sniff(bytes: &[u8]) -> Result<Format, PictureError> {
     })
 }
 
+/// Whether a file is a PDF document: readers accept its signature anywhere in the first 1024 bytes.
+pub fn is_pdf(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(1024)];
+    head.windows(5).any(|w| w == b"%PDF-")
+}
+
 /// Common kinds of files that are not read here, with their article.
 fn other_kind(bytes: &[u8]) -> Option<&'static str> {
     if bytes.get(4..8) == Some(b"ftyp") {
@@ -116,11 +122,10 @@ fn other_kind(bytes: &[u8]) -> Option<&'static str> {
     if let Some((_, kind)) = signatures.iter().find(|(s, _)| bytes.starts_with(s)) {
         return Some(kind);
     }
-    let head = &bytes[..bytes.len().min(1024)];
-    // Readers of PDF accept the signature anywhere in the first 1024 bytes.
-    if head.windows(5).any(|w| w == b"%PDF-") {
+    if is_pdf(bytes) {
         return Some("a PDF document");
     }
+    let head = &bytes[..bytes.len().min(1024)];
     let text = String::from_utf8_lossy(head).to_ascii_lowercase();
     let text = text.trim_start_matches('\u{feff}').trim_start();
     if text.starts_with("<svg") || (text.starts_with("<?xml") && text.contains("<svg")) {

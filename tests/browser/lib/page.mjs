@@ -14,11 +14,12 @@ const artifacts = process.env.ARTIFACTS ?? join(root, 'target/browser');
 const programs = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 export const executablePath = programs.find((path) => path && existsSync(path));
 
-const TYPES = { html: 'text/html; charset=utf-8', js: 'text/javascript', css: 'text/css', wasm: 'application/wasm', json: 'application/json', svg: 'image/svg+xml', jpg: 'image/jpeg', webmanifest: 'application/manifest+json' };
+const TYPES = { html: 'text/html; charset=utf-8', js: 'text/javascript', mjs: 'text/javascript', css: 'text/css', wasm: 'application/wasm', json: 'application/json', svg: 'image/svg+xml', jpg: 'image/jpeg', webmanifest: 'application/manifest+json' };
 
 /**
  * A server for dist/ with the headers of `cargo xtask demo`, or none of them that isolate. `replace` maps a path to bytes,
- * a status, or a wait; while `down`, no connection is answered.
+ * a status, or a wait; while `down`, no connection is answered. With `folder`, the page lives in that folder, and every
+ * address outside is answered with the page's HTML.
  */
 export async function site({ isolated = true } = {}) {
   const replace = new Map();
@@ -26,7 +27,8 @@ export async function site({ isolated = true } = {}) {
   const isolation = isolated ? { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' } : {};
   const server = createServer(async (request, response) => {
     if (handle.down) return request.destroy();
-    const path = normalize(decodeURIComponent(new URL(request.url, 'http://x').pathname)).replace(/^\/+/, '') || 'index.html';
+    let path = normalize(decodeURIComponent(new URL(request.url, 'http://x').pathname)).replace(/^\/+/, '') || 'index.html';
+    if (handle.folder) path = path.startsWith(`${handle.folder}/`) ? path.slice(handle.folder.length + 1) || 'index.html' : 'index.html';
     const other = replace.get(path);
     let body = typeof other === 'function' ? await other() : other;
     if (typeof body === 'number') return response.writeHead(body).end();

@@ -18,9 +18,10 @@ use crate::ask::Asking;
 use crate::desk::Desk;
 use crate::link::{Arrived, Link};
 use crate::panel::Panel;
+use crate::readers::Readers;
 use crate::state::State;
 use crate::ui::{Ui, say};
-use crate::{edit, gallery, input, learn, provider, tiles, view};
+use crate::{edit, gallery, input, intake, learn, provider, readers, tiles, view};
 
 /// The page.
 pub struct App {
@@ -29,6 +30,7 @@ pub struct App {
     pub link: RefCell<Option<Link>>,
     pub asking: RefCell<Option<Asking>>,
     pub desk: Desk,
+    pub readers: Readers,
     pub learn: Panel,
     numbers: Cell<u32>,
     /// Where the model is and what the person asked for.
@@ -62,6 +64,7 @@ impl App {
         let shared = Shared::from_hash(&window.location().hash()?);
         let app = Rc::new(App {
             desk: Desk::find(&ui.document)?,
+            readers: Readers::find(&ui.document)?,
             learn: Panel::find(&ui.document)?,
             ui,
             state: RefCell::default(),
@@ -82,6 +85,8 @@ impl App {
             newest_choice: Cell::new(0),
         });
         input::wire(&app);
+        intake::wire(&app);
+        readers::wire(&app);
         provider::wire(&app);
         edit::wire(&app);
         gallery::wire(&app);
@@ -121,6 +126,9 @@ impl App {
 
     /// Posts to the worker, if there is one.
     pub fn post(&self, message: &ToWorker, payload: Option<&Blob>) {
+        if let (ToWorker::Picture { picture }, Some(file)) = (message, payload) {
+            self.readers.posted(*picture, file);
+        }
         if let Some(link) = self.link.borrow_mut().as_mut() {
             link.post(message, payload);
         }
@@ -142,8 +150,24 @@ impl App {
                     picture,
                     width,
                     height,
-                } => self.accepted(picture, width, height),
-                FromWorker::PictureRefused { picture, why } => self.refused(picture, &why),
+                    notes,
+                    redraw,
+                } => {
+                    self.read(picture, (width, height), notes, redraw);
+                    self.accepted(picture, width, height);
+                }
+                FromWorker::PictureRefused {
+                    picture,
+                    why,
+                    other: Some(other),
+                } => self.read_otherwise(picture, other, why, move |app, why| {
+                    app.refused(picture, &why);
+                }),
+                FromWorker::PictureRefused { picture, why, .. } => self.refused(picture, &why),
+                FromWorker::Shown { picture } => {
+                    self.redrawn(picture, payload);
+                    view::draw(self);
+                }
                 FromWorker::Proposed(proposed) => self.proposed(proposed, payload),
                 FromWorker::Writing { job, writing } => {
                     self.state.borrow_mut().writing = Some((job, writing));

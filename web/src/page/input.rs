@@ -1,15 +1,14 @@
-//! What the controls do: picker, camera, drop, paste and address end in [`App::choose`] and [`App::choose_address`];
+//! What the controls do: picker, camera and address (drop and paste: see `intake`) end in [`App::choose`] and [`App::choose_address`];
 //! buttons and keys call what their names say.
 
 use std::rc::Rc;
 
+use cropvlm_web::intake::is_address;
 use cropvlm_web::share::Shared;
 use cropvlm_web::text;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
-use web_sys::{
-    ClipboardEvent, DataTransfer, DragEvent, Element, Event, EventTarget, File, KeyboardEvent,
-};
+use web_sys::{Element, Event, EventTarget, KeyboardEvent};
 
 use crate::app::App;
 use crate::ui::show;
@@ -30,12 +29,12 @@ pub fn wire(app: &Rc<App>) {
         event.prevent_default();
         app.propose();
     });
-    // Enter proposes; Shift+Enter is a new line.
+    // Enter proposes; Shift+Enter is a new line. One that ends a composition does not come here.
     on(&ui.question, "keydown", app, |app, event| {
         let Some(key) = event.dyn_ref::<KeyboardEvent>() else {
             return;
         };
-        if key.key() == "Enter" && !key.shift_key() && !key.is_composing() {
+        if key.key() == "Enter" && !key.shift_key() {
             event.prevent_default();
             app.propose();
         }
@@ -65,57 +64,6 @@ pub fn wire(app: &Rc<App>) {
         });
     }
 
-    // A file may be dropped anywhere: missing the target must not make the browser leave the page.
-    let document: &EventTarget = ui.document.as_ref();
-    on(document, "dragover", app, |app, event| {
-        event.prevent_default();
-        app.ui.drop.class_list().add_1("over").ok();
-    });
-    on(document, "dragleave", app, |app, event| {
-        // Leaving the page, not one of its elements.
-        if event
-            .dyn_ref::<DragEvent>()
-            .is_some_and(|drag| drag.related_target().is_none())
-        {
-            app.ui.drop.class_list().remove_1("over").ok();
-        }
-    });
-    on(document, "drop", app, |app, event| {
-        event.prevent_default();
-        app.ui.drop.class_list().remove_1("over").ok();
-        let data = event
-            .dyn_ref::<DragEvent>()
-            .and_then(DragEvent::data_transfer);
-        let Some(data) = data else { return };
-        // A picture dragged from another page brings its address.
-        let address = data.get_data("text/uri-list").ok();
-        let address = address.and_then(|list| {
-            list.lines()
-                .find(|line| is_address(line))
-                .map(str::to_owned)
-        });
-        match (first_file(&data), address) {
-            (Some(file), _) => app.choose(file),
-            (None, Some(address)) => app.choose_address(&address),
-            (None, None) => app.complain(text::NO_FILE),
-        }
-    });
-    on(document, "paste", app, |app, event| {
-        let data = event
-            .dyn_ref::<ClipboardEvent>()
-            .and_then(ClipboardEvent::clipboard_data);
-        let Some(data) = data else { return };
-        if let Some(file) = first_file(&data) {
-            event.prevent_default();
-            app.choose(file);
-        }
-        // Pasted text goes where the cursor is; without a cursor, an address brings its picture.
-        let pasted = data.get_data("text/plain").unwrap_or_default();
-        if !writes(&event) && is_address(pasted.trim()) {
-            event.prevent_default();
-            app.choose_address(pasted.trim());
-        }
-    });
     // A click on the empty stage opens the picker.
     on(&ui.empty, "click", app, |app, _| app.ui.image.click());
 }
@@ -195,13 +143,8 @@ fn unfold(app: &App, open: bool) {
         .ok();
 }
 
-fn is_address(text: &str) -> bool {
-    let text = text.trim().to_ascii_lowercase();
-    text.starts_with("https://") || text.starts_with("http://")
-}
-
 /// Whether an event happened in a field that takes text.
-fn writes(event: &Event) -> bool {
+pub fn writes(event: &Event) -> bool {
     let at = event
         .target()
         .and_then(|target| target.dyn_into::<Element>().ok());
@@ -209,10 +152,6 @@ fn writes(event: &Event) -> bool {
         let text = "textarea, input:not([type=checkbox], [type=radio], [type=range], [type=file])";
         at.closest(text).is_ok_and(|field| field.is_some())
     })
-}
-
-fn first_file(data: &DataTransfer) -> Option<File> {
-    data.files().and_then(|files| files.get(0))
 }
 
 /// Calls `act` at every such event, as long as the page lives.

@@ -2,7 +2,7 @@
 //!
 //! It holds no tensors and decodes nothing, so that no task on the main thread takes long. The order of
 //! reading: [`ui`] and [`tools`] (the elements), [`state`] (what is known), [`app`] (the whole),
-//! [`input`] (controls), [`pictures`] (where pictures come from), [`clicks`] (proposals), [`edit`] (the box by hand),
+//! [`input`] (controls), [`intake`] (paste, drop, input methods), [`readers`] (pictures that need more than the worker), [`pictures`] (where pictures come from), [`clicks`] (proposals), [`edit`] (the box by hand),
 //! [`history`] (back and forth), [`sharing`] (crops and links leave), [`view`], [`tiles`] and [`gallery`] (what is shown),
 //! [`panel`], [`learn`] and [`lesson`] (GRPO, live), [`link`] (the worker), [`recover`] (when it breaks), [`desk`], [`provider`], [`ask`], [`send`], [`answer`], [`markdown`], [`compare`] and [`request`]
 //! (asking a provider).
@@ -17,6 +17,7 @@ mod edit;
 mod gallery;
 mod history;
 mod input;
+mod intake;
 mod learn;
 mod lesson;
 mod link;
@@ -24,6 +25,7 @@ mod markdown;
 mod panel;
 mod pictures;
 mod provider;
+mod readers;
 mod recover;
 mod request;
 mod send;

@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
+use cropvlm_web::intake::embedded;
 use cropvlm_web::protocol::ToWorker;
 use cropvlm_web::samples::Sample;
 use cropvlm_web::text;
-use js_sys::Array;
+use js_sys::{Array, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
@@ -58,6 +59,7 @@ impl App {
             self.note(text::FETCHING);
         }
         let fetched = match self.absolute(address) {
+            _ if holds_itself(address) => unpack(address),
             Some(url) => fetch(&url).await,
             None => Err(text::NO_ADDRESS.to_owned()),
         };
@@ -66,7 +68,9 @@ impl App {
         }
         match fetched {
             Ok(file) => {
-                self.take(file, Some(address.to_owned()), shown);
+                // Too long for a link, and the person's own.
+                let source = (!holds_itself(address)).then(|| address.to_owned());
+                self.take(file, source, shown);
                 true
             }
             Err(why) => {
@@ -74,6 +78,11 @@ impl App {
                 false
             }
         }
+    }
+
+    /// The number of the picture on the stage.
+    pub fn stage_number(&self) -> Option<u32> {
+        self.state.borrow().on_stage()
     }
 
     /// An address as the browser would take it here; only those of pages.
@@ -281,6 +290,22 @@ impl App {
             _ => self.complain(why),
         }
     }
+}
+
+/// Whether an address holds its picture itself: `data:`.
+fn holds_itself(address: &str) -> bool {
+    let scheme = address.trim().get(.."data:".len());
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
+}
+
+/// The picture that a `data:` address holds. The page's policy lets none be fetched.
+fn unpack(address: &str) -> Result<File, String> {
+    let (media_type, bytes) = embedded(address).ok_or(text::BROKEN_DATA)?;
+    let options = FilePropertyBag::new();
+    options.set_type(&media_type);
+    let parts = Array::of1(&Uint8Array::from(bytes.as_slice()));
+    File::new_with_u8_array_sequence_and_options(&parts, "picture", &options)
+        .map_err(|_| text::BROKEN.to_owned())
 }
 
 /// A picture from the web, without anything of this page or its browser going along.

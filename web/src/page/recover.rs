@@ -132,6 +132,7 @@ impl App {
         self.state.borrow_mut().click = None;
         view::draw_stage(&self.ui, &Stage::Failed { why: String::new() });
         self.set_state("error");
+        self.ui.root.dataset().set("broken", "part").ok();
         self.complain(text::NO_WORKER);
     }
 }

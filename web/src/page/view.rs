@@ -26,14 +26,18 @@ pub fn draw(app: &App) {
             .and_then(|shown| shown.picture.size)
             .map(|(width, height)| text::picture_facts(width, height));
         ui.picture_facts.set_text_content(facts.as_deref());
-        if let Some(shown) = shown
-            && ui.picture.src() != shown.picture.address.0
-        {
-            // The attributes hold the room for the picture that the page opens with.
-            ui.picture.remove_attribute("width").ok();
-            ui.picture.remove_attribute("height").ok();
-            ui.picture.set_src(&shown.picture.address.0);
+        if let Some(shown) = shown {
+            let picture = &shown.picture;
+            let address = app.readers.address(picture.number, &picture.address.0);
+            if ui.picture.src() != address {
+                // The attributes hold the room for the picture that the page opens with.
+                ui.picture.remove_attribute("width").ok();
+                ui.picture.remove_attribute("height").ok();
+                ui.picture.set_src(&address);
+            }
         }
+        let settled = shown.filter(|_| state.candidate.is_none());
+        app.readers.draw(settled.map(|shown| shown.picture.number));
     }
     draw_box(app);
     draw_views(app);

@@ -28,7 +28,7 @@ use web_sys::{Blob, MessageEvent};
 
 use crate::engine::{Engine, Order};
 use crate::lesson::{School, Wish};
-use crate::pictures::Pictures;
+use crate::pictures::{Pictures, Refusal};
 
 /// What lives as long as the worker.
 struct Worker {
@@ -109,17 +109,31 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
                             picture,
                             width,
                             height,
+                            notes: decoded.notes.clone(),
+                            redraw: decoded.redraw,
                         });
                         worker.engine.look_ahead(picture, decoded).await;
                         worker.school.leave(picture).await;
                     }
-                    Err(why) => {
+                    Err(Refusal { why, other }) => {
                         worker.pictures.forget(picture);
-                        post::message(&FromWorker::PictureRefused { picture, why });
+                        post::message(&FromWorker::PictureRefused {
+                            picture,
+                            why,
+                            other,
+                        });
                     }
                 }
             });
         }
+        ToWorker::Show { picture } => spawn_local(async move {
+            let shown = worker.pictures.get(picture).await;
+            let message = FromWorker::Shown { picture };
+            match shown.and_then(|decoded| pictures::shown(&decoded)) {
+                Ok((file, media_type)) => post::with_file(&message, &file, media_type),
+                Err(_) => post::message(&message),
+            }
+        }),
         ToWorker::Propose {
             job,
             picture,

@@ -7,14 +7,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use cropvlm_web::protocol::{MAX_SENT_EDGE, fitted};
+use cropvlm_web::protocol::{MAX_SENT_EDGE, MAX_SHOWN_EDGE, OtherReader, fitted};
 use cropvlm_web::text;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 use grounding::PixelBox;
 use js_sys::Uint8Array;
-use picture::{Filter, Format, Orientation, RgbImage};
-use wasm_bindgen::JsValue;
+use picture::{Filter, Format, PictureError, RgbImage};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
 
@@ -23,13 +22,32 @@ const JPEG_QUALITY: u8 = 92;
 /// A file up to this size, bytes, is sent as it is, if it is small enough in pixels and upright.
 const SENT_AS_IS: usize = 4_000_000;
 
-/// A picture, or the sentence that says what is wrong with it.
-pub type Decoding = Shared<LocalBoxFuture<'static, Result<Rc<Decoded>, String>>>;
+/// Pixels up to which a photo is shown without loss.
+const SHOWN_AS_PNG: u64 = 4_000_000;
+
+/// A picture, or what is wrong with it.
+pub type Decoding = Shared<LocalBoxFuture<'static, Result<Rc<Decoded>, Refusal>>>;
+
+/// Why a picture was not read.
+#[derive(Clone)]
+pub struct Refusal {
+    /// A sentence for a person.
+    pub why: String,
+    /// Who may read it all the same.
+    pub other: Option<OtherReader>,
+}
 
 /// A decoded picture.
 pub struct Decoded {
     /// Upright RGB.
     pub pixels: RgbImage,
+    /// What a person should know about the file.
+    pub notes: Vec<String>,
+    /// A browser may show the file otherwise.
+    pub redraw: bool,
+    /// What the numbers mean: goes along with every crop.
+    profile: Option<picture::Profile>,
+    format: Format,
     /// The file, where it can be sent as it is.
     as_is: Option<(Vec<u8>, &'static str)>,
 }
@@ -53,7 +71,8 @@ impl Pictures {
     /// A picture by its number; waits until it is decoded.
     pub async fn get(&self, number: u32) -> Result<Rc<Decoded>, String> {
         let decoding = self.all.borrow().get(&number).cloned();
-        decoding.ok_or(text::SUPERSEDED)?.await
+        let decoded = decoding.ok_or(text::SUPERSEDED)?.await;
+        decoded.map_err(|refusal| refusal.why)
     }
 
     /// Forgets what came before a picture that could be decoded: a large one takes 300 MB.
@@ -67,32 +86,80 @@ impl Pictures {
     }
 }
 
-async fn decode(file: &Blob) -> Result<Decoded, String> {
-    let unreadable =
-        |error: JsValue| format!("The file could not be read ({error:?}). Choose it again.");
-    let buffer = JsFuture::from(file.array_buffer())
-        .await
-        .map_err(unreadable)?;
+async fn decode(file: &Blob) -> Result<Decoded, Refusal> {
+    // Moved, changed or a folder: browsers say it in words of their own, each in others.
+    let buffer = JsFuture::from(file.array_buffer()).await;
+    let buffer = buffer.map_err(|_| Refusal {
+        why: text::UNREADABLE.to_owned(),
+        other: None,
+    })?;
     let bytes = Uint8Array::new(&buffer).to_vec();
-    let probe = picture::probe(&bytes).map_err(|error| error.to_string())?;
-    let pixels = picture::decode(&bytes).map_err(|error| error.to_string())?;
-    let media_type = match probe.format {
+    let read = picture::decode_with_notes(&bytes).map_err(|error| Refusal {
+        other: other_reader(&bytes, &error),
+        why: error.to_string(),
+    })?;
+    let media_type = match read.format {
         Format::Jpeg => Some("image/jpeg"),
         Format::Png => Some("image/png"),
         _ => None,
     };
-    let small = probe.width.max(probe.height) <= MAX_SENT_EDGE && bytes.len() <= SENT_AS_IS;
-    // Not every endpoint turns a picture as its EXIF says.
-    let upright = probe.orientation == Orientation::NoTransforms;
+    let (width, height) = read.pixels.dimensions();
+    let small = width.max(height) <= MAX_SENT_EDGE && bytes.len() <= SENT_AS_IS;
+    let redraw = read.may_show_otherwise();
+    // Not every endpoint turns a picture as its EXIF says, or puts what is see-through on the same colour.
+    let plain = read.is_plain();
     let as_is = media_type
-        .filter(|_| small && upright)
+        .filter(|_| small && plain)
         .map(|media_type| (bytes, media_type));
-    Ok(Decoded { pixels, as_is })
+    Ok(Decoded {
+        notes: read.notes.iter().map(ToString::to_string).collect(),
+        redraw,
+        profile: read.profile,
+        format: read.format,
+        pixels: read.pixels,
+        as_is,
+    })
+}
+
+/// Who may read what is not read here. A file of ours that is cut or damaged, nobody may.
+fn other_reader(bytes: &[u8], error: &PictureError) -> Option<OtherReader> {
+    match error {
+        PictureError::OtherKind { .. } if picture::is_pdf(bytes) => Some(OtherReader::Pdf),
+        PictureError::OtherKind { .. }
+        | PictureError::NotAPicture
+        | PictureError::RareFeature { .. } => Some(OtherReader::Browser),
+        _ => None,
+    }
+}
+
+/// The picture as it was read, as a file to be shown, with its media type.
+pub fn shown(decoded: &Decoded) -> Result<(Vec<u8>, &'static str), String> {
+    let scaled = scaled(&decoded.pixels, MAX_SHOWN_EDGE);
+    let pixels = scaled.as_ref().unwrap_or(&decoded.pixels);
+    let (width, height) = pixels.dimensions();
+    let large = u64::from(width) * u64::from(height) > SHOWN_AS_PNG;
+    let profile = decoded.profile.as_ref();
+    let (file, media_type) = if large && decoded.format == Format::Jpeg {
+        let file = picture::encode_jpeg_with(pixels, JPEG_QUALITY, profile);
+        (file, "image/jpeg")
+    } else {
+        (picture::encode_png_with(pixels, profile), "image/png")
+    };
+    Ok((file.map_err(|error| error.to_string())?, media_type))
+}
+
+/// The picture with its longest edge at `edge`; none where it is no longer.
+fn scaled(pixels: &RgbImage, edge: u32) -> Option<RgbImage> {
+    let (width, height) = pixels.dimensions();
+    let (to_width, to_height) = fitted(width, height, edge);
+    let smaller = (to_width, to_height) != (width, height);
+    smaller.then(|| picture::resize(pixels, to_width, to_height, Filter::Lanczos))
 }
 
 /// Pixels of the original as PNG.
 pub fn cut(decoded: &Decoded, pixels: PixelBox) -> Result<Vec<u8>, String> {
-    picture::encode_png(&picture::crop(&decoded.pixels, pixels)).map_err(|error| error.to_string())
+    let crop = picture::crop(&decoded.pixels, pixels);
+    picture::encode_png_with(&crop, decoded.profile.as_ref()).map_err(|error| error.to_string())
 }
 
 /// A picture as it goes to an endpoint.
@@ -121,20 +188,16 @@ pub fn encode_to_send(decoded: &Decoded, edge: u32) -> Result<Sent, String> {
             height,
         });
     }
-    let (to_width, to_height) = fitted(width, height, edge);
-    let scaled;
-    let pixels = if (to_width, to_height) == (width, height) {
-        &decoded.pixels
-    } else {
-        scaled = picture::resize(&decoded.pixels, to_width, to_height, Filter::Lanczos);
-        &scaled
-    };
-    let file = picture::encode_jpeg(pixels, JPEG_QUALITY).map_err(|error| error.to_string())?;
+    let scaled = scaled(&decoded.pixels, edge);
+    let pixels = scaled.as_ref().unwrap_or(&decoded.pixels);
+    let (width, height) = pixels.dimensions();
+    let file = picture::encode_jpeg_with(pixels, JPEG_QUALITY, decoded.profile.as_ref())
+        .map_err(|error| error.to_string())?;
     Ok(Sent {
         file,
         media_type: "image/jpeg",
-        width: to_width,
-        height: to_height,
+        width,
+        height,
     })
 }
 

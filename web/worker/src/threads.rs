@@ -128,6 +128,8 @@ fn maps(part: JsValue) -> Option<Maps> {
 fn said(error: JsValue) -> String {
     match error.dyn_into::<js_sys::Error>() {
         Ok(error) => error.message().into(),
-        Err(other) => format!("{other:?}"),
+        Err(other) => other
+            .as_string()
+            .unwrap_or_else(|| "no reason was given".into()),
     }
 }
