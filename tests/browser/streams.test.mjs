@@ -179,7 +179,7 @@ describe('answers and prompts', () => {
     assert.equal(sent().at(-1).text, usual);
     await field('Prompt').fill('{images} {question} In French.');
     assert.equal(await page.locator('#sent-prompt').textContent(), 'The second image is a part of the first, cut out of it. What is the total? In French.');
-    await page.getByLabel(/^Crop only/).check();
+    await page.getByRole('checkbox', { name: /^Crop only/ }).check();
     const alone = 'The image is a part that was cut out of a larger one. What is the total? In French.';
     assert.equal(await page.locator('#sent-prompt').textContent(), alone);
     assert.equal(await ask(done), '');
@@ -190,7 +190,7 @@ describe('answers and prompts', () => {
     await field('Prompt').fill('Read it.');
     assert.match(await page.locator('#prompt-note').innerText(), /no \{question\} in it/);
     await page.getByRole('button', { name: 'Usual prompt' }).click();
-    await page.getByLabel(/^Crop only/).uncheck();
+    await page.getByRole('checkbox', { name: /^Crop only/ }).uncheck();
     assert.equal(await page.locator('#sent-prompt').textContent(), usual);
   });
 
