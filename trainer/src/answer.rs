@@ -13,7 +13,7 @@ use crate::reader::{self, ReaderArgs};
 /// Answer a question about a picture, with or without a crop beside it.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:
-  cropvlm answer --model SmolVLM-256M --image receipt.jpg --box 50,60,90,70 --question \"What is the total?\"
+  cropvlm answer --model SmolVLM-256M-Instruct --image receipt.jpg --box 50,60,90,70 --question \"What is the total?\"
 
 The likeliest token is taken each time. With --json one line: answer, finished (whether the model ended
 by itself before --max-tokens).")]

@@ -18,6 +18,7 @@ mod lift;
 mod refusal;
 mod summary;
 mod sweep;
+mod words;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -33,6 +34,8 @@ use serde::Deserialize;
 use self::ask::End;
 use self::lift::LiftArgs;
 use self::sweep::SweepArgs;
+use self::words::percent;
+pub use self::words::sentences;
 use crate::counting::Counting;
 use crate::data::{self, DataSet};
 use crate::device::DeviceKind;
@@ -44,15 +47,15 @@ use crate::vlm::TargetArgs;
 /// VLM answers with them.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
-  cropvlm eval --model models/default --data data/dev.jsonl
+  cropvlm eval --model models/default --data trainer/smoke/held
   cropvlm eval --model models/default --data data/dev.jsonl --out boxes.jsonl --limit 50 --json
   cropvlm eval --model models/default --data data/dev.jsonl --lift --readings readings.jsonl
-  cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --target SmolVLM-256M --items answers.jsonl
+  cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --target SmolVLM-256M-Instruct --items answers.jsonl
   cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --items answers.jsonl \\
       --target-url https://api.openai.com/v1 --target-model gpt-4.1-nano --target-key-env OPENAI_API_KEY
   cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --items answers.jsonl \\
       --provider gemini --target-model gemini-3.5-flash-lite --target-key-env GEMINI_API_KEY
-  cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --target SmolVLM-256M \\
+  cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --target SmolVLM-256M-Instruct \\
       --conditions full,full+crop,crop --expand 1,1.5,2,4 --target-longest-edge 512,1024
 
 Scores (percent in the table, 0 to 1 in JSON): VQA accuracy (mean over leave-one-out of min(1, matches / 3)
@@ -184,6 +187,7 @@ pub fn run(args: Args) -> Result<()> {
         None => serde_json::json!({ "n": set.samples.len() }),
     };
     if !args.json && proposed.is_some() {
+        println!("{}\n", sentences(&result));
         print_table(&result);
     }
     if args.lift.lift {
@@ -199,11 +203,11 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(target) = target {
         stop.on_ctrl_c()?;
         let boxes = proposed.map_or_else(|| vec![None; set.samples.len()], |(boxes, _)| boxes);
-        let (answers, markdown);
-        (answers, markdown, end) = args.sweep.ask(&target, &set, boxes, has_boxes)?;
+        let (answers, text);
+        (answers, text, end) = args.sweep.ask(&target, &set, boxes, has_boxes)?;
         result["target"] = answers;
         if !args.json {
-            println!("\n{markdown}");
+            println!("\n{text}");
         }
     }
     if args.json {
@@ -286,7 +290,6 @@ pub fn read_boxes(path: &Path, samples: &[Sample]) -> Result<Vec<Option<NormBox>
 }
 
 fn print_table(report: &serde_json::Value) {
-    let percent = |v: &serde_json::Value| format!("{:.1}", 100.0 * v.as_f64().unwrap_or(f64::NAN));
     println!("| kind | n | wholly inside | fixed box | recall | IoU | size |");
     println!("|---|---|---|---|---|---|---|");
     let row = |name: &str, v: &serde_json::Value, fixed: &serde_json::Value| {
@@ -306,7 +309,4 @@ fn print_table(report: &serde_json::Value) {
         }
     }
     row("all", report, &report["baseline"]["full_recall"]);
-    if let Some(ms) = report["ms_per_item"].as_f64() {
-        println!("\n{ms:.1} ms a question");
-    }
 }

@@ -37,9 +37,9 @@ impl From<Type> for Precision {
 /// folder that transformers loads: its adapter, if there is one, is added to the weights.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
-  cropvlm export --model runs/first/model --out models/default
+  cropvlm export --model runs/first/model --out models/mine
   cropvlm export --model runs/first/model --out full --full --coverage 0.95
-  cropvlm export --model SmolVLM-256M --adapter runs/grpo/adapter --out SmolVLM-256M-crop --precision bf16")]
+  cropvlm export --model SmolVLM-256M-Instruct --adapter runs/grpo/adapter --out models/crop --precision bf16")]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -77,6 +77,7 @@ pub fn run(args: Args) -> Result<()> {
         args.out.display(),
         bytes as f64 / 1e6
     );
+    eprintln!("Every command takes it: --model {}", args.out.display());
     Ok(())
 }
 

@@ -37,19 +37,19 @@ use clap::{Parser, Subcommand};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Learning to zoom: train, measure and use cropping networks.
+/// cropvlm proposes the box of a picture that helps to answer a question about it, and trains, measures and exports the
+/// networks that do.
 #[derive(Parser)]
 #[command(
     name = "cropvlm",
     version,
-    about,
     after_help = "Examples:
-  cropvlm propose --model models/default --image receipt.jpg --question \"What is the total?\"
-  cropvlm eval --model models/default --data data/dev.jsonl
+  cropvlm propose --model models/default --image web/samples/receipt.jpg --question \"What is the total?\"
+  cropvlm eval --model models/default --data trainer/smoke/held
   cropvlm render --out data/pages --count 1000
-  cropvlm sft --config trainer/configs/default.toml --out runs/first
-  cropvlm grpo --config trainer/configs/smoke.toml
-  cropvlm report runs/first"
+  cropvlm sft --config trainer/configs/smoke-policy.toml --out runs/sft
+  cropvlm grpo --config trainer/configs/smoke.toml --out runs/grpo
+  cropvlm report runs/grpo"
 )]
 struct Cli {
     #[command(subcommand)]

@@ -1,9 +1,10 @@
-//! `cropvlm propose`: the box that helps to answer a question about one picture.
+//! `cropvlm propose`: the box that helps to answer a question about one picture, and its crop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use picture::RgbImage;
 use policy::ProposeOptions;
 use pollster::block_on;
 
@@ -14,12 +15,14 @@ use crate::model::ModelArgs;
 /// Propose the crop that helps to answer a question about a picture.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
-  cropvlm propose --model models/default --image receipt.jpg --question \"What is the total?\"
-  cropvlm propose --model SmolVLM-256M --image page.png --question \"Who signed?\" --longest-edge 1024 --json
-  cropvlm propose --model SmolVLM-256M --adapter runs/grpo/adapter --image page.png --question \"Who signed?\"
+  cropvlm propose --model models/default --image web/samples/receipt.jpg --question \"What is the total?\"
+  cropvlm propose --model models/default --image web/samples/receipt.jpg --question \"What is the total?\" --out crop.png
+  cropvlm propose --model SmolVLM-256M-Instruct --image page.png --question \"Who signed?\" --longest-edge 1024 --json
+  cropvlm propose --model SmolVLM-256M-Instruct --adapter runs/grpo/adapter --image page.png --question \"Who signed?\"
 
 With --json one line: box (percent x1,y1,x2,y2; null if the completion holds none), pixels (x2, y2
-exclusive), completion, logprob, valid, timings_ms (image, vision, prefill, decode).
+exclusive), completion, logprob, valid, timings_ms (image, vision, prefill, decode), and crop, the file
+of --out (null without one).
 
 logprob is the natural logarithm of the chance of the box under the distribution that proposed it.
 A text policy is constrained to valid boxes: at every choice the probabilities of the tokens that can
@@ -35,6 +38,9 @@ pub struct Args {
     /// What you want to know about the picture
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     question: String,
+    /// Write the crop, from the picture's own pixels: a .png, or a .jpg
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// Let a text policy write freely, at most 32 tokens, so that an invalid box becomes possible
     #[arg(long)]
     unconstrained: bool,
@@ -53,8 +59,12 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// A model folder or picture that cannot be read, an empty question, a failed device.
+/// A model folder or picture that cannot be read, an empty question, a failed device; a crop that cannot be
+/// written, or that there is none of.
 pub fn run(args: Args) -> Result<()> {
+    if let Some(out) = &args.out {
+        check_out(out, &args.image)?; // before the work
+    }
     let start = Instant::now();
     let picture = data::picture(&args.image)?;
     let decoding = start.elapsed().as_secs_f64() * 1e3;
@@ -72,6 +82,10 @@ pub fn run(args: Args) -> Result<()> {
     let pixels = proposal.bbox.map(|bbox| bbox.to_pixels(width, height));
     // Reading the picture is part of what a person waits for.
     let image = decoding + proposal.timings.image;
+    let crop = args.out.as_ref().filter(|_| pixels.is_some());
+    if let (Some(out), Some(pixels)) = (crop, pixels) {
+        write_crop(out, &picture::crop(&picture, pixels))?;
+    }
     if args.json {
         let line = serde_json::json!({
             "box": proposal.bbox,
@@ -79,6 +93,7 @@ pub fn run(args: Args) -> Result<()> {
             "completion": proposal.completion,
             "logprob": proposal.logprob,
             "valid": proposal.valid,
+            "crop": crop.map(|out| out.display().to_string()),
             "timings_ms": {
                 "image": image,
                 "vision": proposal.timings.vision,
@@ -87,7 +102,7 @@ pub fn run(args: Args) -> Result<()> {
             },
         });
         println!("{line}");
-        return Ok(());
+        return written(args.out.as_deref(), crop.is_some());
     }
     match (proposal.bbox, pixels) {
         (Some(bbox), Some(pixels)) => {
@@ -104,5 +119,62 @@ pub fn run(args: Args) -> Result<()> {
         "time        image {image:.0} ms, vision {:.0} ms, prefill {:.0} ms, decode {:.0} ms",
         proposal.timings.vision, proposal.timings.prefill, proposal.timings.decode,
     );
+    if let Some(out) = crop {
+        println!("crop        {}", out.display());
+    }
+    written(args.out.as_deref(), crop.is_some())
+}
+
+/// Quality of a JPEG crop: print stays sharp.
+const JPEG_QUALITY: u8 = 95;
+
+/// How a crop is written, by its name's ending.
+fn encode(out: &Path, crop: &RgbImage) -> Result<Vec<u8>> {
+    let ending = out.extension().unwrap_or_default().to_ascii_lowercase();
+    Ok(match ending.to_str() {
+        Some("png") => picture::encode_png(crop)?,
+        Some("jpg" | "jpeg") => picture::encode_jpeg(crop, JPEG_QUALITY)?,
+        _ => bail!(
+            "--out {}: a crop is written as PNG or JPEG; let the name end in .png or .jpg",
+            out.display()
+        ),
+    })
+}
+
+/// Refuses what could not be written, or would overwrite the picture itself.
+fn check_out(out: &Path, image: &Path) -> Result<()> {
+    encode(out, &RgbImage::new(1, 1))?;
+    let shown = out.display();
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        bail!("--out {shown}: there is no folder {}", folder.display());
+    }
+    if out.is_dir() {
+        bail!("--out {shown}: is a folder; name a file, such as crop.png");
+    }
+    let same = |other: &Path| Some(out.canonicalize().ok()? == other.canonicalize().ok()?);
+    if same(image) == Some(true) {
+        bail!("--out {shown}: is the picture itself, which the crop would overwrite");
+    }
     Ok(())
+}
+
+/// Writes the crop beside its place and renames it, so that no half file is ever seen.
+fn write_crop(out: &Path, crop: &RgbImage) -> Result<()> {
+    let mut part = out.as_os_str().to_owned();
+    part.push(".part");
+    std::fs::write(&part, encode(out, crop)?)
+        .and_then(|()| std::fs::rename(&part, out))
+        .with_context(|| format!("--out {}: cannot be written", out.display()))
+}
+
+/// A crop that was wanted and is not there is an error, after what there is to say has been said.
+fn written(out: Option<&Path>, written: bool) -> Result<()> {
+    match out.filter(|_| !written) {
+        Some(out) => bail!(
+            "no box was proposed, so there is no crop, and {} was not written",
+            out.display()
+        ),
+        None => Ok(()),
+    }
 }

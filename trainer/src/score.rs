@@ -10,7 +10,7 @@ use crate::reader::{self, ReaderArgs};
 /// Score an answer: its log-probability given full image, crop and question.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:
-  cropvlm score --model SmolVLM-256M --image receipt.jpg --box 50,60,90,70 \\
+  cropvlm score --model SmolVLM-256M-Instruct --image receipt.jpg --box 50,60,90,70 \\
       --question \"What is the total?\" --answer \"12.50\" --json
 
 With --json one line: logprob (sum of the natural logarithms), tokens (how many were summed), target

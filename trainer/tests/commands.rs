@@ -2,7 +2,7 @@
 //! whose numbers transformers computed (`crates/smolvlm/goldens`), and on folders and pictures that
 //! cannot work.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use burn::tensor::Device;
@@ -322,13 +322,113 @@ fn a_long_question_is_refused_or_read_but_never_a_crash() {
 }
 
 #[test]
-fn the_help_names_every_command() {
+fn the_help_says_what_this_is_and_names_every_command() {
     let place = Place::new();
     let output = place.run(&["--help"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    for command in ["propose", "score", "answer", "debug"] {
-        assert!(text.contains(command), "{text}");
-        assert!(place.run(&[command, "--help"]).status.success());
+    let first = text.lines().next().unwrap_or_default();
+    for word in ["cropvlm", "box", "picture", "question"] {
+        assert!(first.contains(word), "{word}: {first}");
     }
-    assert!(Path::new(env!("CARGO_BIN_EXE_cropvlm")).is_file());
+    let listed = text.split("Commands:").nth(1).unwrap_or_default();
+    let listed: Vec<&str> = listed
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help")
+        .collect();
+    let all = [
+        "pull", "data", "boxes", "render", "sft", "grpo", "eval", "propose", "score", "answer",
+        "export", "report", "debug", "bench",
+    ];
+    assert_eq!(listed, all);
+    for command in all {
+        let output = place.run(&[command, "--help"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{command}");
+        assert!(
+            text.contains(&format!("cropvlm {command}")),
+            "{command}: {text}"
+        );
+    }
+}
+
+#[test]
+fn the_crop_is_written_as_its_name_says() {
+    let place = Place::new();
+    let map = ["--model", "map", "--image", "picture.png"];
+    for (name, start) in [("crop.png", &b"\x89PNG"[..]), ("crop.JPG", b"\xff\xd8")] {
+        let line = place.json(&with(
+            &["propose", "--json", "--out", name],
+            &[&map, &QUESTION],
+        ));
+        assert_eq!(line["crop"], name);
+        let bytes = std::fs::read(place.path(name)).expect("crop");
+        assert!(bytes.starts_with(start), "{name}");
+        let crop = picture::decode(&bytes).expect("a picture");
+        let [x1, y1, x2, y2]: [u32; 4] =
+            serde_json::from_value(line["pixels"].clone()).expect("pixels");
+        assert_eq!(crop.dimensions(), (x2 - x1, y2 - y1));
+        if name == "crop.png" {
+            assert_eq!(crop.get_pixel(0, 0), picture().get_pixel(x1, y1));
+        }
+    }
+    let line = place.json(&with(&["propose", "--json"], &[&map, &QUESTION]));
+    assert!(line["crop"].is_null(), "{line}");
+    // Refused before the work, or, where there is no box, after it.
+    let before = std::fs::read(place.path("picture.png")).expect("picture");
+    for (out, expected) in [
+        ("crop.webp", ".png or .jpg"),
+        ("absent/crop.png", "there is no folder absent"),
+        ("picture.png", "is the picture itself"),
+    ] {
+        let said = place.refusal(&with(&["propose", "--out", out], &[&map, &QUESTION]));
+        assert!(said.contains(expected), "{out}: {said}");
+    }
+    assert_eq!(
+        std::fs::read(place.path("picture.png")).expect("picture"),
+        before
+    );
+    let none = ["propose", "--unconstrained", "--out", "none.png"];
+    let said = place.refusal(&with(&none, &[&TEXT, &QUESTION]));
+    assert!(said.contains("there is no crop"), "{said}");
+    assert!(!place.path("none.png").exists());
+}
+
+#[test]
+fn a_name_of_the_hub_says_how_to_get_the_model() {
+    let place = Place::new();
+    let get = "cropvlm pull HuggingFaceTB/SmolVLM-256M-Instruct";
+    for command in ["propose", "answer"] {
+        for name in [
+            "HuggingFaceTB/SmolVLM-256M-Instruct",
+            "SmolVLM-256M-Instruct",
+        ] {
+            let model = ["--model", name, "--image", "picture.png"];
+            let said = place.refusal(&with(&[command], &[&model, &QUESTION]));
+            assert!(said.contains(get), "{command} {name}: {said}");
+        }
+    }
+    // A configuration that names one says the same.
+    let config = "policy = \"HuggingFaceTB/SmolVLM-256M-Instruct\"\n[reward_model]\npath = \"text\"\n[[data]]\nsamples = \"one.jsonl\"\n";
+    std::fs::write(place.path("grpo.toml"), config).expect("written");
+    let sample = serde_json::json!({"id": "a", "image": "picture.png", "question": "Q?", "answers": ["1"],
+        "boxes": [], "width": 33, "height": 70});
+    std::fs::write(place.path("one.jsonl"), format!("{sample}\n")).expect("written");
+    let said = place.refusal(&["grpo", "--config", "grpo.toml", "--out", "run"]);
+    assert!(said.contains(get), "{said}");
+    // Once it is there, the folder is named.
+    std::fs::create_dir(place.path("SmolVLM-256M-Instruct")).expect("folder");
+    let model = [
+        "--model",
+        "HuggingFaceTB/SmolVLM-256M-Instruct",
+        "--image",
+        "picture.png",
+    ];
+    let said = place.refusal(&with(&["propose"], &[&model, &QUESTION]));
+    assert!(
+        said.contains("there is SmolVLM-256M-Instruct: name that one"),
+        "{said}"
+    );
 }

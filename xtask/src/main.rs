@@ -12,6 +12,8 @@ mod browser;
 mod compress;
 mod copy;
 mod debian;
+#[cfg(test)]
+mod documents;
 mod figures;
 mod licences;
 mod lint;

@@ -32,7 +32,7 @@ const ANSWER: &str = "12.50 euros.";
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   cropvlm bench train
-  cropvlm bench train --model SmolVLM-256M --steps 5 --warmup 2 --json
+  cropvlm bench train --model SmolVLM-256M-Instruct --steps 5 --warmup 2 --json
   cropvlm bench train --model crates/smolvlm/tiny --longest-edge 24 --rank 8
 
 Parts: rollout (the policy looks, with what gradients need, and writes), reward (the reward model reads

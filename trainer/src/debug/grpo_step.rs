@@ -24,7 +24,7 @@ use crate::train::{self, Accumulator, read_settings};
 /// (ratio 1), the reference is the model with its adapter off, dropout is off.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:
-  cropvlm debug grpo-step --model SmolVLM-256M --adapter runs/sft/adapter --rollouts rollouts.json \\
+  cropvlm debug grpo-step --model SmolVLM-256M-Instruct --adapter runs/sft/adapter --rollouts rollouts.json \\
       --config trainer/configs/grpo.toml --json
 
 rollouts.json: [{\"image\", \"question\", \"completions\": [\"[10, 20, 63, 57].\", ...], \"rewards\": [...]}]; pictures

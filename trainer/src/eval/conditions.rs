@@ -66,6 +66,18 @@ impl Condition {
         }
     }
 
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Full => "the full image alone",
+            Self::FullCrop => "the full image and the crop",
+            Self::Crop => "the crop alone",
+            Self::FullTrue => "the full image and the true box",
+            Self::FullBlank => "the full image and a grey picture",
+            Self::FullNoise => "the full image and noise",
+        }
+    }
+
     /// Whether the policy's box matters.
     pub fn needs_box(self) -> bool {
         !matches!(self, Self::Full | Self::FullTrue)

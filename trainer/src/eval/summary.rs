@@ -168,6 +168,45 @@ pub fn json(target: &str, rows: &[Row]) -> Result<serde_json::Value> {
     Ok(serde_json::json!({"name": target, "cells": serde_json::to_value(rows)?}))
 }
 
+/// A sentence a row, for a person; errors and what was not asked are named where there are any.
+pub fn sentences(target: &str, rows: &[Row]) -> String {
+    let of = |row: &Row| {
+        let mut text = format!("With {}", row.condition.words());
+        if row.expand != 1.0 {
+            text.push_str(&format!(" grown to {} times its area", row.expand));
+        }
+        if let Some(edge) = row.longest_edge {
+            text.push_str(&format!(" at {edge} px"));
+        }
+        if row.n == 0 {
+            return format!("{text}: no answer.");
+        }
+        text.push_str(&format!(
+            ": VQA accuracy {:.1} % ± {:.1} over {} questions",
+            100.0 * row.vqa,
+            100.0 * row.vqa_margin,
+            row.n
+        ));
+        if let Some(gain) = row.vqa_gain.map(|gain| 100.0 * gain) {
+            let than = if gain < 0.0 { "less" } else { "more" };
+            text.push_str(&format!(
+                ", {:.1} points {than} than with the full image alone",
+                gain.abs()
+            ));
+        }
+        text.push('.');
+        if row.errors + row.missing > 0 {
+            text.push_str(&format!(
+                " {} failed and {} were not asked.",
+                row.errors, row.missing
+            ));
+        }
+        text
+    };
+    let lines: Vec<String> = rows.iter().map(of).collect();
+    format!("{target} answers:\n{}", lines.join("\n"))
+}
+
 /// Rows as a Markdown table; scores in percent.
 pub fn markdown(target: &str, rows: &[Row]) -> String {
     let percent = |v: f64| format!("{:.1}", 100.0 * v);
@@ -204,6 +243,48 @@ pub fn markdown(target: &str, rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_is_a_sentence() {
+        let mut row = Row {
+            condition: Condition::FullCrop,
+            expand: 1.0,
+            longest_edge: None,
+            n: 80,
+            vqa: 0.45,
+            vqa_margin: 0.031,
+            anls: 0.5,
+            exact: 0.4,
+            logprob: None,
+            vqa_gain: Some(0.33),
+            anls_gain: None,
+            refused: 0,
+            errors: 0,
+            missing: 0,
+            boxless: 0,
+            ms_per_answer: 1.0,
+            prompt_tokens: None,
+        };
+        let full = "With the full image and the crop: VQA accuracy 45.0 % ± 3.1 over 80 questions, 33.0 points more than with \
+                    the full image alone.";
+        assert_eq!(
+            sentences("M", std::slice::from_ref(&row)),
+            format!("M answers:\n{full}")
+        );
+        row.expand = 2.0;
+        row.longest_edge = Some(512);
+        row.vqa_gain = Some(-0.01);
+        row.errors = 2;
+        let text = sentences("M", std::slice::from_ref(&row));
+        assert!(
+            text.contains("crop grown to 2 times its area at 512 px: "),
+            "{text}"
+        );
+        assert!(text.contains("1.0 points less"), "{text}");
+        assert!(text.ends_with("2 failed and 0 were not asked."), "{text}");
+        row.n = 0;
+        assert!(sentences("M", &[row]).ends_with("512 px: no answer."));
+    }
 
     #[test]
     fn the_margin_is_that_of_the_normal_approximation() {

@@ -78,7 +78,7 @@ impl SweepArgs {
         self.conditions.clone()
     }
 
-    /// Asks the target every question in every cell; its summary as JSON and as a Markdown table.
+    /// Asks the target every question in every cell; its summary as JSON, and as sentences with a Markdown table.
     ///
     /// # Errors
     /// As [`Asking::run`]; an expansion below 1, a file of answers that cannot be used.
@@ -118,7 +118,11 @@ impl SweepArgs {
         let rows = summary::rows(&asking);
         Ok((
             summary::json(target.name(), &rows)?,
-            summary::markdown(target.name(), &rows),
+            format!(
+                "{}\n\n{}",
+                summary::sentences(target.name(), &rows),
+                summary::markdown(target.name(), &rows)
+            ),
             end,
         ))
     }

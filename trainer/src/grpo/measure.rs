@@ -69,3 +69,25 @@ pub fn measure(
     }
     Ok(line)
 }
+
+/// What was found on so many held-out questions, for a person.
+pub fn sentence(found: &Map<String, Value>, questions: usize) -> String {
+    let number = |key: &str| found.get(key).and_then(Value::as_f64);
+    let parts = found.iter().filter_map(|(key, value)| {
+        let name = key.strip_prefix("eval/rewards/")?;
+        Some(format!("{name} {:.3}", value.as_f64()?))
+    });
+    let parts: Vec<String> = parts.collect();
+    let mut text = format!(
+        "The boxes proposed for {questions} held-out questions are worth a reward of {:.3} ({}).",
+        number("eval/reward").unwrap_or(f64::NAN),
+        parts.join(", ")
+    );
+    let percent = |key: &str| number(key).map(|share| 100.0 * share);
+    if let (Some(whole), Some(size)) = (percent("eval/full_recall"), percent("eval/size")) {
+        text.push_str(&format!(
+            " {whole:.1} % of them hold the evidence wholly; a box covers {size:.1} % of the picture in the mean."
+        ));
+    }
+    text
+}

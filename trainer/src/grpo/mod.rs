@@ -28,7 +28,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
-use policy::{ModelFiles, Policy};
+use policy::Policy;
 use serde_json::Value;
 use smolvlm::Precision;
 
@@ -39,6 +39,7 @@ use self::rewards::Rewards;
 use self::step::{Draw, Trainer};
 use crate::device::DeviceKind;
 use crate::metrics::{self, Metrics};
+use crate::model;
 use crate::reader::Reader;
 use crate::stop::Stop;
 use crate::train::reduce::{Reduce, add_up};
@@ -83,6 +84,9 @@ pub struct Args {
     /// Measure one group, print what the run will need in time and memory, and end
     #[arg(long)]
     dry_run: bool,
+    /// Print evaluations as JSON lines on standard output, in place of sentences
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command.
@@ -147,6 +151,7 @@ pub fn run(args: Args) -> Result<()> {
         prompts: &prompts,
         held_out: &held_out,
         out: &out,
+        json: args.json,
         reduce: match args.device {
             DeviceKind::Cuda => Reduce::Cards,
             _ => Reduce::Host,
@@ -162,11 +167,11 @@ pub fn run(args: Args) -> Result<()> {
 /// The policy that is trained, with its adapter.
 fn load_policy(config: &GrpoConfig, device: &Device, frozen: Precision) -> Result<Policy> {
     let dir = &config.policy;
-    let mut policy = Policy::load(&ModelFiles::from_dir(dir)?, device)
+    let mut policy = Policy::load(&model::files(dir)?, device)
         .with_context(|| format!("policy {}", dir.display()))?;
     if let Some(dir) = &config.policy_adapter {
         policy
-            .load_adapter(&ModelFiles::from_dir(dir)?)
+            .load_adapter(&model::files(dir)?)
             .with_context(|| format!("policy_adapter {}", dir.display()))?;
     }
     if let Policy::Text(text) = &mut policy {
@@ -199,6 +204,8 @@ struct Run<'a> {
     prompts: &'a [Prompt],
     held_out: &'a [Prompt],
     out: &'a Path,
+    /// Evaluations as JSON lines.
+    json: bool,
     reduce: Reduce,
 }
 
@@ -253,13 +260,12 @@ impl Run<'_> {
         let mut metrics = Metrics::open(self.out, step)?;
         let mut rollouts = Journal::open(&self.out.join("rollouts.jsonl"), step)?;
         if step == 0 {
-            let found = self.measure(&replicas[0], 0, &mut metrics)?;
-            found.iter().for_each(|line| eprintln!("{line}"));
+            self.measure(&replicas[0], 0, &mut metrics, &|text| eprintln!("{text}"))?;
         } else if step >= steps {
             // A kill may have come between checkpoint and folder.
             train::save_model(self.out, &replicas[0].policy)?;
         }
-        std::thread::scope(|scope| -> Result<()> {
+        let stopped = std::thread::scope(|scope| -> Result<bool> {
             let (sender, draws) = mpsc::sync_channel(4);
             let (config, prompts) = (self.config, self.prompts);
             scope.spawn(move || read_ahead(config, prompts, first..steps, &sender));
@@ -278,8 +284,7 @@ impl Run<'_> {
                 let stopped = stop.raised();
                 let lead = &replicas[0];
                 if !stopped && (step % self.config.eval.every == 0 || step == steps) {
-                    let found = self.measure(lead, step, &mut metrics)?;
-                    found.iter().for_each(|line| progress.say(line));
+                    self.measure(lead, step, &mut metrics, &|text| progress.say(text))?;
                 }
                 if step % self.config.checkpoint_every == 0 || step == steps || stopped {
                     place.save(step, &lead.policy, &lead.optimizer)?;
@@ -289,12 +294,16 @@ impl Run<'_> {
                     progress.say(&format!(
                         "stopped at step {step}; the same command goes on from here"
                     ));
-                    break;
+                    return Ok(true);
                 }
             }
-            drop(draws);
-            Ok(())
-        })
+            Ok(false)
+        })?;
+        if !stopped {
+            let data = self.config.eval.samples.as_deref();
+            eprintln!("{}", train::ending(self.out, data, false));
+        }
+        Ok(())
     }
 
     /// One step: groups, and the updates that follow from them. Returns its line of metrics.
@@ -377,35 +386,30 @@ impl Run<'_> {
         Ok((replicas, norm))
     }
 
-    /// Measures a policy on the held-out prompts, where there are any; what it found, in a line.
+    /// Measures a policy on the held-out prompts, where there are any, and says what it found.
     fn measure(
         &self,
         replica: &Replica,
         step: u64,
         metrics: &mut Metrics,
-    ) -> Result<Option<String>> {
+        say: &dyn Fn(&str),
+    ) -> Result<()> {
         if self.held_out.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         let start = Instant::now();
         let frozen = replica.policy.without_gradients();
         let rewards = replica.trainer.rewards;
         let found = measure::measure(self.config, &frozen, rewards, self.held_out)?;
-        let shown: Vec<String> = found
-            .iter()
-            .map(|(name, value)| {
-                let name = name.trim_start_matches("eval/");
-                format!("{name} {:.3}", value.as_f64().unwrap_or(f64::NAN))
-            })
-            .collect();
+        let sentence = measure::sentence(&found, self.held_out.len());
         let mut line = Value::Object(found);
         line["step"] = step.into();
         line["eval/time"] = start.elapsed().as_secs_f64().into();
-        metrics.write(&line)?;
-        Ok(Some(format!(
-            "held out at step {step}: {}",
-            shown.join(", ")
-        )))
+        match self.json {
+            true => println!("{line}"),
+            false => say(&format!("Step {step}. {sentence}")),
+        }
+        metrics.write(&line)
     }
 }
 

@@ -115,6 +115,13 @@ pub fn run(args: Args) -> Result<()> {
         progress.received() as f64 / 1e6,
         listing.commit
     );
+    match args.dataset {
+        true => eprintln!(
+            "What it holds: cropvlm data --data {} (and --help there)",
+            out.display()
+        ),
+        false => eprintln!("Commands take it as --model {}", out.display()),
+    }
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use smolvlm::{ModelFiles, Precision, Prompt, SmolVlm};
 
 use crate::data;
 use crate::device::DeviceKind;
-use crate::model::ModelArgs;
+use crate::model::{ModelArgs, there};
 
 pub use self::letters::{LetterReader, Reading};
 pub use self::model::{Crops, FullImage, RewardModel, crop};
@@ -66,6 +66,7 @@ fn kind(dir: &Path) -> Result<Option<String>> {
     struct Kind {
         model_type: Option<String>,
     }
+    there(dir)?;
     let files = ModelFiles::from_dir_where(dir, |name| name == "config.json")?;
     let kind: Kind = files
         .json("config.json")

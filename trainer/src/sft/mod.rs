@@ -33,7 +33,9 @@ use self::ahead::Ahead;
 use self::config::Task;
 use crate::data::DataSet;
 use crate::device::DeviceKind;
+use crate::eval::sentences;
 use crate::metrics::{self, Metrics};
+use crate::model;
 use crate::reader::RewardModel;
 use crate::stop::Stop;
 use crate::train::{self, Accumulator, AdamW, Checkpoint, Progress};
@@ -64,6 +66,9 @@ pub struct Args {
     /// Where to compute
     #[arg(long, value_enum, default_value = "cpu")]
     device: DeviceKind,
+    /// Print evaluations as JSON lines on standard output, in place of sentences
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command.
@@ -103,7 +108,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut metrics = Metrics::open(&args.out, step)?;
     let first = step;
     let steps = config.steps;
-    std::thread::scope(|scope| -> Result<()> {
+    let stopped = std::thread::scope(|scope| -> Result<bool> {
         // The next batches are prepared while this one is computed.
         let work = &work;
         let config = &config;
@@ -158,8 +163,12 @@ pub fn run(args: Args) -> Result<()> {
                 if let Some(set) = &evaluation
                     && !stopped
                 {
-                    let line = evaluate(&args.out, config, set, step)?;
-                    progress.say(&line.to_string());
+                    let found = evaluate(&args.out, config, set)?;
+                    let line = metrics::prefixed("eval", &found, step);
+                    match args.json {
+                        true => println!("{line}"),
+                        false => progress.say(&format!("Step {step}. {}", sentences(&found))),
+                    }
                     metrics.write(&line)?;
                 }
             }
@@ -167,11 +176,17 @@ pub fn run(args: Args) -> Result<()> {
                 progress.say(&format!(
                     "stopped at step {step}; the same command goes on from here"
                 ));
-                break;
+                return Ok(true);
             }
         }
-        Ok(())
-    })
+        Ok(false)
+    })?;
+    if !stopped {
+        let data = config.eval.as_ref().map(|e| e.data.as_path());
+        let reader = config.task == Task::Answer;
+        eprintln!("{}", train::ending(&args.out, data, reader));
+    }
+    Ok(())
 }
 
 /// The policy that a configuration starts from, with gradients, on a device.
@@ -182,7 +197,7 @@ pub fn start(config: &SftConfig, device: DeviceKind) -> Result<Policy> {
     let kind = device;
     let device = train::training_device(device.open()?, config.gradient_checkpointing);
     let mut policy = match &config.init {
-        Some(dir) => Policy::start(&ModelFiles::from_dir(dir)?, config.seed, &device)
+        Some(dir) => Policy::start(&model::files(dir)?, config.seed, &device)
             .with_context(|| format!("init {}", dir.display()))?,
         None => Policy::random_map(&config.model, config.seed, &device)?,
     };
@@ -319,13 +334,13 @@ fn save_model(out: &Path, policy: &Policy, optimizer: &AdamW) -> Result<()> {
     train::save_model(out, &averaged)
 }
 
-fn evaluate(out: &Path, config: &SftConfig, set: &DataSet, step: u64) -> Result<serde_json::Value> {
+/// What the model in a run's folder is worth, as [`sentences`] reads it.
+fn evaluate(out: &Path, config: &SftConfig, set: &DataSet) -> Result<serde_json::Value> {
     let device = Device::flex();
     if config.task == Task::Answer {
         let (case, edge) = (config.answer.case, config.answer.longest_edge);
         let reader = RewardModel::load(&out.join("model"), &device, case, edge)?;
-        let report = answer::measure(&config.answer, set, &reader)?;
-        return Ok(metrics::prefixed("eval", &report, step));
+        return answer::measure(&config.answer, set, &reader);
     }
     let files = ModelFiles::from_dir(&out.join("model"))?;
     let policy = Policy::load(&files, &device)?;
@@ -337,7 +352,7 @@ fn evaluate(out: &Path, config: &SftConfig, set: &DataSet, step: u64) -> Result<
     {
         report["lines_found"] = found::share(policy, file)?.into();
     }
-    Ok(metrics::prefixed("eval", &report, step))
+    Ok(report)
 }
 
 #[cfg(test)]

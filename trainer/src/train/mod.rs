@@ -5,6 +5,7 @@
 //! resumed, so that a run killed at any moment goes on as if it had not been.
 
 pub mod checkpoint;
+mod ending;
 mod gradients;
 pub mod journal;
 pub mod optimizer;
@@ -20,6 +21,7 @@ use policy::{ModelFiles, Policy};
 use serde::Serialize;
 
 pub use self::checkpoint::{Checkpoint, replace_folder};
+pub use self::ending::ending;
 pub use self::gradients::{Accumulator, by_name};
 pub use self::journal::Journal;
 pub use self::optimizer::{AdamW, OptimizerConfig, norm};
