@@ -144,7 +144,7 @@ describe('the page without WebGPU', () => {
     assert.ok(scroll <= inner, `${scroll} > ${inner}`);
     // Light print on a dark ground.
     const [ground, print] = await page.evaluate(() => {
-      const { backgroundColor, color } = getComputedStyle(document.body);
+      const { backgroundColor, color } = getComputedStyle(document.documentElement);
       return [backgroundColor, color].map((text) => text.match(/[\d.]+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3);
     });
     assert.ok(ground < 64 && print > 192, `${print} on ${ground}`);
