@@ -124,7 +124,7 @@ pub fn boxes(
             .is_none_or(|(image, _)| *image != sample.image)
         {
             let picture = picture(&sample.image)?;
-            let seen = pollster::block_on(policy.look(&picture, longest_edge))
+            let seen = pollster::block_on(policy.look_upright(&picture, longest_edge))
                 .with_context(|| format!("picture {}", sample.image))?;
             current = Some((sample.image.clone(), seen));
         }

@@ -71,7 +71,7 @@ pub fn run(args: Args) -> Result<()> {
 
     let device = args.device.open()?;
     let policy = args.model.policy(&device)?;
-    let seen = block_on(policy.look(&picture, args.longest_edge))
+    let seen = block_on(policy.look_upright(&picture, args.longest_edge))
         .with_context(|| args.image.display().to_string())?;
     let options = ProposeOptions {
         unconstrained: args.unconstrained,
@@ -92,6 +92,7 @@ pub fn run(args: Args) -> Result<()> {
             "pixels": pixels,
             "completion": proposal.completion,
             "logprob": proposal.logprob,
+            "rotation": proposal.rotation,
             "valid": proposal.valid,
             "crop": crop.map(|out| out.display().to_string()),
             "timings_ms": {

@@ -110,6 +110,9 @@ pub struct Proposal {
     pub timings: Timings,
     /// The evidence map, where the policy has one.
     pub evidence: Option<EvidenceMap>,
+    /// Degrees clockwise by which the picture has to be turned to be upright, 0 to 360, as far as the policy found out. Box
+    /// and evidence are those of the picture as it lies.
+    pub rotation: f64,
 }
 
 /// A token of a box.
@@ -210,6 +213,25 @@ impl Policy {
             Self::Map(policy) => Seen::Map(policy.look(picture, longest_edge).await?),
             Self::Text(policy) => Seen::Text(policy.look(picture, longest_edge).await?),
         })
+    }
+
+    /// As [`Policy::look`], the way up in which the picture can be read: a map policy finds out whether a picture is turned or
+    /// tilted. For proposing; training looks at pictures as they lie.
+    ///
+    /// # Errors
+    /// As [`Policy::look`].
+    pub async fn look_upright(
+        &self,
+        picture: &RgbImage,
+        longest_edge: Option<u32>,
+    ) -> Result<Seen> {
+        match self {
+            Self::Map(policy) => {
+                let seen = policy.look_upright(picture, longest_edge).await?;
+                Ok(Seen::Map(seen))
+            }
+            Self::Text(_) => self.look(picture, longest_edge).await,
+        }
     }
 
     /// Proposes the box that helps to answer the question.

@@ -213,6 +213,7 @@ impl TextPolicy {
                 ..seen.timings
             },
             evidence: None,
+            rotation: 0.0,
         })
     }
 

@@ -115,7 +115,9 @@ impl Runner {
                 }
             }
         }
-        let seen = self.policy.look(pixels, self.longest_edge(view.fineness));
+        let seen = self
+            .policy
+            .look_upright(pixels, self.longest_edge(view.fineness));
         seen.await.map_err(|error| error.to_string())
     }
 

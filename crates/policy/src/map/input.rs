@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use picture::{Filter, GrayImage, RgbImage};
 use rayon::prelude::*;
 
-use super::MapConfig;
+use super::{MapConfig, Turn};
 
 /// The coarsest stride of the network: canvas sides are its multiples.
 pub const STEP: u32 = 32;
@@ -33,20 +33,28 @@ pub fn canvas_size(pixels: usize, width: u32, height: u32) -> [u32; 2] {
     [side(w), side(h)]
 }
 
-/// Canvas for a picture; `longest_edge` caps its longest side.
-pub fn canvas_of(config: &MapConfig, picture: &RgbImage, longest_edge: Option<u32>) -> [u32; 2] {
-    let (width, height) = picture.dimensions();
+/// Pixels of a turned picture's canvas: those of the configuration, more by what its empty corners take, so that print stays as
+/// large. `longest_edge` caps the picture's longest side.
+pub fn pixels_of(config: &MapConfig, turn: &Turn, longest_edge: Option<u32>) -> usize {
     let mut pixels = config.canvas_pixels as f64;
+    let [w, h] = turn.picture.map(f64::from);
     if let Some(edge) = longest_edge {
-        let (w, h) = (f64::from(width.max(1)), f64::from(height.max(1)));
         let at_edge = f64::from(edge).powi(2) * w.min(h) / w.max(h);
         pixels = pixels.min(at_edge.max(1.0));
     }
-    canvas_size(pixels as usize, width, height)
+    let [turned_w, turned_h] = turn.size();
+    (pixels * turned_w * turned_h / (w * h)) as usize
 }
 
-/// Grey canvas of a picture, row by row: made grey first, as in training, so that one plane is resized in place of three.
-pub fn canvas(picture: &RgbImage, width: u32, height: u32) -> Vec<u8> {
+/// Canvas of a picture as it lies, see [`pixels_of`].
+pub fn canvas_of(config: &MapConfig, picture: &RgbImage, longest_edge: Option<u32>) -> [u32; 2] {
+    let (width, height) = picture.dimensions();
+    let turn = Turn::none(width, height);
+    canvas_size(pixels_of(config, &turn, longest_edge), width, height)
+}
+
+/// A picture in grey: made before it is resized, as in training, so that one plane is resized in place of three.
+pub fn grey(picture: &RgbImage) -> GrayImage {
     let mut grey = GrayImage::new(picture.width(), picture.height());
     let pixels = picture.as_raw().as_chunks::<3>().0;
     let pieces = grey.par_chunks_mut(PIECE).zip(pixels.par_chunks(PIECE));
@@ -56,7 +64,12 @@ pub fn canvas(picture: &RgbImage, width: u32, height: u32) -> Vec<u8> {
             .zip(pixels)
             .for_each(|(value, pixel)| *value = luma(*pixel));
     });
-    picture::resize_gray(&grey, width, height, Filter::Bilinear).into_raw()
+    grey
+}
+
+/// Grey canvas of a picture, row by row.
+pub fn canvas(picture: &RgbImage, width: u32, height: u32) -> Vec<u8> {
+    picture::resize_gray(&grey(picture), width, height, Filter::Bilinear).into_raw()
 }
 
 /// ITU-R 601 luma, as Pillow's `convert("L")`.

@@ -10,7 +10,7 @@
 //! Files: [`config`] the shape, [`net`] picture encoder and decoder, [`question`] text encoder,
 //! [`letters`] reading, [`hints`] where a question's texts stand, [`boxes`] the distribution, [`input`] picture → canvas, [`weights`] in and out (quantized),
 //! [`loss`] what SFT minimises, [`reading`] the part of it that teaches to read, [`legible`] a reward by
-//! reading, [`live`] GRPO on one picture.
+//! reading, [`live`] GRPO on one picture, [`upright`] which way up a picture is.
 
 pub mod boxes;
 pub mod config;
@@ -27,6 +27,7 @@ pub mod net;
 pub mod question;
 mod readback;
 pub mod reading;
+pub mod upright;
 pub mod weights;
 
 use std::sync::Arc;
@@ -35,7 +36,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use grounding::NormBox;
 pub use kernels::Encoded;
-use picture::RgbImage;
+use picture::{GrayImage, RgbImage};
 use rand::Rng;
 
 use crate::{
@@ -45,6 +46,7 @@ pub use boxes::BoxDistribution;
 pub use config::MapConfig;
 pub use net::{Features, MapNet};
 pub use smolvlm::ModelFiles;
+pub use upright::Turn;
 
 /// `model_type` of a map policy's `config.json`.
 pub const MODEL_TYPE: &str = "cropvlm_map";
@@ -140,22 +142,36 @@ impl MapPolicy {
         ]))
     }
 
-    /// Encodes a picture and reads it.
+    /// Encodes a picture as it lies and reads it: what training does.
     ///
     /// # Errors
     /// A device that failed.
     pub async fn look(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<Features> {
-        let here = |values, [height, width]: [usize; 2]| match &self.fast {
-            Some(fast) => Ok(fast::features(fast.encoder.encode(values, [height, width]))),
-            None => {
-                let canvas = TensorData::new(values, [1, 1, height, width]);
-                Ok(self.net.encode(Tensor::from_data(canvas, &self.device)))
-            }
-        };
-        self.look_with(picture, longest_edge, here).await
+        let mut clock = Timings::default();
+        let grey = timed(&mut clock.image, || input::grey(picture));
+        let turn = Turn::none(picture.width(), picture.height());
+        let pixels = input::pixels_of(&self.config, &turn, longest_edge);
+        let seen = self.encode(&grey, turn, pixels, &mut clock, &mut |values, size| {
+            self.encode_here(values, size)
+        })?;
+        self.finish(seen, clock).await
     }
 
-    /// As [`MapPolicy::look`], with an encoder from elsewhere, such as one on several threads: it gets the canvas, values
+    /// Encodes a picture the way up in which it can be read, and reads it ([`upright`]): what a person gets. Boxes and evidence
+    /// are those of the picture as it lies all the same.
+    ///
+    /// # Errors
+    /// A device that failed.
+    pub async fn look_upright(
+        &self,
+        picture: &RgbImage,
+        longest_edge: Option<u32>,
+    ) -> Result<Features> {
+        let encode = |values, size| self.encode_here(values, size);
+        self.look_turning(picture, longest_edge, encode).await
+    }
+
+    /// As [`MapPolicy::look_upright`], with an encoder from elsewhere, such as one on several threads: it gets a canvas, values
     /// row by row, and its height and width.
     ///
     /// # Errors
@@ -164,32 +180,85 @@ impl MapPolicy {
         &self,
         picture: &RgbImage,
         longest_edge: Option<u32>,
-        encode: impl FnOnce(Vec<f32>, [usize; 2]) -> Result<Encoded>,
+        mut encode: impl FnMut(Vec<f32>, [usize; 2]) -> Result<Encoded>,
     ) -> Result<Features> {
         let encode = |values, size| encode(values, size).map(fast::features);
-        self.look_with(picture, longest_edge, encode).await
+        self.look_turning(picture, longest_edge, encode).await
     }
 
-    async fn look_with(
+    /// Encodes a canvas on this policy's device.
+    fn encode_here(&self, values: Vec<f32>, [height, width]: [usize; 2]) -> Result<Features> {
+        Ok(match &self.fast {
+            Some(fast) => fast::features(fast.encoder.encode(values, [height, width])),
+            None => {
+                let canvas = TensorData::new(values, [1, 1, height, width]);
+                self.net.encode(Tensor::from_data(canvas, &self.device))
+            }
+        })
+    }
+
+    /// Encodes a grey picture under a turn, on about so many pixels.
+    fn encode(
+        &self,
+        grey: &GrayImage,
+        turn: Turn,
+        pixels: usize,
+        clock: &mut Timings,
+        encode: &mut impl FnMut(Vec<f32>, [usize; 2]) -> Result<Features>,
+    ) -> Result<Features> {
+        let [width, height] = turn.size().map(|side| side.round() as u32);
+        let [width, height] = input::canvas_size(pixels, width, height);
+        let values = timed(&mut clock.image, || {
+            let canvas = turn.draw(grey, width, height);
+            input::normalised(canvas.as_raw()).collect()
+        });
+        let size = [height as usize, width as usize];
+        let mut features = timed(&mut clock.vision, || encode(values, size))?;
+        features.turn = turn;
+        Ok(features)
+    }
+
+    /// The end of looking: what was read is made ready for questions.
+    async fn finish(&self, features: Features, mut clock: Timings) -> Result<Features> {
+        let start = Clock::start();
+        let mut features = features.read().await?;
+        clock.vision += start.ms();
+        features.timings = clock;
+        Ok(features)
+    }
+
+    /// Tries the turns that the picture's profile and what can be read of it suggest, and keeps the one that reads best.
+    async fn look_turning(
         &self,
         picture: &RgbImage,
         longest_edge: Option<u32>,
-        encode: impl FnOnce(Vec<f32>, [usize; 2]) -> Result<Features>,
+        mut encode: impl FnMut(Vec<f32>, [usize; 2]) -> Result<Features>,
     ) -> Result<Features> {
-        let start = Clock::start();
-        let [width, height] = input::canvas_of(&self.config, picture, longest_edge);
-        let gray = input::canvas(picture, width, height);
-        let image = start.ms();
-        let start = Clock::start();
-        let size = [height as usize, width as usize];
-        let features = encode(input::normalised(&gray).collect(), size)?;
-        let mut features = features.read().await?;
-        features.timings = Timings {
-            image,
-            vision: start.ms(),
-            ..Timings::default()
-        };
-        Ok(features)
+        let mut clock = Timings::default();
+        let grey = timed(&mut clock.image, || input::grey(picture));
+        let level = Turn::none(picture.width(), picture.height());
+        let all = input::pixels_of(&self.config, &level, longest_edge);
+        let mut seen = self.encode(&grey, level, all, &mut clock, &mut encode)?;
+        let mut best = seen.surely_read().await?;
+        let tilt = timed(&mut clock.image, || upright::tilt(&grey));
+        if tilt.is_none() && best.is_well() {
+            return self.finish(seen, clock).await;
+        }
+        // A turn is tried where the picture's profile speaks for it, or for want of anything that reads well.
+        let mut tries: Vec<Turn> = Vec::new();
+        tries.extend(tilt.map(|tilt| Turn { tilt, ..level }));
+        if !best.is_well() {
+            tries.extend([1, 2, 3].map(|quarters| Turn { quarters, ..level }));
+        }
+        for turn in tries {
+            let pixels = input::pixels_of(&self.config, &turn, longest_edge);
+            let other = self.encode(&grey, turn, pixels, &mut clock, &mut encode)?;
+            let read = other.surely_read().await?;
+            if read.beats(best, &turn) {
+                (seen, best) = (other, read);
+            }
+        }
+        self.finish(seen, clock).await
     }
 
     /// The distribution over boxes that a question gets on a picture.
@@ -227,11 +296,12 @@ impl MapPolicy {
         let start = Clock::start();
         let bbox = distribution.propose(self.config.coverage, self.config.area_price);
         let logprob = distribution.log_prob(bbox);
-        let evidence = EvidenceMap {
+        let bbox = seen.turn.back(bbox);
+        let evidence = seen.turn.evidence_back(EvidenceMap {
             width: distribution.width,
             height: distribution.height,
             values: distribution.evidence(),
-        };
+        });
         Ok(Proposal {
             bbox: Some(bbox),
             completion: bbox.completion(),
@@ -243,6 +313,7 @@ impl MapPolicy {
                 ..seen.timings
             },
             evidence: Some(evidence),
+            rotation: seen.turn.degrees(),
         })
     }
 
@@ -257,11 +328,12 @@ impl MapPolicy {
         let distribution = self.distribution(seen, question).await?;
         Ok((0..options.n)
             .map(|_| {
-                let bbox = distribution.sample(options.temperature, rng);
+                let drawn = distribution.sample(options.temperature, rng);
+                let bbox = seen.turn.back(drawn);
                 Rollout {
                     bbox: Some(bbox),
                     completion: bbox.completion(),
-                    logprob: distribution.log_prob(bbox),
+                    logprob: distribution.log_prob(drawn),
                     ids: Vec::new(),
                     constrained: true,
                 }
@@ -307,7 +379,8 @@ impl MapPolicy {
         question: &str,
         boxes: &[NormBox],
     ) -> Result<Tensor<1>> {
-        Ok(loss::log_probs(self.maps(seen, question), boxes))
+        let boxes: Vec<NormBox> = boxes.iter().map(|bbox| seen.turn.onto(*bbox)).collect();
+        Ok(loss::log_probs(self.maps(seen, question), &boxes))
     }
 }
 
@@ -325,6 +398,14 @@ pub(crate) fn rollout(completion: &str) -> Result<Rollout> {
         ids: Vec::new(),
         constrained: true,
     })
+}
+
+/// Does some work and adds the milliseconds that it took.
+fn timed<T>(clock: &mut f64, work: impl FnOnce() -> T) -> T {
+    let start = Clock::start();
+    let result = work();
+    *clock += start.ms();
+    result
 }
 
 /// Milliseconds since a start; the page's clock where there is no `Instant` (wasm32).

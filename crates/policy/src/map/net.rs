@@ -20,13 +20,13 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use kernels::GROUPS;
 use rayon::prelude::*;
 
-use super::MapConfig;
 use super::conv::convolve;
 use super::find::Index;
 use super::hints::{self, HINTS};
 use super::letters::{CLASSES, HALVES, Letters};
 use super::question::{TextEncoder, Texts};
 use super::readback::finite;
+use super::{MapConfig, Turn, upright};
 use crate::{Result, Timings};
 
 /// Output maps a cell: evidence logit, then position and log-scale of the left, top, right and
@@ -48,6 +48,8 @@ pub struct Features {
     pub letters: Arc<Vec<Index>>,
     /// How long encoding took.
     pub timings: Timings,
+    /// How the picture was turned before it was encoded; boxes are given on the picture as it lies.
+    pub turn: Turn,
     /// What the CPU's own decoder wants, where its encoder made this.
     pub(super) fast: Option<Arc<[kernels::Maps; 3]>>,
 }
@@ -63,6 +65,7 @@ impl Features {
             characters: plain(&self.characters),
             letters: self.letters.clone(),
             timings: self.timings,
+            turn: self.turn,
             fast: self.fast.clone(),
         }
     }
@@ -79,6 +82,15 @@ impl Features {
         Ok(pages
             .map(|page| Letters::new(page.to_vec(), rows, columns))
             .collect())
+    }
+
+    /// How surely the print was read, for choosing among turns.
+    ///
+    /// # Errors
+    /// As [`Features::letters`].
+    pub(super) async fn surely_read(&self) -> Result<upright::Reading> {
+        let values = finite(self.characters.clone().detach()).await?;
+        Ok(upright::reading(&values))
     }
 
     /// Reads the pictures, so that questions can be decoded.
@@ -301,6 +313,7 @@ impl MapNet {
             characters,
             letters: Arc::default(),
             timings: Timings::default(),
+            turn: Turn::none(1, 1),
             fast: None,
         }
     }

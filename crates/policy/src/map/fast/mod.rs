@@ -13,6 +13,7 @@ use kernels::{Decoder, Encoded, Encoder, KernelError, Maps, Tensors};
 
 use super::letters::{CLASSES, HALVES};
 use super::net::{Features, MapNet};
+use super::upright::Turn;
 use super::weights;
 use crate::{PolicyError, Result, Timings};
 
@@ -62,6 +63,7 @@ pub fn features(seen: Encoded) -> Features {
         characters: Tensor::from_data(characters, &Device::flex()),
         letters: Arc::default(),
         timings: Timings::default(),
+        turn: Turn::none(1, 1),
         fast: Some(Arc::new(seen.levels)),
     }
 }

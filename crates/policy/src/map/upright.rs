@@ -1,0 +1,562 @@
+//! Which way up a picture is, so that its lines of print lie level before they are read.
+//!
+//! The network reads level lines only: of receipts turned by a quarter it finds next to nothing, of receipts tilted by
+//! ten degrees two thirds. So a picture is turned first. Two measures decide:
+//!
+//! * **tilt**: print makes a profile. Ink is added up along parallel lines; where those run along the lines of print, the sums
+//!   jump between line and gap. The angle with the largest squared jumps wins, if it clearly beats the level one.
+//! * **reading**: print that stands upright is read surely, print that lies on its side or on its head is not. The number of
+//!   surely read letters decides between the quarter turns, and whether a tilt was one. Only letters count that do not look
+//!   like others when they are turned ([`TELLING`]): on its side, print reads as "3", "5" and "s".
+//!
+//! A picture that is read well as it is costs nothing but its tilt's profile.
+
+use grounding::NormBox;
+use picture::{Filter, GrayImage};
+
+use super::letters::{CLASSES, class_of};
+use crate::EvidenceMap;
+
+/// Letters that are rarely read where print lies on its side or on its head.
+const TELLING: &str = "acdghmnou";
+
+/// Probability from which a character counts as surely read.
+const SURE: f32 = 0.9;
+
+/// Longest edge of the picture whose tilt is measured, pixels.
+const EDGE: u32 = 640;
+
+/// Largest tilt that is looked for, degrees; what is further is a quarter turn and a tilt back.
+const LARGEST: f64 = 40.0;
+
+/// Smaller tilts are left alone: the network was taught pages that lean by up to two degrees.
+const SMALLEST: f64 = 2.5;
+
+/// How much sharper a tilt's profile has to be than the level one's.
+const SHARPER: f64 = 1.5;
+
+/// A turn clockwise that makes a picture upright: quarters first, then a tilt about the centre, for which the picture gets
+/// as much room as its corners need.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Turn {
+    /// Quarter turns clockwise, 0 to 3.
+    pub quarters: u8,
+    /// Further degrees clockwise, above -45 and below 45.
+    pub tilt: f64,
+    /// Width and height of the picture as it is, pixels.
+    pub picture: [u32; 2],
+}
+
+impl Turn {
+    /// No turn of a picture of this size.
+    pub fn none(width: u32, height: u32) -> Self {
+        Self {
+            quarters: 0,
+            tilt: 0.0,
+            picture: [width.max(1), height.max(1)],
+        }
+    }
+
+    /// Whether the picture stays as it is.
+    pub fn is_none(&self) -> bool {
+        self.quarters == 0 && self.tilt == 0.0
+    }
+
+    /// Degrees clockwise by which the picture has to be turned to be upright, 0 to 360.
+    pub fn degrees(&self) -> f64 {
+        (f64::from(self.quarters) * 90.0 + self.tilt).rem_euclid(360.0)
+    }
+
+    /// Width and height after the quarter turns.
+    fn quartered(&self) -> [f64; 2] {
+        let [w, h] = self.picture.map(f64::from);
+        if self.quarters % 2 == 1 {
+            [h, w]
+        } else {
+            [w, h]
+        }
+    }
+
+    /// Width and height of the turned picture with its corners, pixels of the picture.
+    pub fn size(&self) -> [f64; 2] {
+        let [w, h] = self.quartered();
+        let (sin, cos) = self.tilt.to_radians().sin_cos();
+        [w * cos + h * sin.abs(), w * sin.abs() + h * cos]
+    }
+
+    /// A point of the picture, shares of its sides, on the turned one.
+    fn point_onto(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        let [x, y] = match self.quarters {
+            1 => [1.0 - y, x],
+            2 => [1.0 - x, 1.0 - y],
+            3 => [y, 1.0 - x],
+            _ => [x, y],
+        };
+        let ([w, h], [tw, th]) = (self.quartered(), self.size());
+        let (sin, cos) = self.tilt.to_radians().sin_cos();
+        let (dx, dy) = ((x - 0.5) * w, (y - 0.5) * h);
+        // Clockwise as seen, with y downwards.
+        [
+            (dx * cos - dy * sin) / tw + 0.5,
+            (dx * sin + dy * cos) / th + 0.5,
+        ]
+    }
+
+    /// A point of the turned picture, shares of its sides, on the picture.
+    fn point_back(&self, at: [f64; 2]) -> [f64; 2] {
+        let [x, y] = self.quartered_point(at);
+        match self.quarters {
+            1 => [y, 1.0 - x],
+            2 => [1.0 - x, 1.0 - y],
+            3 => [1.0 - y, x],
+            _ => [x, y],
+        }
+    }
+
+    /// A point of the turned picture on the one that has its quarter turns only.
+    fn quartered_point(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        let ([w, h], [tw, th]) = (self.quartered(), self.size());
+        let (sin, cos) = self.tilt.to_radians().sin_cos();
+        let (dx, dy) = ((x - 0.5) * tw, (y - 0.5) * th);
+        [
+            (dx * cos + dy * sin) / w + 0.5,
+            (dy * cos - dx * sin) / h + 0.5,
+        ]
+    }
+
+    /// A box of the turned picture: the upright box around it on the picture, in whole percents.
+    pub fn back(&self, bbox: NormBox) -> NormBox {
+        self.hull(bbox, |turn, point| turn.point_back(point))
+    }
+
+    /// A box of the picture: the upright box around it on the turned one, in whole percents.
+    pub fn onto(&self, bbox: NormBox) -> NormBox {
+        self.hull(bbox, |turn, point| turn.point_onto(point))
+    }
+
+    fn hull(&self, bbox: NormBox, map: impl Fn(&Self, [f64; 2]) -> [f64; 2]) -> NormBox {
+        if self.is_none() {
+            return bbox;
+        }
+        let [x1, y1, x2, y2] = bbox.to_array().map(|v| f64::from(v) / 100.0);
+        let corners = [[x1, y1], [x2, y1], [x1, y2], [x2, y2]].map(|corner| map(self, corner));
+        let side = |axis: usize| {
+            let low = corners
+                .iter()
+                .map(|c| c[axis])
+                .fold(f64::INFINITY, f64::min);
+            let high = corners
+                .iter()
+                .map(|c| c[axis])
+                .fold(f64::NEG_INFINITY, f64::max);
+            // Outwards to whole percents, but not for what is a rounding error; never empty.
+            let low = ((low * 100.0 + 1e-6).floor()).clamp(0.0, 99.0);
+            let high = ((high * 100.0 - 1e-6).ceil()).clamp(low + 1.0, 100.0);
+            (low as f32, high as f32)
+        };
+        let ((x1, x2), (y1, y2)) = (side(0), side(1));
+        NormBox { x1, y1, x2, y2 }
+    }
+
+    /// An evidence map of the turned picture, over the picture: each cell has the value of where its centre lies.
+    pub fn evidence_back(&self, map: EvidenceMap) -> EvidenceMap {
+        if self.is_none() {
+            return map;
+        }
+        let (width, height) = if self.quarters % 2 == 1 {
+            (map.height, map.width)
+        } else {
+            (map.width, map.height)
+        };
+        let centre = |i: usize, n: usize| (i as f64 + 0.5) / n as f64;
+        let cell = |share: f64, n: usize| ((share * n as f64) as usize).min(n.saturating_sub(1));
+        let values = (0..width * height)
+            .map(|i| {
+                let at = [centre(i % width, width), centre(i / width, height)];
+                let [x, y] = self.point_onto(at);
+                map.values[cell(y, map.height) * map.width + cell(x, map.width)]
+            })
+            .collect();
+        EvidenceMap {
+            width,
+            height,
+            values,
+        }
+    }
+
+    /// The grey picture turned, on a canvas of this size. Where the picture does not reach, the canvas has the mean of its
+    /// border.
+    pub fn draw(&self, grey: &GrayImage, width: u32, height: u32) -> GrayImage {
+        let turned = match self.quarters {
+            1 => image::imageops::rotate90(grey),
+            2 => image::imageops::rotate180(grey),
+            3 => image::imageops::rotate270(grey),
+            _ => grey.clone(),
+        };
+        if self.tilt == 0.0 {
+            return picture::resize_gray(&turned, width, height, Filter::Bilinear);
+        }
+        // Shrunk first, so that a pixel of the canvas is made of about one pixel.
+        let [full, _] = self.size();
+        let scale = f64::from(width) / full;
+        let side = |s: u32| (f64::from(s) * scale).round().max(1.0) as u32;
+        let small = picture::resize_gray(
+            &turned,
+            side(turned.width()),
+            side(turned.height()),
+            Filter::Bilinear,
+        );
+        let fill = border(&small);
+        GrayImage::from_fn(width, height, |i, j| {
+            let at = [
+                (f64::from(i) + 0.5) / f64::from(width),
+                (f64::from(j) + 0.5) / f64::from(height),
+            ];
+            let [x, y] = self.quartered_point(at);
+            image::Luma([sampled(&small, x, y, fill)])
+        })
+    }
+}
+
+/// Mean of the outermost pixels.
+fn border(grey: &GrayImage) -> u8 {
+    let (w, h) = grey.dimensions();
+    let mut sum = 0u64;
+    let mut count = 0u64;
+    let mut add = |x: u32, y: u32| {
+        sum += u64::from(grey.get_pixel(x, y).0[0]);
+        count += 1;
+    };
+    for x in 0..w {
+        add(x, 0);
+        add(x, h - 1);
+    }
+    for y in 0..h {
+        add(0, y);
+        add(w - 1, y);
+    }
+    (sum / count.max(1)) as u8
+}
+
+/// Bilinear value at shares of the sides; `fill` outside.
+fn sampled(grey: &GrayImage, x: f64, y: f64, fill: u8) -> u8 {
+    if !(0.0..1.0).contains(&x) || !(0.0..1.0).contains(&y) {
+        return fill;
+    }
+    let (w, h) = (f64::from(grey.width()), f64::from(grey.height()));
+    let x = (x * w - 0.5).clamp(0.0, w - 1.0);
+    let y = (y * h - 0.5).clamp(0.0, h - 1.0);
+    let (x0, y0) = (x.floor(), y.floor());
+    let at = |i: f64, j: f64| {
+        f64::from(
+            grey.get_pixel(i.min(w - 1.0) as u32, j.min(h - 1.0) as u32)
+                .0[0],
+        )
+    };
+    let mix = |a: f64, b: f64, t: f64| a + (b - a) * t;
+    let top = mix(at(x0, y0), at(x0 + 1.0, y0), x - x0);
+    let bottom = mix(at(x0, y0 + 1.0), at(x0 + 1.0, y0 + 1.0), x - x0);
+    mix(top, bottom, y - y0).round() as u8
+}
+
+/// How surely the print of a canvas was read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    /// Half cells with a surely read letter that tells upright print from turned print.
+    pub letters: usize,
+    /// Mean natural logarithm of the best character's probability where something is printed; 0 where nothing is.
+    pub surety: f32,
+}
+
+/// Mean logarithm from which print counts as well read. Of upright receipts nearly all are above, upside down none.
+const WELL: f32 = -0.5;
+
+/// Letters that a reading needs at least before a picture is turned for it.
+const FEW: usize = 20;
+
+impl Reading {
+    /// Whether the picture can be read as it lies, so that no turn is tried.
+    pub fn is_well(&self) -> bool {
+        self.letters >= FEW && self.surety > WELL
+    }
+
+    /// Whether this reading of a turned picture is so much better than another that the turn is right. A quarter turn has to
+    /// read twice as many letters, half a turn one and a half times as many (print on its head is read in part), a tilt, for
+    /// which the profile speaks already, a tenth more.
+    pub fn beats(&self, other: Reading, turn: &Turn) -> bool {
+        let times = match turn.quarters {
+            0 => 1.1,
+            2 => 1.5,
+            _ => 2.0,
+        };
+        self.letters >= FEW && self.letters as f32 > times * other.letters as f32
+    }
+}
+
+/// From logits of characters `[.., CLASSES]`.
+pub fn reading(characters: &[f32]) -> Reading {
+    let mut telling = [false; CLASSES];
+    for c in TELLING.chars() {
+        telling[usize::from(class_of(c))] = true;
+    }
+    let (mut letters, mut printed, mut surety) = (0, 0usize, 0f64);
+    for frame in characters.chunks_exact(CLASSES) {
+        let (best, top) =
+            frame
+                .iter()
+                .enumerate()
+                .fold((0, f32::NEG_INFINITY), |(best, top), (class, value)| {
+                    if *value > top {
+                        (class, *value)
+                    } else {
+                        (best, top)
+                    }
+                });
+        let sum: f32 = frame.iter().map(|value| (value - top).exp()).sum();
+        // Nothing is printed where class 0 has more than half.
+        if (frame[0] - top).exp() > 0.5 * sum {
+            continue;
+        }
+        let sure = 1.0 / sum; // probability of the best class
+        printed += 1;
+        surety += f64::from(sure.ln());
+        if sure > SURE && telling[best] {
+            letters += 1;
+        }
+    }
+    Reading {
+        letters,
+        surety: (surety / printed.max(1) as f64) as f32,
+    }
+}
+
+/// Degrees clockwise by which level lines of print are wanted, where they clearly are not level: the tilt to undo. `None`
+/// for level print, and for pictures without a clear profile.
+pub fn tilt(grey: &GrayImage) -> Option<f64> {
+    let ink = Ink::of(grey);
+    let best = |from: f64, to: f64, step: f64| {
+        let n = ((to - from) / step).round() as i32;
+        (0..=n)
+            .map(|i| from + f64::from(i) * step)
+            .map(|angle| (angle, ink.sharpness(angle)))
+            .fold(
+                (0.0, 0.0),
+                |best, next| if next.1 > best.1 { next } else { best },
+            )
+    };
+    let (coarse, _) = best(-LARGEST - 5.0, LARGEST + 5.0, 1.0);
+    if coarse.abs() < SMALLEST - 1.0 || coarse.abs() > LARGEST {
+        return None;
+    }
+    let (angle, peak) = best(coarse - 1.0, coarse + 1.0, 0.25);
+    let (_, level) = best(-1.0, 1.0, 0.5);
+    // Lines that fall to the right by `angle` are turned back, counter-clockwise.
+    (angle.abs() >= SMALLEST && peak >= SHARPER * level).then_some(-angle)
+}
+
+/// Where something is drawn: points about the centre and how far they stand out of their surroundings.
+struct Ink {
+    points: Vec<(f32, f32, f32)>,
+    /// Half the diagonal, whole pixels.
+    reach: usize,
+    total: f64,
+}
+
+/// A point stands out from here on, and at most by this, grey levels.
+const STANDS_OUT: (f32, f32) = (6.0, 40.0);
+
+impl Ink {
+    fn of(grey: &GrayImage) -> Self {
+        let (w, h) = grey.dimensions();
+        let scale = (f64::from(EDGE) / f64::from(w.max(h).max(1))).min(1.0);
+        let side = |s: u32| ((f64::from(s) * scale) as u32).max(1);
+        let small = picture::resize_gray(grey, side(w), side(h), Filter::Box);
+        let (w, h) = (small.width() as usize, small.height() as usize);
+        let raw = small.as_raw();
+        // Sums over rectangles from the corner, to know the mean of every 9 x 9 neighbourhood.
+        let mut sums = vec![0u32; (w + 1) * (h + 1)];
+        for y in 0..h {
+            let mut row = 0;
+            for x in 0..w {
+                row += u32::from(raw[y * w + x]);
+                sums[(y + 1) * (w + 1) + x + 1] = sums[y * (w + 1) + x + 1] + row;
+            }
+        }
+        let mut points = Vec::new();
+        let mut total = 0f64;
+        for y in 0..h {
+            for x in 0..w {
+                let (x1, x2) = (x.saturating_sub(4), (x + 5).min(w));
+                let (y1, y2) = (y.saturating_sub(4), (y + 5).min(h));
+                let at = |x: usize, y: usize| f64::from(sums[y * (w + 1) + x]);
+                let sum = at(x2, y2) - at(x1, y2) - at(x2, y1) + at(x1, y1);
+                let mean = (sum / ((x2 - x1) * (y2 - y1)) as f64) as f32;
+                let out = (f32::from(raw[y * w + x]) - mean).abs();
+                if out >= STANDS_OUT.0 {
+                    let out = out.min(STANDS_OUT.1);
+                    total += f64::from(out);
+                    points.push((x as f32 - w as f32 / 2.0, y as f32 - h as f32 / 2.0, out));
+                }
+            }
+        }
+        let reach = ((w * w + h * h) as f64).sqrt() as usize / 2 + 2;
+        Self {
+            points,
+            reach,
+            total,
+        }
+    }
+
+    /// Squared jumps of the profile along lines that fall to the right by so many degrees.
+    fn sharpness(&self, degrees: f64) -> f64 {
+        let (sin, cos) = (degrees.to_radians() as f32).sin_cos();
+        let mut profile = vec![0f32; 2 * self.reach + 2];
+        let centre = self.reach as f32;
+        for (x, y, out) in &self.points {
+            let at = y * cos - x * sin + centre;
+            let bin = at as usize;
+            let part = at - bin as f32;
+            profile[bin] += out * (1.0 - part);
+            profile[bin + 1] += out * part;
+        }
+        let jumps = profile
+            .windows(2)
+            .map(|pair| f64::from(pair[1] - pair[0]).powi(2));
+        jumps.sum::<f64>() / (self.total * self.total).max(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of dark dashes on a light page, turned clockwise by `degrees`.
+    fn lines(degrees: f64) -> GrayImage {
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        GrayImage::from_fn(400, 500, |x, y| {
+            let (dx, dy) = (f64::from(x) - 200.0, f64::from(y) - 250.0);
+            let (u, v) = (dx * cos + dy * sin, dy * cos - dx * sin);
+            let on = (-150.0..150.0).contains(&u)
+                && (-180.0..180.0).contains(&v)
+                && v.rem_euclid(16.0) < 7.0
+                && (u * 0.37 + (v / 16.0).floor() * 2.3).sin() > -0.2;
+            image::Luma([if on { 30 } else { 235 }])
+        })
+    }
+
+    #[test]
+    fn the_tilt_of_lines_is_undone() {
+        for degrees in [-31.0, -20.0, -10.0, 4.0, 10.0, 25.0] {
+            let found = tilt(&lines(degrees)).expect("tilted lines");
+            assert!((found + degrees).abs() <= 0.5, "{degrees}: {found}");
+        }
+    }
+
+    #[test]
+    fn level_lines_and_empty_pages_are_left_alone() {
+        assert_eq!(tilt(&lines(0.0)), None);
+        assert_eq!(tilt(&lines(1.0)), None);
+        assert_eq!(
+            tilt(&GrayImage::from_pixel(90, 70, image::Luma([200]))),
+            None
+        );
+        assert_eq!(tilt(&GrayImage::from_pixel(1, 1, image::Luma([0]))), None);
+    }
+
+    #[test]
+    fn boxes_go_to_and_fro() {
+        let bbox = NormBox::new(10.0, 20.0, 40.0, 30.0).unwrap();
+        let turn = |quarters, tilt| Turn {
+            quarters,
+            tilt,
+            picture: [300, 200],
+        };
+        assert_eq!(turn(0, 0.0).back(bbox), bbox);
+        // A quarter clockwise: what was at the left edge is at the top.
+        assert_eq!(turn(1, 0.0).onto(bbox).to_array(), [70.0, 10.0, 80.0, 40.0]);
+        for quarters in 0..4 {
+            let turn = turn(quarters, 0.0);
+            assert_eq!(turn.back(turn.onto(bbox)), bbox, "{quarters}");
+            let tilted = Turn { tilt: 12.0, ..turn };
+            assert!(tilted.back(tilted.onto(bbox)).contains(bbox), "{quarters}");
+        }
+    }
+
+    #[test]
+    fn a_turned_picture_is_drawn_where_its_boxes_go() {
+        let mut grey = GrayImage::from_pixel(300, 200, image::Luma([240]));
+        for y in 40..60 {
+            for x in 30..120 {
+                grey.put_pixel(x, y, image::Luma([10]));
+            }
+        }
+        let spot = NormBox::new(10.0, 20.0, 40.0, 30.0).unwrap();
+        for (quarters, tilt) in [
+            (0, 0.0),
+            (1, 0.0),
+            (2, 0.0),
+            (3, 0.0),
+            (0, 15.0),
+            (1, -20.0),
+        ] {
+            let turn = Turn {
+                quarters,
+                tilt,
+                picture: [300, 200],
+            };
+            let [w, h] = turn.size();
+            let drawn = turn.draw(&grey, w.round() as u32, h.round() as u32);
+            let dark: Vec<(u32, u32)> = drawn
+                .enumerate_pixels()
+                .filter(|(_, _, value)| value.0[0] < 100)
+                .map(|(x, y, _)| (x, y))
+                .collect();
+            let [x1, y1, x2, y2] = turn.onto(spot).to_array();
+            let near = |value: f64, percent: f32| (value - f64::from(percent)).abs() <= 1.6;
+            let x = dark.iter().map(|d| f64::from(d.0) / w * 100.0);
+            let y = dark.iter().map(|d| f64::from(d.1) / h * 100.0);
+            let low = |i: &mut dyn Iterator<Item = f64>| i.fold(f64::INFINITY, f64::min);
+            let high = |i: &mut dyn Iterator<Item = f64>| i.fold(0.0, f64::max);
+            assert!(near(low(&mut x.clone()), x1), "{quarters} {tilt}");
+            assert!(near(high(&mut x.clone()), x2), "{quarters} {tilt}");
+            assert!(near(low(&mut y.clone()), y1), "{quarters} {tilt}");
+            assert!(near(high(&mut y.clone()), y2), "{quarters} {tilt}");
+        }
+    }
+
+    #[test]
+    fn evidence_goes_back_to_where_it_lies_on_the_picture() {
+        let turn = Turn {
+            quarters: 1,
+            tilt: 0.0,
+            picture: [300, 200],
+        };
+        // The turned picture is 2 x 3 cells; its upper right cell is the picture's upper left one.
+        let map = EvidenceMap {
+            width: 2,
+            height: 3,
+            values: vec![0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
+        };
+        let back = turn.evidence_back(map);
+        assert_eq!((back.width, back.height), (3, 2));
+        assert_eq!(back.values, [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn only_surely_read_telling_letters_count() {
+        let frame = |class: u8, logit: f32| {
+            let mut frame = vec![0f32; CLASSES];
+            frame[usize::from(class)] = logit;
+            frame
+        };
+        let frames = [
+            frame(class_of('a'), 12.0), // counts
+            frame(class_of('a'), 1.0),  // hardly read
+            frame(class_of('5'), 12.0), // looks like other letters when turned
+            frame(0, 12.0),             // nothing printed
+        ];
+        let read = reading(&frames.concat());
+        assert_eq!(read.letters, 1);
+        assert!(read.surety < -0.5, "{}", read.surety);
+    }
+}
