@@ -10,7 +10,7 @@
 //! Files: [`config`] the shape, [`net`] picture encoder and decoder, [`question`] text encoder,
 //! [`letters`] reading, [`hints`] where a question's texts stand, [`boxes`] the distribution, [`input`] picture → canvas, [`weights`] in and out (quantized),
 //! [`loss`] what SFT minimises, [`reading`] the part of it that teaches to read, [`legible`] a reward by
-//! reading, [`live`] GRPO on one picture, [`upright`] which way up a picture is.
+//! reading, [`live`] GRPO on one picture, [`upright`] which way up a picture is, `tilt` a part of it.
 
 pub mod boxes;
 pub mod config;
@@ -27,6 +27,7 @@ pub mod net;
 pub mod question;
 mod readback;
 pub mod reading;
+mod tilt;
 pub mod upright;
 pub mod weights;
 
@@ -240,7 +241,7 @@ impl MapPolicy {
         let all = input::pixels_of(&self.config, &level, longest_edge);
         let mut seen = self.encode(&grey, level, all, &mut clock, &mut encode)?;
         let mut best = seen.surely_read().await?;
-        let tilt = timed(&mut clock.image, || upright::tilt(&grey));
+        let tilt = timed(&mut clock.image, || tilt::tilt(&grey));
         if tilt.is_none() && best.is_well() {
             return self.finish(seen, clock).await;
         }
