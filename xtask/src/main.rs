@@ -72,7 +72,7 @@ enum Command {
         #[command(flatten)]
         page: page::Options,
     },
-    /// Run every test: formatting, clippy, rustdoc, licences, crates, end to end, and the page in a real browser
+    /// Run every test: formatting, licences, crates, end to end, and the page in a real browser
     #[command(
         after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --only browser --no-build"
     )]
