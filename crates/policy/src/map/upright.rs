@@ -13,7 +13,7 @@
 use grounding::NormBox;
 use picture::{Filter, GrayImage};
 
-use super::letters::{CLASSES, class_of};
+use super::letters::{CLASSES, class_of, is_mark};
 use crate::EvidenceMap;
 
 /// Letters that are rarely read where print lies on its side or on its head.
@@ -251,6 +251,8 @@ fn sampled(grey: &GrayImage, x: f64, y: f64, fill: u8) -> u8 {
 pub struct Reading {
     /// Half cells with a surely read letter that tells upright print from turned print.
     pub letters: usize,
+    /// Half cells with any surely read letter or digit.
+    pub sure: usize,
     /// Mean natural logarithm of the best character's probability where something is printed; 0 where nothing is.
     pub surety: f32,
 }
@@ -268,15 +270,19 @@ impl Reading {
     }
 
     /// Whether this reading of a turned picture is so much better than another that the turn is right. A quarter turn has to
-    /// read twice as many letters, half a turn one and a half times as many (print on its head is read in part), a tilt, for
-    /// which the profile speaks already, a tenth more.
+    /// read twice as many letters, and more of all (a chart whose labels lie on their side has its numbers upright); half a turn
+    /// one and a half times as many (print on its head is read in part); a tilt, for which the profile speaks already, a tenth
+    /// more.
     pub fn beats(&self, other: Reading, turn: &Turn) -> bool {
-        let times = match turn.quarters {
-            0 => 1.1,
-            2 => 1.5,
-            _ => 2.0,
+        let (times, of_all) = match turn.quarters {
+            0 => (1.1, 0.0),
+            2 => (1.5, 0.0),
+            _ => (2.0, 1.2),
         };
-        self.letters >= FEW && self.letters as f32 > times * other.letters as f32
+        let more = |own: usize, other: usize, times: f32| own as f32 > times * other as f32;
+        self.letters >= FEW
+            && more(self.letters, other.letters, times)
+            && more(self.sure, other.sure, of_all)
     }
 }
 
@@ -286,7 +292,7 @@ pub fn reading(characters: &[f32]) -> Reading {
     for c in TELLING.chars() {
         telling[usize::from(class_of(c))] = true;
     }
-    let (mut letters, mut printed, mut surety) = (0, 0usize, 0f64);
+    let (mut letters, mut all, mut printed, mut surety) = (0, 0, 0usize, 0f64);
     for frame in characters.chunks_exact(CLASSES) {
         let (best, top) =
             frame
@@ -307,12 +313,14 @@ pub fn reading(characters: &[f32]) -> Reading {
         let sure = 1.0 / sum; // probability of the best class
         printed += 1;
         surety += f64::from(sure.ln());
-        if sure > SURE && telling[best] {
-            letters += 1;
+        if sure > SURE {
+            letters += usize::from(telling[best]);
+            all += usize::from(!is_mark(best as u8));
         }
     }
     Reading {
         letters,
+        sure: all,
         surety: (surety / printed.max(1) as f64) as f32,
     }
 }
@@ -401,6 +409,31 @@ mod tests {
     }
 
     #[test]
+    fn a_quarter_turn_needs_more_letters_and_more_of_all() {
+        let reading = |letters, sure| Reading {
+            letters,
+            sure,
+            surety: -0.8,
+        };
+        let level = Turn::none(30, 20);
+        let quarter = Turn {
+            quarters: 1,
+            ..level
+        };
+        assert!(reading(300, 900).beats(reading(10, 100), &quarter));
+        // A chart with its labels on their side and its numbers upright.
+        assert!(!reading(90, 200).beats(reading(10, 400), &quarter));
+        // Print on its head is read in part.
+        let half = Turn {
+            quarters: 2,
+            ..level
+        };
+        assert!(!reading(300, 900).beats(reading(240, 700), &half));
+        assert!(reading(300, 900).beats(reading(100, 300), &half));
+        assert!(!reading(19, 900).beats(reading(0, 0), &quarter));
+    }
+
+    #[test]
     fn only_surely_read_telling_letters_count() {
         let frame = |class: u8, logit: f32| {
             let mut frame = vec![0f32; CLASSES];
@@ -414,7 +447,7 @@ mod tests {
             frame(0, 12.0),             // nothing printed
         ];
         let read = reading(&frames.concat());
-        assert_eq!(read.letters, 1);
+        assert_eq!((read.letters, read.sure), (1, 2));
         assert!(read.surety < -0.5, "{}", read.surety);
     }
 }
