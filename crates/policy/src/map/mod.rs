@@ -240,23 +240,22 @@ impl MapPolicy {
         let level = Turn::none(picture.width(), picture.height());
         let all = input::pixels_of(&self.config, &level, longest_edge);
         let mut seen = self.encode(&grey, level, all, &mut clock, &mut encode)?;
-        let mut best = seen.surely_read().await?;
+        let as_it_lies = seen.surely_read().await?;
         let tilt = timed(&mut clock.image, || tilt::tilt(&grey));
-        if tilt.is_none() && best.is_well() {
-            return self.finish(seen, clock).await;
-        }
         // A turn is tried where the picture's profile speaks for it, or for want of anything that reads well.
         let mut tries: Vec<Turn> = Vec::new();
         tries.extend(tilt.map(|tilt| Turn { tilt, ..level }));
-        if !best.is_well() {
+        if !as_it_lies.is_well() {
             tries.extend([1, 2, 3].map(|quarters| Turn { quarters, ..level }));
         }
+        let mut letters = 0;
         for turn in tries {
             let pixels = input::pixels_of(&self.config, &turn, longest_edge);
             let other = self.encode(&grey, turn, pixels, &mut clock, &mut encode)?;
             let read = other.surely_read().await?;
-            if read.beats(best, &turn) {
-                (seen, best) = (other, read);
+            // Of those that beat the picture as it lies, the one with most letters: on its head, print beats print on its side.
+            if read.beats(as_it_lies, &turn) && read.letters > letters {
+                (seen, letters) = (other, read.letters);
             }
         }
         self.finish(seen, clock).await
