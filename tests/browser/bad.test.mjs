@@ -22,7 +22,7 @@ describe('bad input', () => {
     ['text with the name of a picture', file('letter.png', Buffer.from('Dear Sir or Madam, this is no picture at all.')), /not a picture/],
     ['an empty file', file('empty.png', Buffer.alloc(0)), /empty/],
     ['a truncated PNG', file('half.png', RECEIPT.buffer.subarray(0, 20_000)), /ends too early/],
-    ['a PDF', file('letter.jpg', Buffer.from('%PDF-1.7\n%âãÏÓ\n1 0 obj')), /a PDF document.*save it as JPEG or PNG/],
+    ['a broken PDF', file('letter.jpg', Buffer.from('%PDF-1.7\n%âãÏÓ\n1 0 obj')), /PDF document is damaged.*save its page as PNG/],
     ['a JPEG damaged inside', file('damaged.jpg', damaged), /damaged.*save it anew/],
     ['a truncated JPEG', file('half.jpg', picture('receipt.jpg').subarray(0, 30_000)), /ends too early/],
   ];
