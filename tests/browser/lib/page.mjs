@@ -52,8 +52,8 @@ export async function site({ isolated = true } = {}) {
 
 /** Path of a file of the built page. */
 export const distFile = (name) => join(dist, name);
-/** The names of the built WebAssembly modules. */
-export const modules = () => readdirSync(dist, { recursive: true }).filter((name) => name.endsWith('.wasm'));
+/** The names of the WebAssembly modules that are built here; the reader of PDF documents brings others. */
+export const modules = () => readdirSync(dist, { recursive: true }).filter((name) => name.endsWith('.wasm') && !name.startsWith('pdf/'));
 
 /** Bytes of a file of the shipped model. */
 export const modelFile = (name) => readFileSync(join(dist, 'models/default', name));
