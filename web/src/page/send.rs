@@ -52,12 +52,15 @@ pub async fn ask(
         // A read that fails is a connection that broke: `finish` knows what that means.
         let mut until = None;
         while let Some(chunk) = read(&reader, until).await {
-            if reply.push(&chunk)? {
+            let told = reply.push(&chunk);
+            // What came before something garbled in the same chunk stays, too.
+            if !matches!(told, Ok(false)) {
                 if !reply.text().trim().is_empty() {
                     first.get_or_insert_with(now);
                 }
                 show(reply.text(), reply.thoughts());
             }
+            told?;
             match reply.progress() {
                 Progress::Open => {}
                 // What follows may count tokens; keep-alives do not prolong the wait.
