@@ -211,6 +211,8 @@ test('two tabs and a new build: Reload works in each, and an old page runs no ne
       const [worker] = two.workers().filter((worker) => worker.url().includes('worker_loader'));
       await worker.evaluate(() => void setTimeout(() => { throw new Error('broken for the test'); }));
       await two.locator('#message').filter({ hasText: 'A newer version of this page' }).waitFor({ timeout: 60_000 });
+      // The browser tells of a worker's end a little later.
+      for (let wait = 0; wait < 100 && two.workers().length > 0; wait++) await two.waitForTimeout(100);
       assert.equal(two.workers().length, 0, 'no worker of another build stays');
       await reload(two).click();
       await two.waitForFunction(() => document.title.startsWith('Newer'), null, { timeout: 60_000 });
