@@ -7,6 +7,7 @@ use policy::{LoraConfig, MapConfig};
 use serde::{Deserialize, Serialize};
 
 use super::answer::AnswerConfig;
+use crate::data::{MAX_BAD, check_max_bad};
 use crate::device::Frozen;
 use crate::train::{OptimizerConfig, override_all};
 
@@ -54,6 +55,9 @@ pub struct SftConfig {
     /// Longest edge at which pages are kept in memory, pixels.
     #[serde(default = "cache_edge")]
     pub cache_edge: u32,
+    /// Share of the samples that may have missing or broken pictures: they are skipped and named; more of them end the run.
+    #[serde(default = "max_bad")]
+    pub max_bad: f64,
     /// A model folder to start from, in place of random weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
@@ -103,6 +107,10 @@ fn one() -> u64 {
 
 fn ten() -> u64 {
     10
+}
+
+fn max_bad() -> f64 {
+    MAX_BAD
 }
 
 fn cache_edge() -> u32 {
@@ -162,6 +170,7 @@ impl SftConfig {
         override_all(&mut table, overrides)?;
         let config: Self = toml::Value::Table(table).try_into().with_context(about)?;
         config.model.check()?;
+        check_max_bad(config.max_bad).with_context(about)?;
         if config
             .minutes
             .is_some_and(|minutes| minutes.is_nan() || minutes <= 0.0)

@@ -97,7 +97,11 @@ pub fn run(args: Args) -> Result<()> {
     let evaluation = config
         .eval
         .as_ref()
-        .map(|e| DataSet::open(&e.data, None, Some(e.limit)))
+        .map(|e| -> Result<DataSet> {
+            let mut set = DataSet::open_usable(&e.data, None, Some(e.limit))?;
+            set.keep_readable(config.max_bad)?;
+            Ok(set)
+        })
         .transpose()?;
 
     let mut metrics = Metrics::open(&args.out, step)?;
@@ -162,6 +166,11 @@ pub fn run(args: Args) -> Result<()> {
                     progress.say(&line.to_string());
                     metrics.write(&line)?;
                 }
+            }
+            if (last || stopped)
+                && let Some(skipped) = work.skipped().sentence()
+            {
+                progress.say(&skipped);
             }
             if stopped {
                 progress.say(&format!(
