@@ -6,7 +6,7 @@
 //!
 //! For asking a provider: [`keys`] (each with its origin), [`prompt`] (what is sent), [`markdown`] (how answers read),
 //! [`compare`] ("Did the crop matter?").
-//! What of the page is pure lies here too, so that it is tested without a browser: [`geometry`] (a box moved by hand), [`intake`] (what a paste, a drop, a key means),
+//! What of the page is pure lies here too, so that it is tested without a browser: [`geometry`] (a box moved by hand), [`zoom`] (a picture shown larger), [`intake`] (what a paste, a drop, a key means),
 //! [`places`] (what many sampled boxes have in common), [`lesson`] (GRPO, live), [`share`] (links), [`samples`] (the pictures to try).
 //!
 //! ```
@@ -36,3 +36,4 @@ pub mod protocol;
 pub mod samples;
 pub mod share;
 pub mod text;
+pub mod zoom;

@@ -21,7 +21,7 @@ use crate::panel::Panel;
 use crate::readers::Readers;
 use crate::state::State;
 use crate::ui::{Ui, say};
-use crate::{edit, gallery, input, intake, learn, provider, readers, tiles, view};
+use crate::{edit, gallery, input, intake, learn, provider, readers, tiles, view, zoom};
 
 /// The page.
 pub struct App {
@@ -92,6 +92,7 @@ impl App {
         gallery::wire(&app);
         learn::wire(&app);
         tiles::wire(&app);
+        zoom::wire(&app);
         app.connect(app.device, None);
         app.open_first(shared);
         Ok(())

@@ -196,6 +196,7 @@ impl App {
         self.show_attention();
         view::draw(self);
         if !click.unasked {
+            crate::zoom::bring_in_view(self);
             self.set_state("done");
         }
     }

@@ -134,12 +134,15 @@ pub fn draw_past(app: &App) {
         let step = |(at, question, proposal): &(usize, String, Proposal)| {
             let button = button(app, "past-step", &at.to_string())?;
             button.set_title(question);
+            let name = text::step_heard(at + 1, question, proposal.bbox, proposal.pixels);
+            button.set_attribute("aria-label", &name).ok()?;
             if *at == now {
                 button.set_attribute("aria-current", "true").ok()?;
             }
             let crop = picture(app, &proposal.address.0, false)?;
             button.append_child(crop.as_ref()).ok()?;
             let question = words(app, "span", question)?;
+            question.set_attribute("dir", "auto").ok()?;
             button.append_child(&question).ok()?;
             let item = words(app, "li", "")?;
             item.append_child(&button).ok()?;

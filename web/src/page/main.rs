@@ -2,7 +2,7 @@
 //!
 //! It holds no tensors and decodes nothing, so that no task on the main thread takes long. The order of
 //! reading: [`ui`] and [`tools`] (the elements), [`state`] (what is known), [`app`] (the whole),
-//! [`input`] (controls), [`intake`] (paste, drop, input methods), [`readers`] (pictures that need more than the worker), [`pictures`] (where pictures come from), [`clicks`] (proposals), [`edit`] (the box by hand),
+//! [`input`] (controls), [`intake`] (paste, drop, input methods), [`readers`] (pictures that need more than the worker), [`pictures`] (where pictures come from), [`clicks`] (proposals), [`edit`] (the box by hand), [`zoom`] (the picture larger),
 //! [`history`] (back and forth), [`sharing`] (crops and links leave), [`view`], [`tiles`] and [`gallery`] (what is shown),
 //! [`panel`], [`learn`] and [`lesson`] (GRPO, live), [`link`] (the worker), [`recover`] (when it breaks), [`desk`], [`provider`], [`ask`], [`send`], [`answer`], [`markdown`], [`compare`] and [`request`]
 //! (asking a provider).
@@ -35,6 +35,7 @@ mod tiles;
 mod tools;
 mod ui;
 mod view;
+mod zoom;
 
 fn main() {
     if let Err(error) = app::App::start() {

@@ -3,8 +3,8 @@
 //! Everything is drawn from [`crate::state::State`], so that going back to an earlier picture is drawing again.
 
 use cropvlm_web::protocol::{Evidence, Proposed, Stage, Writing};
-use cropvlm_web::text;
-use grounding::NormBox;
+use cropvlm_web::text::{self, Came};
+use grounding::{NormBox, PixelBox};
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, HtmlElement, ImageData};
 
@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::gallery;
 use crate::state::Proposal;
 use crate::ui::{Ui, say, show};
+use crate::zoom;
 
 /// Draws everything that belongs to the picture.
 pub fn draw(app: &App) {
@@ -34,6 +35,7 @@ pub fn draw(app: &App) {
                 ui.picture.remove_attribute("width").ok();
                 ui.picture.remove_attribute("height").ok();
                 ui.picture.set_src(&address);
+                zoom::reset(app);
             }
         }
         let settled = shown.filter(|_| state.candidate.is_none());
@@ -89,9 +91,9 @@ pub fn draw_box(app: &App) {
     if state.base.is_none() {
         tools.size.set_value("0");
     }
-    tools
-        .size_told
-        .set_text_content(Some(&text::times(app.factor())));
+    let times = text::times(app.factor());
+    tools.size.set_attribute("aria-valuetext", &times).ok();
+    tools.size_told.set_text_content(Some(&times));
     tools
         .reset
         .set_disabled(!proposal.is_some_and(Proposal::is_moved));
@@ -105,6 +107,10 @@ pub fn draw_box(app: &App) {
     }
     ui.save.set_attribute("href", &proposal.address.0).ok();
     let pixels = proposal.pixels;
+    if state.draft.is_none() {
+        let moved = proposal.is_moved() || proposal.proposed.is_none();
+        say_box(app, moved, proposal.bbox, pixels);
+    }
     tools
         .tag
         .set_text_content(Some(&text::tag(pixels.width(), pixels.height())));
@@ -118,6 +124,16 @@ pub fn draw_box(app: &App) {
         proposal.bbox.area(),
         model,
     )));
+}
+
+/// Tells where the box is to those who do not see it; once, as long as it stays there.
+fn say_box(app: &App, moved: bool, bbox: NormBox, pixels: PixelBox) {
+    let came = if moved { Came::Moved } else { Came::Found };
+    let words = text::box_heard(came, bbox, pixels);
+    let heard = &app.ui.tools.heard;
+    if heard.text_content().as_deref() != Some(&words) {
+        heard.set_text_content(Some(&words));
+    }
 }
 
 /// Puts an element over the picture where a box stands.
