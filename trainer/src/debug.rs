@@ -16,6 +16,7 @@ use smolvlm::{Config, ImageProcessor, ModelFiles, Prompts};
 
 use crate::data;
 use crate::reader::require_text_model;
+use crate::write;
 
 /// Look into what the other commands compute with.
 #[derive(clap::Args, Debug)]
@@ -71,6 +72,8 @@ fn inputs(args: &InputsArgs) -> Result<()> {
     if args.question.trim().is_empty() {
         bail!("the question is empty: say what you want to know about the picture");
     }
+    write::not_an_input(&args.out, &[&args.image, &args.model])?;
+    write::check_file(&args.out)?;
     require_text_model(&args.model, "debug inputs")?;
     let picture = data::picture(&args.image)?;
     let folder = || format!("model folder {}", args.model.display());
@@ -104,8 +107,7 @@ fn inputs(args: &InputsArgs) -> Result<()> {
     ];
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     let bytes = safetensors::serialize(tensors, Some(metadata))?;
-    std::fs::write(&args.out, bytes)
-        .with_context(|| format!("{}: cannot be written", args.out.display()))?;
+    write::file(&args.out, &bytes)?;
     eprintln!(
         "{}: {} tiles of {} pixels, {} tokens",
         args.out.display(),

@@ -42,6 +42,7 @@ use crate::device::DeviceKind;
 use crate::model::ModelArgs;
 use crate::stop::Stop;
 use crate::vlm::TargetArgs;
+use crate::write;
 
 /// Measure proposed boxes on a data set, beside the best fixed box of the same size, and what a target
 /// VLM answers with them.
@@ -170,6 +171,25 @@ pub fn report(samples: &[Sample], boxes: &[Option<NormBox>], ms: f64) -> serde_j
     })
 }
 
+impl Args {
+    /// Refuses outputs that cannot be written, or that would overwrite what is read, before anything is computed.
+    fn check_outputs(&self, set: &DataSet) -> Result<()> {
+        let read = [
+            self.boxes.as_deref(),
+            self.model.as_deref(),
+            self.adapter.as_deref(),
+        ];
+        let read = read.into_iter().flatten();
+        let inputs: Vec<&Path> = read.chain(set.files.iter().map(PathBuf::as_path)).collect();
+        let outputs = [&self.out, &self.sweep.items, &self.lift.readings];
+        for out in outputs.into_iter().flatten() {
+            write::not_an_input(out, &inputs)?;
+            write::check_file(out)?;
+        }
+        Ok(())
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -178,6 +198,7 @@ pub fn run(args: Args) -> Result<()> {
     let has_boxes = args.model.is_some() || args.boxes.is_some();
     args.sweep.check(args.target.is_given(), has_boxes)?;
     let set = DataSet::open(&args.data, args.root.as_deref(), args.limit)?;
+    args.check_outputs(&set)?;
     let stop = Stop::default();
     // Before the boxes, which take a while: a wrong folder or a missing key shows at once.
     let target = args.target.open(args.device, stop.clone())?;
@@ -215,11 +236,13 @@ pub fn run(args: Args) -> Result<()> {
     }
     match (end, &args.sweep.items) {
         (End::Complete, _) => Ok(()),
-        (End::Stopped, Some(path)) => bail!(
+        (End::Stopped, Some(path)) => Err(stop.interrupted(format!(
             "stopped; {} keeps the answers, and the same command goes on from there",
             path.display()
-        ),
-        (End::Stopped, None) => bail!("stopped; with --items FILE the answers would be kept"),
+        ))),
+        (End::Stopped, None) => {
+            Err(stop.interrupted("stopped; with --items FILE the answers would be kept"))
+        }
     }
 }
 
@@ -256,8 +279,7 @@ fn proposed(args: &Args, set: &DataSet) -> Result<Option<(Vec<Option<NormBox>>, 
                 serde_json::json!({"id": sample.id, "box": bbox})
             )?;
         }
-        std::fs::write(path, text)
-            .with_context(|| format!("{}: cannot be written", path.display()))?;
+        write::file(path, &text)?;
     }
     Ok(Some(proposed))
 }

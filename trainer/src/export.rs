@@ -1,7 +1,7 @@
 //! `cropvlm export`: a model folder for use elsewhere. A map policy is quantized for shipping; a text
 //! policy gets its adapter merged and its number type chosen, as a folder that transformers loads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
@@ -9,6 +9,7 @@ use policy::{MapPolicy, ModelFiles, Policy, TextPolicy};
 use smolvlm::Precision;
 
 use crate::model::ModelArgs;
+use crate::write;
 
 /// Number types of a text policy's weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -66,11 +67,18 @@ pub struct Args {
 /// A folder that holds no policy, an option of the other kind of policy, a folder that cannot be
 /// written.
 pub fn run(args: Args) -> Result<()> {
+    let inputs = [Some(&args.model.model), args.model.adapter.as_ref()];
+    let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+    write::not_an_input(&args.out, &inputs)?;
+    write::check_model_folder(&args.out)?;
     let out = match args.model.policy(&Device::flex())? {
         Policy::Map(policy) => map(&args, policy)?,
         Policy::Text(policy) => text(&args, &policy)?,
     };
-    out.save(&args.out)?;
+    write::folder(&args.out, |new| {
+        out.save(new)?;
+        keep_others(&args.out, new)
+    })?;
     let bytes = out.get("model.safetensors")?.len();
     println!(
         "{}: {:.2} MB of weights",
@@ -78,6 +86,24 @@ pub fn run(args: Args) -> Result<()> {
         bytes as f64 / 1e6
     );
     eprintln!("Every command takes it: --model {}", args.out.display());
+    Ok(())
+}
+
+/// Takes what lies beside a model (its card, a licence) over from the folder that is replaced. Of the old model's own
+/// files none stays.
+fn keep_others(old: &Path, new: &Path) -> Result<()> {
+    if !old.exists() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(old)? {
+        let from = entry?.path();
+        let name = from.file_name().unwrap_or_default();
+        let to = new.join(name);
+        if !ModelFiles::is_one(&name.to_string_lossy()) && !to.exists() {
+            std::fs::copy(&from, &to)
+                .with_context(|| format!("{}: cannot be copied", from.display()))?;
+        }
+    }
     Ok(())
 }
 

@@ -5,6 +5,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))] // a panic is how a test fails
 
+// First: its macros stand in for the standard ones in every file below.
+#[macro_use]
+mod print;
+
 mod answer;
 mod bench;
 mod boxes;
@@ -29,8 +33,13 @@ mod stop;
 mod train;
 mod vlm;
 mod wildcard;
+mod write;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use self::stop::Interrupted;
 
 /// Keeps what tensors give back, so that the next one need not be cleared by the system page by page: a training step makes
 /// hundreds of them, of the same few sizes.
@@ -74,7 +83,7 @@ enum Command {
     Bench(bench::Args),
 }
 
-fn main() -> std::process::ExitCode {
+fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Pull(args) => pull::run(args),
         Command::Data(args) => data::run(args),
@@ -91,11 +100,24 @@ fn main() -> std::process::ExitCode {
         Command::Debug(args) => debug::run(args),
         Command::Bench(args) => bench::run(args),
     };
-    match result {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            std::process::ExitCode::FAILURE
+    let code = match &result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<Interrupted>() {
+            Some(interrupted) => {
+                eprintln!("{error:#}");
+                ExitCode::from(interrupted.status())
+            }
+            None => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    };
+    match print::end() {
+        Err(error) if result.is_ok() => {
+            eprintln!("error: the result could not be printed: {error}");
+            ExitCode::FAILURE
         }
+        _ => code,
     }
 }

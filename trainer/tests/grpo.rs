@@ -2,23 +2,18 @@
 //! for both kinds of policy; a reward that is no number stops it by name; a full disk leaves the old
 //! checkpoint; what cannot be is named; and with the committed little policy and reader it learns.
 
+mod run;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use burn::tensor::Device;
 use policy::{MapConfig, Policy};
 use serde_json::Value;
 use smolvlm::{ModelFiles, Precision, SmolVlm, tiny};
 
-fn cropvlm() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_cropvlm"))
-}
-
-fn text_of(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
+use self::run::{cropvlm, kill_unfinished, lines, metrics, step, text_of};
 
 /// A tiny Idefics3 with random weights.
 fn tiny_model(folder: &Path, seed: u64) -> ModelFiles {
@@ -94,35 +89,12 @@ fn file(out: &Path, name: &str) -> Vec<u8> {
     std::fs::read(out.join("checkpoint").join(name)).expect("file of a checkpoint")
 }
 
-fn lines(path: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(path).expect("lines");
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("json"))
-        .collect()
-}
-
-/// Lines of metrics without what a clock says.
-fn metrics(out: &Path) -> Vec<Value> {
-    let mut lines = lines(&out.join("metrics.jsonl"));
-    for line in &mut lines {
-        let line = line.as_object_mut().expect("object");
-        line.retain(|name, _| !name.ends_with("time"));
-    }
-    lines
-}
-
 /// Runs once without a stop and once killed after its first checkpoint.
 fn resumes_exactly(place: &Place, config: &Path) {
     let (whole, killed) = (place.path("whole"), place.path("killed"));
     finish(config, &whole);
-    let mut child = grpo(config, &killed).spawn().expect("grpo runs");
-    let start = Instant::now();
-    while !killed.join("checkpoint/state.json").exists() {
-        assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().expect("kill"); // SIGKILL
-    child.wait().expect("wait");
+    kill_unfinished(|| grpo(config, &killed), &killed);
+    assert!(step(&killed) < step(&whole));
     finish(config, &killed);
     for name in ["weights.safetensors", "optimizer.safetensors", "state.json"] {
         assert!(file(&whole, name) == file(&killed, name), "{name} differs");
@@ -264,7 +236,9 @@ fn a_reward_that_is_no_number_stops_the_run_by_name() {
     }
     std::fs::write(&path, bytes).expect("written");
     let config = place.config(9, "");
-    let done = grpo(&config, &out).output().expect("grpo runs");
+    let mut command = grpo(&config, &out);
+    let done = command.arg("--continue-with-changes").output();
+    let done = done.expect("grpo runs");
     let text = text_of(&done);
     assert!(!done.status.success(), "{text}");
     assert!(
@@ -310,13 +284,110 @@ fn a_disk_that_is_full_leaves_the_old_checkpoint_whole() {
     shell.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$@\"", "bash"]);
     shell.arg(env!("CARGO_BIN_EXE_cropvlm"));
     shell.arg("grpo").arg("--config").arg(&config);
-    let done = shell.arg("--out").arg(&out).output().expect("bash runs");
+    shell.arg("--out").arg(&out).arg("--continue-with-changes");
+    let done = shell.output().expect("bash runs");
     let text = text_of(&done);
     assert!(!done.status.success(), "{text}");
     assert!(text.contains("disk full"), "{text}");
     assert_eq!(names.map(|name| file(&out, name)), before);
     // And with room again it goes on.
     finish(&config, &out);
+}
+
+/// The average of the weights is what is measured and exported; the checkpoint goes on with the weights themselves.
+#[test]
+fn averaged_weights_are_exported_and_measured() {
+    let place = Place::new(false);
+    let average = "optimizer.lr = 1e-2\noptimizer.warmup = 0.0\noptimizer.average = 0.9";
+    let out = place.path("averaged");
+    finish(&place.config(2, average), &out);
+    let weights = |bytes: Vec<u8>| policy::map::weights::read(&bytes).expect("weights");
+    let exported = std::fs::read(out.join("model/model.safetensors")).expect("weights");
+    let (exported, last) = (
+        weights(exported),
+        weights(file(&out, "weights.safetensors")),
+    );
+    let kept = weights(file(&out, "optimizer.safetensors"));
+    let mut apart = 0;
+    for (name, (_, values)) in &exported {
+        if let Some((_, average)) = kept.get(&format!("{name}.average")) {
+            assert_eq!(values, average, "{name}");
+            apart += usize::from(*values != last[name].1);
+        }
+    }
+    assert!(apart > 10, "{apart} tensors differ from the last weights");
+    // Without an average the last step's weights are measured, which took the same way.
+    let plain = place.path("plain");
+    finish(&place.config(2, &average.replace("0.9", "0.0")), &plain);
+    assert!(file(&plain, "weights.safetensors") == file(&out, "weights.safetensors"));
+    let reward = |out: &Path| metrics(out).last().expect("a line")["eval/reward"].clone();
+    assert!(reward(&out).is_number());
+    assert_ne!(reward(&out), reward(&plain));
+}
+
+#[test]
+fn another_reward_and_another_command_are_refused() {
+    let place = Place::new(false);
+    let config = place.config(1, "");
+    let out = place.path("run");
+    finish(&config, &out);
+    let before = std::fs::read(out.join("config.toml")).expect("config");
+    let refused = |command: &mut Command, parts: &[&str]| {
+        let done = command.output().expect("it runs");
+        let text = text_of(&done);
+        assert!(!done.status.success(), "{text}");
+        for part in parts {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let after = std::fs::read(out.join("config.toml")).expect("config");
+        assert!(before == after, "config.toml was overwritten");
+    };
+    refused(
+        grpo(&config, &out).args(["--set", "rewards.validity=0.5"]),
+        &["rewards.validity: 1.0, now 0.5", "--continue-with-changes"],
+    );
+    let other = place.path("sft.toml");
+    std::fs::write(&other, "[[data]]\nsamples = \"x.jsonl\"").expect("config");
+    let mut sft = cropvlm();
+    sft.arg("sft")
+        .arg("--config")
+        .arg(&other)
+        .arg("--out")
+        .arg(&out);
+    refused(
+        sft.arg("--continue-with-changes"),
+        &["is a run of `cropvlm grpo`"],
+    );
+}
+
+/// Ctrl-C comes at a step that would be measured: the measuring is done when the run goes on.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_has_a_status_of_its_own_and_measures_later() {
+    let place = Place::new(false);
+    let config = place.config(100_000, "");
+    let out = place.path("run");
+    let mut command = grpo(&config, &out);
+    command.args(["--set", "checkpoint_every=100000", "--set", "eval.every=1"]);
+    let mut child = command.stderr(Stdio::null()).spawn().expect("grpo runs");
+    run::wait_for(&mut child, "line of metrics", || {
+        let text = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap_or_default();
+        text.lines().count() > 3
+    });
+    run::signal(&child, "INT");
+    assert_eq!(child.wait().expect("wait").code(), Some(130));
+    let at = step(&out).expect("a checkpoint");
+    let measured = || {
+        let of_step = |line: &Value| line["step"] == at && line["eval/reward"].is_number();
+        metrics(&out).iter().any(of_step)
+    };
+    assert!(!measured());
+    let mut command = grpo(&config, &out);
+    command.args(["--set", "checkpoint_every=100000", "--set", "eval.every=1"]);
+    let mut child = command.stderr(Stdio::null()).spawn().expect("grpo runs");
+    run::wait_for(&mut child, "line of the step that was saved", measured);
+    child.kill().expect("kill");
+    child.wait().expect("wait");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+mod run;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
@@ -13,35 +14,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use smolvlm::{ModelFiles, Precision, SmolVlm, tiny};
 
-fn cropvlm() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_cropvlm"))
-}
-
-/// Pages to train on and a configuration for a network of a few thousand weights.
-fn place(folder: &Path, steps: u64, extra: &str) -> PathBuf {
-    let pages = folder.join("pages");
-    let out = cropvlm()
-        .args(["render", "--count", "6", "--seed", "3", "--no-system-fonts"])
-        .args(["--kinds", "receipt", "--out"])
-        .arg(&pages)
-        .output()
-        .expect("render runs");
-    assert!(
-        out.status.success(),
-        "{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
-    let config = folder.join("config.toml");
-    let text = format!(
-        "seed = 4\nsteps = {steps}\npages = 2\nquestions = 2\nreading = true\ncheckpoint_every = 1\n\
-         log_every = 1\n{extra}\n\
-         [[data]]\nsamples = {:?}\nlines = {:?}\nweight = 1.0\nderive = 0.2\n",
-        pages.join("samples.jsonl"),
-        pages.join("lines.jsonl"),
-    );
-    std::fs::write(&config, text).expect("config");
-    config
-}
+use self::run::{TINY_MAP, finish, kill_unfinished, metrics, place, sft, step};
 
 #[test]
 fn minutes_end_a_run_with_its_rate_down_and_blocks_are_added() {
@@ -70,31 +43,6 @@ fn minutes_end_a_run_with_its_rate_down_and_blocks_are_added() {
     assert_eq!(shape["blocks"], serde_json::json!([2, 1, 2]));
 }
 
-const TINY_MAP: &str = "[model]\nmodel_type = \"cropvlm_map\"\ncanvas_pixels = 9216\n\
-    channels = [8, 8, 16, 16]\ndecoder_channels = [8, 8, 8]\nblocks = [1, 1, 1]\n\
-    question_dim = 16\nmax_question_bytes = 96\ncoverage = 0.9";
-
-fn sft(config: &Path, out: &Path) -> Command {
-    let mut command = cropvlm();
-    command
-        .arg("sft")
-        .arg("--config")
-        .arg(config)
-        .arg("--out")
-        .arg(out);
-    command.stderr(Stdio::piped());
-    command
-}
-
-fn finish(config: &Path, out: &Path) {
-    let done = sft(config, out).output().expect("sft runs");
-    assert!(
-        done.status.success(),
-        "{}",
-        String::from_utf8_lossy(&done.stderr)
-    );
-}
-
 fn weights(out: &Path) -> Vec<u8> {
     std::fs::read(out.join("checkpoint/weights.safetensors")).expect("weights")
 }
@@ -103,18 +51,14 @@ fn weights(out: &Path) -> Vec<u8> {
 fn resumes_exactly(config: &Path, folder: &Path) {
     let (whole, killed) = (folder.join("whole"), folder.join("killed"));
     finish(config, &whole);
-    let mut child = sft(config, &killed).spawn().expect("sft runs");
-    let start = Instant::now();
-    while !killed.join("checkpoint/state.json").exists() {
-        assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().expect("kill");
-    child.wait().expect("wait");
+    kill_unfinished(|| sft(config, &killed), &killed);
+    let last = step(&whole).expect("a checkpoint");
+    assert!(step(&killed).expect("a checkpoint") < last);
     finish(config, &killed);
     assert_eq!(weights(&whole), weights(&killed));
     let optimizer = |out: &Path| std::fs::read(out.join("checkpoint/optimizer.safetensors"));
     assert_eq!(optimizer(&whole).unwrap(), optimizer(&killed).unwrap());
+    assert_eq!(metrics(&whole), metrics(&killed));
 }
 
 #[test]

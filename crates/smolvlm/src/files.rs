@@ -31,6 +31,11 @@ impl ModelFiles {
     /// optimizer state, ONNX files) is not read into memory.
     const ENDINGS: [&'static str; 4] = [".json", ".safetensors", ".txt", ".jinja"];
 
+    /// Whether a file of this name is read as part of a model folder.
+    pub fn is_one(name: &str) -> bool {
+        Self::ENDINGS.iter().any(|ending| name.ends_with(ending))
+    }
+
     /// Reads the model files of a folder, not its subfolders.
     ///
     /// # Errors
@@ -55,8 +60,7 @@ impl ModelFiles {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
                 continue;
             };
-            let model_file = Self::ENDINGS.iter().any(|ending| name.ends_with(ending));
-            if model_file && wanted(name) && path.is_file() {
+            if Self::is_one(name) && wanted(name) && path.is_file() {
                 files.insert(name.to_string(), std::fs::read(&path).map_err(io(&path))?);
             }
         }

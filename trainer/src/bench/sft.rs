@@ -52,7 +52,7 @@ const PARTS: [&str; 4] = ["batch", "loss", "gradients", "update"];
 /// # Errors
 /// A configuration or data that cannot be read, a device that is not there or fails.
 pub fn run(args: &SftArgs) -> Result<()> {
-    let config = SftConfig::read(&args.config, &args.set)?;
+    let config = SftConfig::read(&args.config, &args.set, None)?;
     let mut policy = sft::start(&config, args.device)?;
     let work = Work::open(&config, &policy)?;
     let check = match args.check {
@@ -102,7 +102,7 @@ fn one(
     let gradients = policy.gradients(&mut loss.total.backward());
     settle()?;
     let backward = lap();
-    let (policy, _) = optimizer.step(policy, gradients, 1e-6);
+    let (policy, _) = optimizer.step(policy, gradients, 1e-6)?;
     settle()?;
     Ok((policy, [drawn, forward, backward, lap()]))
 }

@@ -220,7 +220,7 @@ impl<'a> Bench<'a> {
         let mut gradients = total.backward();
         let gradients = self.policy.gradients(&mut gradients);
         let policy = std::mem::replace(&mut self.policy, self.reference.without_gradients());
-        let (policy, _) = self.optimizer.step(policy, gradients, 5e-6);
+        let (policy, _) = self.optimizer.step(policy, gradients, 5e-6)?;
         self.policy = policy;
         settled(&self.policy)?;
         let update = start.elapsed().as_secs_f64();

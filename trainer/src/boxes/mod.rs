@@ -14,7 +14,7 @@ mod parse;
 mod search;
 mod teacher;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use grounding::Case;
@@ -25,6 +25,7 @@ use crate::data::DataSet;
 use crate::device::DeviceKind;
 use crate::stop::Stop;
 use crate::vlm;
+use crate::write;
 
 /// Make boxes for supervised training: searched with a reward model, asked of a large model, or given.
 ///
@@ -160,6 +161,9 @@ impl SearchArgs {
 /// Data, model or provider that cannot be used; an output that was begun with other settings.
 pub fn run(args: Args) -> Result<()> {
     let set = DataSet::open(&args.data, args.root.as_deref(), args.limit)?;
+    let inputs: Vec<&Path> = set.files.iter().map(PathBuf::as_path).collect();
+    write::not_an_input(&args.out, &inputs)?;
+    write::check_file(&args.out)?;
     let stop = Stop::listen()?;
     let summary = if args.search {
         search::run(&args, &set, &stop)?
@@ -172,6 +176,9 @@ pub fn run(args: Args) -> Result<()> {
         println!("{summary}");
     } else {
         println!("{}: {}", args.out.display(), words(&summary));
+    }
+    if stop.raised() && args.search {
+        return Err(stop.interrupted("stopped; the same command goes on from here"));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use grounding::{NormBox, Sample};
 use serde_json::Value;
 
 use crate::data::{DataSet, PictureSource};
+use crate::write;
 
 /// A sample as a line, with its box in pixels (its own boxes where there is none), where the box comes
 /// from, and what else there is to say.
@@ -126,7 +127,7 @@ impl Output {
                 )
             })?);
         }
-        replace(&beside, settings.to_string().as_bytes())?;
+        write::file(&beside, settings.to_string().as_bytes())?;
         let writing = || format!("{}: cannot be written", path.display());
         let file = OpenOptions::new()
             .create(true)
@@ -162,27 +163,8 @@ impl Output {
     pub fn write(path: &Path, lines: &[String]) -> Result<()> {
         let mut text = lines.join("\n");
         text.push('\n');
-        replace(path, text.as_bytes())
+        write::file(path, text.as_bytes())
     }
-}
-
-/// Writes a file beside and renames it into place; its folder is made.
-///
-/// # Errors
-/// A folder that cannot be written.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let write = || {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let mut file = File::create(&part)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&part, path)
-    };
-    write().with_context(|| format!("{}: cannot be written", path.display()))
 }
 
 fn settings_path(path: &Path) -> PathBuf {

@@ -105,9 +105,7 @@ pub fn run(args: &Args, set: &DataSet, stop: &Stop) -> Result<Value> {
     }
     drop(counting);
     if stop.raised() {
-        eprintln!(
-            "stopped after {done} of {answered} questions; the same command goes on from here"
-        );
+        eprintln!("{done} of {answered} questions are done");
     }
     let seconds = start.elapsed().as_secs_f64();
     Ok(json!({

@@ -27,6 +27,7 @@ use crate::data::DataSet;
 use crate::http::{Failure, Http, HttpSettings};
 use crate::stop::Stop;
 use crate::vlm;
+use crate::write;
 
 /// Sides of a picture are sent in multiples of this: patches of 14 pixels, two by two to a token.
 const GRID: u32 = 28;
@@ -229,7 +230,7 @@ impl<'a> Teacher<'a> {
             Some((i, failure)) => {
                 Err(anyhow!("question {}: {failure}", samples[i].id).context(kept))
             }
-            None => bail!("stopped; {kept}"),
+            None => Err(stop.interrupted(format!("stopped; {kept}"))),
         }
     }
 
@@ -264,7 +265,7 @@ impl<'a> Teacher<'a> {
             reply: answer.text,
             finish_reason: answer.finish_reason,
         };
-        output::replace(&file, serde_json::to_string(&stored)?.as_bytes())?;
+        write::file(&file, serde_json::to_string(&stored)?.as_bytes())?;
         Ok(Asked::Reply(stored))
     }
 

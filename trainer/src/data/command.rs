@@ -9,6 +9,7 @@ use grounding::Sample;
 
 use super::set::Kind;
 use super::{DataSet, PictureSource};
+use crate::write;
 
 /// Show what a data set holds, or write it as JSON lines with pictures beside them.
 ///
@@ -45,6 +46,9 @@ pub struct Args {
 /// # Errors
 /// Data that cannot be read, a folder that cannot be written.
 pub fn run(args: Args) -> Result<()> {
+    if let Some(out) = &args.out {
+        write::check_folder(out)?;
+    }
     let set = DataSet::open(&args.data, args.root.as_deref(), args.limit)?;
     let found = describe(&set);
     if args.json {
@@ -178,8 +182,7 @@ fn convert(set: &DataSet, out: &Path) -> Result<usize> {
             let source = set.source(&sample.image)?;
             let bytes = source.bytes()?;
             let name = format!("images/{}", file_name(&source, &bytes, names.len()));
-            std::fs::write(out.join(&name), &bytes)
-                .with_context(|| format!("{}: cannot be written", out.join(&name).display()))?;
+            write::file(&out.join(&name), &bytes)?;
             names.insert(&sample.image, name);
         }
         let mut sample = sample.clone();
@@ -188,10 +191,7 @@ fn convert(set: &DataSet, out: &Path) -> Result<usize> {
         }
         writeln!(text, "{}", serde_json::to_string(&sample)?)?;
     }
-    let part = out.join(format!("{LINES}.part"));
-    std::fs::write(&part, text)
-        .and_then(|()| std::fs::rename(&part, &lines))
-        .with_context(|| format!("{}: cannot be written", lines.display()))?;
+    write::file(&lines, &text)?;
     Ok(names.len())
 }
 

@@ -279,7 +279,7 @@ mod tests {
             average: 0.0,
             ..OptimizerConfig::default()
         });
-        let (policy, norm) = optimizer.step(policy, gradients, 1e-4);
+        let (policy, norm) = optimizer.step(policy, gradients, 1e-4).expect("step");
         assert_eq!(norm, report.grad_norm);
         assert!(norm > 0.5, "{norm}: the gradient is clipped");
 

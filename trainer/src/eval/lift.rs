@@ -48,7 +48,7 @@ pub struct LiftArgs {
     pub lift: bool,
     /// What Tesseract read, one line a picture that it was shown; what stands there is not read again
     #[arg(long, value_name = "FILE", requires = "lift")]
-    readings: Option<PathBuf>,
+    pub readings: Option<PathBuf>,
 }
 
 /// Shares of the questions, 0 to 1, as JSON.

@@ -15,7 +15,7 @@ use crate::train::OptimizerConfig;
 /// Everything that a run depends on, beside the bytes of models and data. Relative paths start from
 /// the folder that the command is called in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct GrpoConfig {
     /// Seed of the order of prompts and of every rollout.
     pub seed: u64,
@@ -81,7 +81,7 @@ pub struct GrpoConfig {
 
 /// Weights of the rewards, which are added up. A reward of weight 0 is not computed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct RewardConfig {
     /// log p(answer) of the reward model, given full image and crop, in nats.
     pub likelihood: f64,
@@ -107,7 +107,7 @@ pub enum Metric {
 
 /// The reward model.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct ReaderConfig {
     /// Hugging Face folder of an Idefics3 model; or a map policy's folder, whose letters then read.
     pub path: PathBuf,
@@ -116,19 +116,14 @@ pub struct ReaderConfig {
     pub longest_edge: Option<usize>,
     /// Whether it sees the full image before the crop, as in the paper; false: the crop alone (ablation).
     /// Held-out prompts are measured in the same way.
-    #[serde(default = "yes")]
     pub full_image: bool,
     /// Tokens of its answer at most (accuracy).
     pub max_tokens: usize,
 }
 
-fn yes() -> bool {
-    true
-}
-
 /// What is measured while training.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct EvalConfig {
     /// Held-out prompts: JSON lines, parquet or a folder; left out: nothing is measured.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,16 +139,16 @@ pub struct EvalConfig {
 }
 
 /// One source of prompts.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
     /// Questions with answers: JSON lines, parquet or a folder (`cropvlm data --help`).
     pub samples: PathBuf,
     /// Folder that their pictures' paths start from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
     /// Only the first so many; left out: all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
@@ -194,25 +189,43 @@ impl Default for GrpoConfig {
                 average: 0.0,
             },
             adapter: None,
-            rewards: RewardConfig {
-                likelihood: 1.0,
-                accuracy: 0.0,
-                validity: 1.0,
-                metric: Metric::Auto,
-            },
-            reward_model: ReaderConfig {
-                path: PathBuf::new(),
-                longest_edge: None,
-                full_image: true,
-                max_tokens: 32,
-            },
-            eval: EvalConfig {
-                samples: None,
-                root: None,
-                limit: None,
-                every: 50,
-            },
+            rewards: RewardConfig::default(),
+            reward_model: ReaderConfig::default(),
+            eval: EvalConfig::default(),
             data: Vec::new(),
+        }
+    }
+}
+
+impl Default for RewardConfig {
+    fn default() -> Self {
+        Self {
+            likelihood: 1.0,
+            accuracy: 0.0,
+            validity: 1.0,
+            metric: Metric::Auto,
+        }
+    }
+}
+
+impl Default for ReaderConfig {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            longest_edge: None,
+            full_image: true,
+            max_tokens: 32,
+        }
+    }
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        Self {
+            samples: None,
+            root: None,
+            limit: None,
+            every: 50,
         }
     }
 }
@@ -254,6 +267,10 @@ impl GrpoConfig {
         if self.data.is_empty() {
             bail!("[[data]]: name the prompts to train on");
         }
+        if self.data.iter().any(|d| d.samples.as_os_str().is_empty()) {
+            bail!("[[data]]: samples: name the prompts to train on");
+        }
+        self.optimizer.check()?;
         if self.num_generations < 2 {
             bail!("num_generations: a group needs at least 2 rollouts to be compared");
         }
@@ -264,8 +281,6 @@ impl GrpoConfig {
             ("num_iterations", self.num_iterations as f64),
             ("epochs", self.epochs),
             ("epsilon", self.epsilon),
-            ("optimizer.lr", self.optimizer.lr),
-            ("optimizer.grad_clip", self.optimizer.grad_clip),
             (
                 "reward_model.max_tokens",
                 self.reward_model.max_tokens as f64,
@@ -281,6 +296,15 @@ impl GrpoConfig {
             }
         }
         let rewards = &self.rewards;
+        for (key, weight) in [
+            ("likelihood", rewards.likelihood),
+            ("accuracy", rewards.accuracy),
+            ("validity", rewards.validity),
+        ] {
+            if !weight.is_finite() {
+                bail!("rewards.{key}: expected a number, found {weight}");
+            }
+        }
         if rewards.likelihood == 0.0 && rewards.accuracy == 0.0 && rewards.validity == 0.0 {
             bail!("[rewards]: all weights are 0");
         }

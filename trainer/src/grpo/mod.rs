@@ -43,14 +43,14 @@ use crate::model;
 use crate::reader::Reader;
 use crate::stop::Stop;
 use crate::train::reduce::{Reduce, add_up};
-use crate::train::{self, AdamW, Checkpoint, Journal, Progress, finite, read_settings};
+use crate::train::{self, AdamW, Checkpoint, Journal, Progress, RunFolder, read_settings};
 
 /// Train a policy by the rewards of its own boxes (GRPO), from an SFT policy.
 ///
 /// The run's folder gets config.toml (resolved), metrics.jsonl, rollouts.jsonl, a checkpoint and, at
 /// every checkpoint, model/: the folder that every other command loads (and adapter/, a PEFT folder,
-/// where an adapter is trained). Ctrl-C saves and ends; the same command goes on from the last
-/// checkpoint.
+/// where an adapter is trained). Ctrl-C, SIGTERM and a lost terminal save and end, with status 130, 143 and 129;
+/// the same command goes on from the last checkpoint.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   cropvlm grpo --config trainer/configs/smoke.toml
@@ -74,6 +74,9 @@ pub struct Args {
     /// Overrides a key of the configuration, such as rewards.accuracy=1; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Go on with a run that was begun with another configuration; changes.jsonl in its folder says what changed
+    #[arg(long)]
+    continue_with_changes: bool,
     /// Where to compute
     #[arg(long, value_enum, default_value = "cpu")]
     device: DeviceKind,
@@ -105,6 +108,10 @@ pub fn run(args: Args) -> Result<()> {
         let name = args.config.file_stem().unwrap_or("grpo".as_ref());
         Path::new("runs").join(name)
     });
+    let folder = match args.dry_run {
+        true => None,
+        false => Some(RunFolder::take(&out, "grpo")?),
+    };
     let devices = args.device.open_many(args.devices)?;
     let prompts = prompts::open(&config.data)?;
     let held_out = match &config.eval.samples {
@@ -112,6 +119,9 @@ pub fn run(args: Args) -> Result<()> {
         None => Vec::new(),
     };
     config.steps = Some(config.steps(prompts.len()));
+    if let Some(folder) = &folder {
+        folder.compare(&config, args.continue_with_changes)?;
+    }
     let frozen = config.frozen.precision(args.device);
     let trained =
         |device: &Device| train::training_device(device.clone(), config.gradient_checkpointing);
@@ -157,10 +167,10 @@ pub fn run(args: Args) -> Result<()> {
             _ => Reduce::Host,
         },
     };
-    if args.dry_run {
+    let Some(folder) = &folder else {
         return run.dry(&replicas[0]);
-    }
-    train::open_folder(&out, &config)?;
+    };
+    folder.record(&config)?;
     run.go(replicas)
 }
 
@@ -261,18 +271,18 @@ impl Run<'_> {
         let mut rollouts = Journal::open(&self.out.join("rollouts.jsonl"), step)?;
         if step == 0 {
             self.measure(&replicas[0], 0, &mut metrics, &|text| eprintln!("{text}"))?;
-        } else if step >= steps {
-            // A kill may have come between checkpoint and folder.
-            train::save_model(self.out, &replicas[0].policy)?;
+        } else {
+            self.catch_up(step, &replicas[0], &mut metrics)?;
         }
-        let stopped = std::thread::scope(|scope| -> Result<bool> {
+        std::thread::scope(|scope| -> Result<()> {
             let (sender, draws) = mpsc::sync_channel(4);
             let (config, prompts) = (self.config, self.prompts);
             scope.spawn(move || read_ahead(config, prompts, first..steps, &sender));
             let mut progress = Progress::new(first, steps).every(10);
             while step < steps {
-                let line;
-                (replicas, line) = self.step(replicas, step, &draws, &mut rollouts)?;
+                let line = self.step(&mut replicas, step, &draws, &mut rollouts);
+                let line =
+                    line.map_err(|error| self.save_before(error, &place, step, &replicas))?;
                 step += 1;
                 progress.step(step, self.config.accumulation, || {
                     let of = |key: &str| line[key].as_f64().unwrap_or(f64::NAN);
@@ -281,52 +291,84 @@ impl Run<'_> {
                 if step % self.config.log_every == 0 || step == steps {
                     metrics.write(&line)?;
                 }
-                let stopped = stop.raised();
+                let stopped = stop.raised() && step < steps;
                 let lead = &replicas[0];
-                if !stopped && (step % self.config.eval.every == 0 || step == steps) {
+                if self.measures_at(step) && !stopped {
                     self.measure(lead, step, &mut metrics, &|text| progress.say(text))?;
                 }
                 if step % self.config.checkpoint_every == 0 || step == steps || stopped {
                     place.save(step, &lead.policy, &lead.optimizer)?;
-                    train::save_model(self.out, &lead.policy)?;
+                    train::save_model(self.out, &lead.averaged()?)?;
                 }
                 if stopped {
-                    progress.say(&format!(
+                    progress.end();
+                    return Err(stop.interrupted(format!(
                         "stopped at step {step}; the same command goes on from here"
-                    ));
-                    return Ok(true);
+                    )));
                 }
             }
-            Ok(false)
+            Ok(())
         })?;
-        if !stopped {
-            let data = self.config.eval.samples.as_deref();
-            eprintln!("{}", train::ending(self.out, data, false));
+        let data = self.config.eval.samples.as_deref();
+        eprintln!("{}", train::ending(self.out, data, false));
+        Ok(())
+    }
+
+    /// Whether the held-out prompts are measured after a step.
+    fn measures_at(&self, step: u64) -> bool {
+        step.is_multiple_of(self.config.eval.every) || step >= self.steps()
+    }
+
+    /// A kill may have come between checkpoint and model folder, and a run that is stopped does not measure. That is
+    /// done first.
+    fn catch_up(&self, step: u64, replica: &Replica, metrics: &mut Metrics) -> Result<()> {
+        if step >= self.steps() {
+            train::save_model(self.out, &replica.averaged()?)?;
+        }
+        if self.measures_at(step) && !metrics::measured(self.out, step) {
+            self.measure(replica, step, metrics, &|text| eprintln!("{text}"))?;
         }
         Ok(())
     }
 
-    /// One step: groups, and the updates that follow from them. Returns its line of metrics.
-    fn step<'a>(
+    /// As [`train::save_before`], unless the step had begun to move the weights.
+    fn save_before(
         &self,
-        replicas: Vec<Replica<'a>>,
+        error: anyhow::Error,
+        place: &Checkpoint,
+        step: u64,
+        replicas: &[Replica],
+    ) -> anyhow::Error {
+        let updates = step * self.config.num_iterations.max(1) as u64;
+        match replicas {
+            [lead, ..] if lead.optimizer.steps == updates => {
+                train::save_before(error, place, step, &lead.policy, &lead.optimizer)
+            }
+            _ => error,
+        }
+    }
+
+    /// One step: groups, and the updates that follow from them. Returns its line of metrics.
+    fn step(
+        &self,
+        replicas: &mut Vec<Replica<'_>>,
         step: u64,
         draws: &mpsc::Receiver<Result<Draw<'_>>>,
         rollouts: &mut Journal,
-    ) -> Result<(Vec<Replica<'a>>, Value)> {
+    ) -> Result<Value> {
         let start = Instant::now();
         let config = self.config;
         let rate = config.optimizer.rate(step, self.steps());
-        let (mut replicas, mut passes, mut norm) = (replicas, Vec::new(), 0.0);
+        let (mut passes, mut norm) = (Vec::new(), 0.0);
         let mut shares: Vec<Share> = Vec::new();
         let mut by = 0.0;
         for pass in 0..config.num_iterations.max(1) {
             if pass == 0 {
                 let dealt = deal(self.draw(draws)?, replicas.len());
-                shares = each(&replicas, dealt, |replica, draws| replica.first(draws))?;
+                shares = each(replicas, dealt, |replica, draws| replica.first(draws))?;
             } else {
                 let shares = shares.iter_mut().collect();
-                each(&replicas, shares, |replica, share| replica.again(share))?;
+                each(replicas, shares, |replica, share| replica.again(share))?;
             }
             let numbers = gather(shares.iter().map(|s| s.numbers.clone()).collect());
             if pass == 0 {
@@ -334,7 +376,7 @@ impl Run<'_> {
                 by = replicas[0].trainer.share(numbers.len(), tokens);
             }
             passes.push(numbers);
-            (replicas, norm) = self.update(replicas, &mut shares, by, rate)?;
+            norm = self.update(replicas, &mut shares, by, rate)?;
         }
         let groups = gather(shares.into_iter().map(|s| s.groups).collect());
         let done = step + 1;
@@ -349,7 +391,7 @@ impl Run<'_> {
         line["grad_norm"] = norm.into();
         line["lr"] = rate.into();
         line["step_time"] = start.elapsed().as_secs_f64().into();
-        Ok((replicas, line))
+        Ok(line)
     }
 
     /// The prompts of a step, with their pictures.
@@ -358,32 +400,31 @@ impl Run<'_> {
         (0..self.config.accumulation).map(|_| next()?).collect()
     }
 
-    /// One update of every replica by the gradients of all, added up.
-    fn update<'a>(
+    /// One update of every replica by the gradients of all, added up; returns their norm.
+    fn update(
         &self,
-        replicas: Vec<Replica<'a>>,
+        replicas: &mut Vec<Replica<'_>>,
         shares: &mut [Share],
         by: f64,
         rate: f64,
-    ) -> Result<(Vec<Replica<'a>>, f64)> {
+    ) -> Result<f64> {
         let gradients = replicas.iter().zip(shares.iter_mut());
         let gradients = gradients.map(|(r, share)| r.gradients(share, by)).collect();
         let policies: Vec<&Policy> = replicas.iter().map(|r| &r.policy).collect();
         let gradients = add_up(self.reduce, &policies, gradients)?;
         let mut norm = 0.0;
-        let moved = replicas.into_iter().zip(gradients).map(|(replica, g)| {
+        let moved = replicas.drain(..).zip(gradients).map(|(replica, g)| {
             let moved;
-            (moved, norm) = replica.update(g, rate);
-            moved
+            (moved, norm) = replica.update(g, rate)?;
+            anyhow::Ok(moved)
         });
-        let replicas = moved.collect();
-        let ids: Vec<&str> = shares
-            .iter()
-            .flat_map(|share| &share.groups)
-            .map(|group| group.draw.prompt.sample.id.as_str())
-            .collect();
-        finite(norm, "the gradient's norm", &format!("samples {ids:?}"))?;
-        Ok((replicas, norm))
+        let moved = moved.collect::<Result<Vec<_>>>().with_context(|| {
+            let groups = shares.iter().flat_map(|share| &share.groups);
+            let ids: Vec<&str> = groups.map(|g| g.draw.prompt.sample.id.as_str()).collect();
+            format!("samples {ids:?}")
+        })?;
+        *replicas = moved;
+        Ok(norm)
     }
 
     /// Measures a policy on the held-out prompts, where there are any, and says what it found.
@@ -398,7 +439,7 @@ impl Run<'_> {
             return Ok(());
         }
         let start = Instant::now();
-        let frozen = replica.policy.without_gradients();
+        let frozen = replica.averaged()?;
         let rewards = replica.trainer.rewards;
         let found = measure::measure(self.config, &frozen, rewards, self.held_out)?;
         let sentence = measure::sentence(&found, self.held_out.len());

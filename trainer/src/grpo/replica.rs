@@ -8,7 +8,7 @@ use burn::optim::GradientsParams;
 use policy::Policy;
 
 use super::step::{Draw, Group, Numbers, Trainer};
-use crate::train::{Accumulator, AdamW};
+use crate::train::{self, Accumulator, AdamW};
 
 /// A policy on its device, and what a step needs there.
 pub struct Replica<'a> {
@@ -72,10 +72,21 @@ impl Replica<'_> {
     }
 
     /// One update; returns the gradient norm before clipping.
-    pub fn update(mut self, gradients: GradientsParams, rate: f64) -> (Self, f64) {
-        let (policy, norm) = self.optimizer.step(self.policy, gradients, rate);
+    ///
+    /// # Errors
+    /// As [`AdamW::step`].
+    pub fn update(mut self, gradients: GradientsParams, rate: f64) -> Result<(Self, f64)> {
+        let (policy, norm) = self.optimizer.step(self.policy, gradients, rate)?;
         self.policy = policy;
-        (self, norm)
+        Ok((self, norm))
+    }
+
+    /// The policy that is measured and exported.
+    ///
+    /// # Errors
+    /// As [`train::averaged`].
+    pub fn averaged(&self) -> Result<Policy> {
+        train::averaged(&self.policy, &self.optimizer)
     }
 }
 

@@ -178,7 +178,7 @@ impl Trainer<'_> {
         // them when all are added up.
         let found = loss(&self.config.settings(), terms, &group.advantages, Some(1.0))
             .with_context(about)?;
-        numbers.loss = finite(number(found.loss.clone()), "the loss", &about())?;
+        numbers.loss = finite(number(found.loss.clone()), "the loss").with_context(about)?;
         numbers.kl = found.kl.map_or(0.0, mean);
         numbers.clipped = found.clipped.map_or(0.0, mean);
         let mut gradients = found.loss.backward();

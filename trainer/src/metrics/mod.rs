@@ -23,6 +23,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::write;
+
 /// Name of the JSON lines in a run's folder.
 pub const FILE: &str = "metrics.jsonl";
 /// Folder of the event files in a run's folder: what `tensorboard --logdir` is given.
@@ -113,6 +115,19 @@ impl Metrics {
     }
 }
 
+/// Whether a run's folder holds what was measured at a step. A kill may have come between checkpoint and measuring.
+pub fn measured(run: &Path, step: u64) -> bool {
+    let text = std::fs::read_to_string(run.join(FILE)).unwrap_or_default();
+    let measured = |line: Value| {
+        let mut names = line.as_object().into_iter().flat_map(|line| line.keys());
+        line["step"].as_u64() == Some(step) && names.any(|name| name.starts_with("eval/"))
+    };
+    let lines = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    lines.map(measured).any(|measured| measured)
+}
+
 /// Every number of an object under its path, the step aside. Infinities and NaN, which JSON writes as
 /// null, are no numbers.
 pub fn numbers(line: &Value) -> Vec<(String, f64)> {
@@ -167,10 +182,7 @@ fn forget_after(path: &Path, step: u64) -> Result<()> {
     if kept.len() == text.len() {
         return Ok(());
     }
-    let new = path.with_extension("jsonl.new");
-    std::fs::write(&new, kept)
-        .and_then(|()| std::fs::rename(&new, path))
-        .with_context(|| format!("{}: cannot be written", path.display()))
+    write::file(path, kept.as_bytes())
 }
 
 #[cfg(test)]

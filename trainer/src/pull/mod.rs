@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use self::download::{Progress, download};
 use self::hub::{Hub, RemoteFile};
 use crate::wildcard;
+use crate::write;
 
 /// Get a model or a data set from the Hugging Face hub.
 ///
@@ -96,6 +97,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let name = args.repo.rsplit('/').next().unwrap_or(&args.repo);
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(name));
+    write::check_folder(&out)?;
     let start = Instant::now();
     let mut progress = Progress::new(total, files.len(), std::io::stderr().is_terminal());
     for file in &files {

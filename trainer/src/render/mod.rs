@@ -52,6 +52,7 @@ use self::page::Studio;
 use self::scene::Backgrounds;
 use crate::counting::Counting;
 use crate::stop::Stop;
+use crate::write;
 
 /// Draw synthetic pages with questions, answers and boxes.
 ///
@@ -139,6 +140,7 @@ pub fn run(args: RenderArgs) -> Result<()> {
         backgrounds.0.len(),
         args.debug_boxes,
     );
+    write::check_folder(&args.out)?;
     let (mut writer, done) = Writer::open(&args.out, &settings)?;
     let missing: Vec<u64> = (0..done.min(args.count))
         .filter(|&i| !writer.has_image(i))
@@ -182,7 +184,7 @@ pub fn run(args: RenderArgs) -> Result<()> {
                     let made = workshop
                         .make(index)
                         .and_then(|(jpeg, record)| {
-                            output::write_whole(&images.join(output::image_name(index)), &jpeg)?;
+                            write::file(&images.join(output::image_name(index)), &jpeg)?;
                             Ok((index, record))
                         })
                         .with_context(|| format!("page {index}"));
@@ -219,11 +221,11 @@ pub fn run(args: RenderArgs) -> Result<()> {
         args.out.display()
     );
     if stop.raised() {
-        bail!(
+        return Err(stop.interrupted(format!(
             "stopped after {} of {} pages; the same command goes on",
             writer.pages(),
             args.count
-        );
+        )));
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use super::fonts::Fonts;
 use super::geometry::Rect;
 use super::kinds::Mix;
 use super::scene::{Backgrounds, Picture};
+use crate::write;
 
 /// Goes up when the same seed would give other pages.
 const VERSION: u32 = 4;
@@ -221,14 +222,6 @@ fn jpeg(picture: &Picture) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a file under another name first, so that no half file is ever seen.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let part = path.with_extension("part");
-    let what = || format!("writing {}", path.display());
-    fs::write(&part, bytes).with_context(what)?;
-    fs::rename(&part, path).with_context(what)
-}
-
 /// Appends records in page order.
 pub struct Writer {
     root: PathBuf,
@@ -259,7 +252,7 @@ impl Writer {
                 );
             }
         } else {
-            write_whole(
+            write::file(
                 &record,
                 (serde_json::to_string_pretty(settings)? + "\n").as_bytes(),
             )?;

@@ -25,7 +25,9 @@ mod worst;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+
+use crate::write;
 
 /// Make an HTML page of a run: curves, configuration, and for GRPO a contact sheet of its rollouts; or, of
 /// proposed boxes, a contact sheet of the worst.
@@ -78,16 +80,19 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn of_run(args: &Args, folder: &Path) -> Result<()> {
+    let out = args.out.clone();
+    let out = out.unwrap_or_else(|| folder.join("report.html"));
     let run = read::Run::open(folder, args.groups)?;
+    let own = ["config.toml", "metrics.jsonl", "rollouts.jsonl"].map(|name| folder.join(name));
+    write::not_an_input(&out, &own.each_ref().map(PathBuf::as_path))?;
+    write::check_file(&out)?;
     let sheet = sheet::Sheet {
         run: &run,
         root: args.root.as_deref(),
         edge: args.edge,
     };
     let page = page::page(&run, &sheet);
-    let out = args.out.clone();
-    let out = out.unwrap_or_else(|| folder.join("report.html"));
-    write(&out, &page)?;
+    write::file(&out, page.as_bytes())?;
     println!(
         "{}: {} curves, {} of {} groups, {:.1} MB",
         out.display(),
@@ -100,6 +105,10 @@ fn of_run(args: &Args, folder: &Path) -> Result<()> {
 }
 
 fn worst(args: &Args, boxes: &Path, data: &Path) -> Result<()> {
+    let out = args.out.clone();
+    let out = out.unwrap_or_else(|| boxes.with_extension("html"));
+    write::not_an_input(&out, &[boxes, data])?;
+    write::check_file(&out)?;
     let worst = worst::Worst {
         boxes,
         data: data.to_path_buf(),
@@ -108,17 +117,11 @@ fn worst(args: &Args, boxes: &Path, data: &Path) -> Result<()> {
         edge: args.edge,
     };
     let (page, shown, all) = worst.page()?;
-    let out = args.out.clone();
-    let out = out.unwrap_or_else(|| boxes.with_extension("html"));
-    write(&out, &page)?;
+    write::file(&out, page.as_bytes())?;
     println!(
         "{}: the {shown} worst of {all} questions, {:.1} MB",
         out.display(),
         page.len() as f64 / 1e6
     );
     Ok(())
-}
-
-fn write(out: &Path, page: &str) -> Result<()> {
-    std::fs::write(out, page).with_context(|| format!("{}: cannot be written", out.display()))
 }

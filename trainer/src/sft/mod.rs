@@ -38,13 +38,14 @@ use crate::metrics::{self, Metrics};
 use crate::model;
 use crate::reader::RewardModel;
 use crate::stop::Stop;
-use crate::train::{self, Accumulator, AdamW, Checkpoint, Progress};
+use crate::train::{self, Accumulator, AdamW, Checkpoint, Progress, RunFolder};
 
 /// Train a policy on questions with true boxes, or a reader on answers (supervised fine-tuning).
 ///
 /// The run's folder gets the resolved config, metrics.jsonl and the same for TensorBoard
 /// (tensorboard/), a checkpoint and, at every checkpoint, model/: the folder that every other command
-/// loads. Ctrl-C saves and ends; the same command goes on from the last checkpoint.
+/// loads. Ctrl-C, SIGTERM and a lost terminal save and end, with status 130, 143 and 129; the same command goes
+/// on from the last checkpoint.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   cropvlm sft --config trainer/configs/default.toml --out runs/first
@@ -63,6 +64,9 @@ pub struct Args {
     /// Overrides a key of the configuration: seed=2, optimizer.lr=1e-3; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Go on with a run that was begun with another configuration; changes.jsonl in its folder says what changed
+    #[arg(long)]
+    continue_with_changes: bool,
     /// Where to compute
     #[arg(long, value_enum, default_value = "cpu")]
     device: DeviceKind,
@@ -76,21 +80,15 @@ pub struct Args {
 /// # Errors
 /// Configuration, data, a loss that is not finite, a disk that is full.
 pub fn run(args: Args) -> Result<()> {
-    let mut config = SftConfig::read(&args.config, &args.set)?;
-    if let Some(steps) = args.steps {
-        config.steps = steps;
-    }
-    train::open_folder(&args.out, &config)?;
+    let config = SftConfig::read(&args.config, &args.set, args.steps)?;
+    let folder = RunFolder::take(&args.out, "sft")?;
+    folder.compare(&config, args.continue_with_changes)?;
     let stop = Stop::listen()?;
 
     let policy = start(&config, args.device)?;
     let mut optimizer = AdamW::new(&config.optimizer);
     let place = Checkpoint::new(&args.out);
-    let (mut policy, mut step) = place.load(policy, &mut optimizer)?;
-    if step >= config.steps {
-        // A kill may have come between the last checkpoint and its folder.
-        save_model(&args.out, &policy, &optimizer)?;
-    }
+    let (policy, step) = place.load(policy, &mut optimizer)?;
     let weights: usize = policy.weights()?.iter().map(|(_, (_, v))| v.len()).sum();
     eprintln!(
         "{:.2} M weights; step {step} of {}",
@@ -102,91 +100,153 @@ pub fn run(args: Args) -> Result<()> {
     let evaluation = config
         .eval
         .as_ref()
-        .map(|e| DataSet::open(&e.data, None, Some(e.limit)))
+        .map(|e| DataSet::open(&e.data, None, e.limit))
         .transpose()?;
+    folder.record(&config)?;
+    let metrics = Metrics::open(&args.out, step)?;
+    let run = Run {
+        config: &config,
+        out: &args.out,
+        place,
+        work: &work,
+        evaluation,
+        json: args.json,
+        stop,
+    };
+    run.go(policy, optimizer, metrics, step)
+}
 
-    let mut metrics = Metrics::open(&args.out, step)?;
-    let first = step;
-    let steps = config.steps;
-    let stopped = std::thread::scope(|scope| -> Result<bool> {
-        // The next batches are prepared while this one is computed.
-        let work = &work;
-        let config = &config;
-        let numbers = first * config.accumulation..steps * config.accumulation;
-        let mut batches = Ahead::start(scope, numbers, move |number| work.make(config, number));
-        let mut progress = Progress::new(first, steps).within(config.minutes);
-        let mut smooth = f64::NAN;
-        let mut passed = 0.0;
-        while step < steps && passed < 1.0 {
-            let Learned {
-                gradients,
-                loss: total,
-                parts,
-                questions,
-            } = learn(config, &mut policy, &mut batches, step)?;
-            passed = progress.passed();
-            let rate = config
-                .optimizer
-                .rate_at(((step + 1) as f64 / steps as f64).max(passed));
-            let norm;
-            (policy, norm) = optimizer.step(policy, gradients, rate);
-            step += 1;
-            train::finite(
-                norm,
-                &format!("the gradient's norm at step {step}"),
-                &format!("questions: {questions:?}"),
-            )?;
-            smooth = if smooth.is_nan() {
-                total
-            } else {
-                0.98 * smooth + 0.02 * total
-            };
-            progress.step(step, questions.len().max(config.pages), || {
-                let parts: Vec<String> = parts.iter().map(|(n, v)| format!("{n} {v:.2}")).collect();
-                format!("loss {smooth:.3} ({})", parts.join(", "))
-            });
-            let last = step == steps || passed >= 1.0;
-            if step % config.log_every == 0 || last {
-                let mut line = serde_json::json!({
-                    "step": step, "loss": total, "lr": rate, "grad_norm": norm,
-                    "samples_per_second": progress.rate(),
+/// A run in progress.
+struct Run<'a> {
+    config: &'a SftConfig,
+    out: &'a Path,
+    place: Checkpoint,
+    work: &'a Work,
+    evaluation: Option<DataSet>,
+    /// Whether evaluations are printed as JSON.
+    json: bool,
+    stop: Stop,
+}
+
+impl Run<'_> {
+    /// Takes the steps from `first` on.
+    fn go(
+        &self,
+        mut policy: Policy,
+        mut optimizer: AdamW,
+        mut metrics: Metrics,
+        first: u64,
+    ) -> Result<()> {
+        let (config, work, steps) = (self.config, self.work, self.config.steps);
+        let mut step = first;
+        std::thread::scope(|scope| -> Result<()> {
+            // The next batches are prepared while this one is computed.
+            let numbers = first * config.accumulation..steps * config.accumulation;
+            let mut batches = Ahead::start(scope, numbers, move |number| work.make(config, number));
+            let mut progress = Progress::new(first, steps).within(config.minutes);
+            self.catch_up(first, &policy, &optimizer, &mut metrics, &progress)?;
+            let mut smooth = f64::NAN;
+            let mut passed = 0.0;
+            while step < steps && passed < 1.0 {
+                let learned = learn(config, &mut policy, &mut batches, step);
+                let Learned {
+                    gradients,
+                    loss: total,
+                    parts,
+                    questions,
+                } = learned.map_err(|error| {
+                    train::save_before(error, &self.place, step, &policy, &optimizer)
+                })?;
+                passed = progress.passed();
+                let rate = config
+                    .optimizer
+                    .rate_at(((step + 1) as f64 / steps as f64).max(passed));
+                let norm;
+                (policy, norm) = optimizer
+                    .step(policy, gradients, rate)
+                    .with_context(|| format!("step {}, questions {questions:?}", step + 1))?;
+                step += 1;
+                smooth = if smooth.is_nan() {
+                    total
+                } else {
+                    0.98 * smooth + 0.02 * total
+                };
+                progress.step(step, questions.len().max(config.pages), || {
+                    let parts: Vec<String> =
+                        parts.iter().map(|(n, v)| format!("{n} {v:.2}")).collect();
+                    format!("loss {smooth:.3} ({})", parts.join(", "))
                 });
-                for (name, value) in &parts {
-                    line[*name] = (*value).into();
-                }
-                metrics.write(&line)?;
-            }
-            let stopped = stop.raised();
-            if step % config.checkpoint_every == 0 || last || stopped {
-                place.save(step, &policy, &optimizer)?;
-                save_model(&args.out, &policy, &optimizer)?;
-                if let Some(set) = &evaluation
-                    && !stopped
-                {
-                    let found = evaluate(&args.out, config, set)?;
-                    let line = metrics::prefixed("eval", &found, step);
-                    match args.json {
-                        true => println!("{line}"),
-                        false => progress.say(&format!("Step {step}. {}", sentences(&found))),
+                let last = step == steps || passed >= 1.0;
+                if step % config.log_every == 0 || last {
+                    let mut line = serde_json::json!({
+                        "step": step, "loss": total, "lr": rate, "grad_norm": norm,
+                        "samples_per_second": progress.rate(),
+                    });
+                    for (name, value) in &parts {
+                        line[*name] = (*value).into();
                     }
                     metrics.write(&line)?;
                 }
+                let stopped = self.stop.raised() && !last;
+                if step % config.checkpoint_every == 0 || last || stopped {
+                    self.place.save(step, &policy, &optimizer)?;
+                    train::save_model(self.out, &train::averaged(&policy, &optimizer)?)?;
+                    if !stopped {
+                        self.measure(step, &mut metrics, &progress)?;
+                    }
+                }
+                if stopped {
+                    progress.end();
+                    return Err(self.stop.interrupted(format!(
+                        "stopped at step {step}; the same command goes on from here"
+                    )));
+                }
             }
-            if stopped {
-                progress.say(&format!(
-                    "stopped at step {step}; the same command goes on from here"
-                ));
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    })?;
-    if !stopped {
+            Ok(())
+        })?;
         let data = config.eval.as_ref().map(|e| e.data.as_path());
         let reader = config.task == Task::Answer;
-        eprintln!("{}", train::ending(&args.out, data, reader));
+        eprintln!("{}", train::ending(self.out, data, reader));
+        Ok(())
     }
-    Ok(())
+
+    /// A kill may have come between a checkpoint and what follows it, the model's folder and its measuring; and a run
+    /// that is stopped does not measure. That is done first.
+    fn catch_up(
+        &self,
+        step: u64,
+        policy: &Policy,
+        optimizer: &AdamW,
+        metrics: &mut Metrics,
+        progress: &Progress,
+    ) -> Result<()> {
+        let due = step.is_multiple_of(self.config.checkpoint_every) || step >= self.config.steps;
+        if step == 0 || !due {
+            return Ok(());
+        }
+        let lost = self.evaluation.is_some() && !metrics::measured(self.out, step);
+        if lost || step >= self.config.steps {
+            train::save_model(self.out, &train::averaged(policy, optimizer)?)?;
+        }
+        if lost {
+            self.measure(step, metrics, progress)?;
+        }
+        Ok(())
+    }
+
+    /// Measures `model/`, where there is a data set for it.
+    fn measure(&self, step: u64, metrics: &mut Metrics, progress: &Progress) -> Result<()> {
+        let Some(set) = &self.evaluation else {
+            return Ok(());
+        };
+        let found = evaluate(self.out, self.config, set)?;
+        let line = metrics::prefixed("eval", &found, step);
+        match self.json {
+            true => println!("{line}"),
+            false => progress.say(&format!("Step {step}. {}", sentences(&found))),
+        }
+        metrics.write(&line)
+    }
 }
 
 /// The policy that a configuration starts from, with gradients, on a device.
@@ -313,25 +373,13 @@ fn of_batch(
     let value = f64::from(loss.total.clone().into_scalar::<f32>());
     let parts = loss.parts.iter();
     let parts = parts.map(|(name, part)| (*name, f64::from(part.clone().into_scalar::<f32>())));
+    let what = || format!("questions {questions:?}");
     Ok(Learned {
-        loss: train::finite(
-            value,
-            &format!("the loss of batch {number}"),
-            &format!("questions: {questions:?}"),
-        )?,
+        loss: train::finite(value, &format!("the loss of batch {number}")).with_context(what)?,
         parts: parts.collect(),
         gradients: policy.gradients(&mut loss.total.backward()),
         questions,
     })
-}
-
-/// Writes the averaged weights as a model folder that every command loads; an adapter is merged into
-/// it, and stands beside it as a PEFT folder.
-fn save_model(out: &Path, policy: &Policy, optimizer: &AdamW) -> Result<()> {
-    let averaged = policy
-        .without_gradients()
-        .with_weights(optimizer.averaged(policy)?)?;
-    train::save_model(out, &averaged)
 }
 
 /// What the model in a run's folder is worth, as [`sentences`] reads it.

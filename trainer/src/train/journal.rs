@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::write;
+
 /// A file of JSON lines, each with its `step`.
 pub struct Journal {
     path: PathBuf,
@@ -29,9 +31,7 @@ impl Journal {
                 .filter(|line| line.ends_with('\n') && step_of(line).is_some_and(kept))
                 .collect();
             if kept.len() != text.len() {
-                let new = path.with_extension("new");
-                std::fs::write(&new, kept).with_context(what)?;
-                std::fs::rename(&new, path).with_context(what)?;
+                write::file(path, kept.as_bytes())?;
             }
         }
         let file = OpenOptions::new()

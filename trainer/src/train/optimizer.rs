@@ -6,13 +6,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 use policy::map::weights::Values;
 use policy::{Policy, Tracking};
 use serde::{Deserialize, Serialize};
+
+use super::finite;
 
 /// AdamW with warm-up and a cosine that ends.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,6 +54,67 @@ impl Default for OptimizerConfig {
 }
 
 impl OptimizerConfig {
+    /// Refuses what no optimizer can have.
+    ///
+    /// # Errors
+    /// The first such value, by key.
+    pub fn check(&self) -> Result<()> {
+        let [b1, b2] = self.betas;
+        // NaN lies in no range.
+        let ranges = [
+            (
+                "lr",
+                self.lr,
+                self.lr > 0.0 && self.lr <= 1.0,
+                "above 0, at most 1",
+            ),
+            (
+                "warmup",
+                self.warmup,
+                (0.0..1.0).contains(&self.warmup),
+                "at least 0, below 1",
+            ),
+            (
+                "floor",
+                self.floor,
+                (0.0..=1.0).contains(&self.floor),
+                "0 to 1",
+            ),
+            ("betas", b1, (0.0..1.0).contains(&b1), "at least 0, below 1"),
+            ("betas", b2, (0.0..1.0).contains(&b2), "at least 0, below 1"),
+            (
+                "epsilon",
+                self.epsilon,
+                self.epsilon > 0.0 && self.epsilon <= 1.0,
+                "above 0, at most 1",
+            ),
+            (
+                "weight_decay",
+                self.weight_decay,
+                (0.0..=1.0).contains(&(self.weight_decay * self.lr)),
+                "at least 0, at most 1 / lr",
+            ),
+            (
+                "grad_clip",
+                self.grad_clip,
+                self.grad_clip > 0.0 && self.grad_clip.is_finite(),
+                "a number above 0",
+            ),
+            (
+                "average",
+                self.average,
+                (0.0..1.0).contains(&self.average),
+                "at least 0, below 1",
+            ),
+        ];
+        for (key, value, fits, range) in ranges {
+            if !fits {
+                bail!("optimizer.{key}: expected {range}, found {value}");
+            }
+        }
+        Ok(())
+    }
+
     /// Learning rate of a step, 0-based.
     pub fn rate(&self, step: u64, steps: u64) -> f64 {
         self.rate_at((step as f64 + 1.0) / steps as f64)
@@ -145,11 +208,10 @@ impl ModuleMapper for Update<'_> {
         let state = optimizer.states.remove(&name);
         let (first, second, average) = match state {
             Some(s) => (s.first, s.second, s.average),
-            None => {
-                let average = (config.average > 0.0).then(|| flat.clone());
-                (flat.zeros_like(), flat.zeros_like(), average)
-            }
+            None => (flat.zeros_like(), flat.zeros_like(), None),
         };
+        // It begins with the weights, in a run that goes on with a changed configuration, too.
+        let average = (config.average > 0.0).then(|| average.unwrap_or_else(|| flat.clone()));
         let first = first.mul_scalar(b1) + gradient.clone().mul_scalar(1.0 - b1);
         let second = second.mul_scalar(b2) + (gradient.clone() * gradient).mul_scalar(1.0 - b2);
         let t = optimizer.steps as i32;
@@ -194,8 +256,16 @@ impl AdamW {
     }
 
     /// One update at a learning rate; returns the gradient norm before clipping.
-    pub fn step(&mut self, policy: Policy, gradients: GradientsParams, rate: f64) -> (Policy, f64) {
-        let norm = norm(&policy, &gradients);
+    ///
+    /// # Errors
+    /// [`super::Diverged`] where the gradient is no number: nothing has moved then.
+    pub fn step(
+        &mut self,
+        policy: Policy,
+        gradients: GradientsParams,
+        rate: f64,
+    ) -> Result<(Policy, f64)> {
+        let norm = finite(norm(&policy, &gradients), "the gradient's norm")?;
         let shrink = (self.config.grad_clip / (norm + 1e-6)).min(1.0);
         self.steps += 1;
         let mut update = Update {
@@ -205,21 +275,24 @@ impl AdamW {
             shrink,
             rate,
         };
-        (policy.map(&mut update), norm)
+        Ok((policy.map(&mut update), norm))
     }
 
-    /// The averaged weights, where there are any, else those of the policy.
+    /// The averaged weights; `None` where no average is kept.
     ///
     /// # Errors
     /// A device that does not deliver.
-    pub fn averaged(&self, policy: &Policy) -> Result<HashMap<String, Values>> {
+    pub fn averaged(&self, policy: &Policy) -> Result<Option<HashMap<String, Values>>> {
+        if self.config.average == 0.0 {
+            return Ok(None);
+        }
         let mut tensors: HashMap<String, Values> = policy.weights()?.into_iter().collect();
         for (name, state) in &self.states {
             if let Some(average) = &state.average {
                 tensors.insert(name.clone(), (state.shape.clone(), values(average)?));
             }
         }
-        Ok(tensors)
+        Ok(Some(tensors))
     }
 
     /// The state as named tensors.
@@ -287,5 +360,34 @@ mod tests {
         assert!((o.rate(29, 1000) / o.lr - 1.0).abs() < 1e-6);
         assert!((o.rate(999, 1000) / (o.lr * o.floor) - 1.0).abs() < 1e-9);
         assert!((o.rate(5000, 1000) / (o.lr * o.floor) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn values_outside_their_range_are_refused_by_key() {
+        let refused = |text: &str, key: &str| {
+            let config: OptimizerConfig = toml::from_str(text).unwrap();
+            let error = config.check().expect_err(text).to_string();
+            assert!(
+                error.starts_with(&format!("optimizer.{key}: expected")),
+                "{error}"
+            );
+        };
+        OptimizerConfig::default().check().unwrap();
+        for value in ["0.0", "-1e-3", "nan", "inf", "1.5"] {
+            refused(&format!("lr = {value}"), "lr");
+        }
+        for value in ["[1.0, 0.9]", "[0.9, 1.0]", "[-0.1, 0.9]", "[0.9, nan]"] {
+            refused(&format!("betas = {value}"), "betas");
+        }
+        for (key, values) in [
+            ("warmup", ["-0.1", "1.0"]),
+            ("floor", ["-0.1", "1.1"]),
+            ("epsilon", ["0.0", "nan"]),
+            ("weight_decay", ["-0.1", "1e9"]),
+            ("grad_clip", ["0.0", "inf"]),
+            ("average", ["-0.1", "1.0"]),
+        ] {
+            values.map(|value| refused(&format!("{key} = {value}"), key));
+        }
     }
 }

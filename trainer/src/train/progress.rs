@@ -75,11 +75,16 @@ impl Progress {
         }
     }
 
-    /// Prints something between two steps, on a line of its own.
-    pub fn say(&self, text: &str) {
+    /// What is printed next begins on a line of its own.
+    pub fn end(&self) {
         if self.terminal {
             eprintln!();
         }
+    }
+
+    /// Prints something between two steps, on a line of its own.
+    pub fn say(&self, text: &str) {
+        self.end();
         eprintln!("{text}");
     }
 }

@@ -21,20 +21,30 @@ where
 {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("{}: cannot be read", path.display()))?;
-    let file: Table = toml::from_str(&text).with_context(|| format!("{}", path.display()))?;
+    let about = || format!("{}", path.display());
+    let file: Table = toml::from_str(&text).with_context(about)?;
+    resolve(file, overrides).with_context(about)
+}
+
+/// Puts a file's table, and overrides, over the defaults.
+///
+/// # Errors
+/// Unknown keys, values of another type.
+pub fn resolve<T>(file: Table, overrides: &[String]) -> Result<T>
+where
+    T: Default + Serialize + DeserializeOwned,
+{
     let mut all = Table::try_from(T::default())?;
     merge(&mut all, file);
     override_all(&mut all, overrides)?;
-    Value::Table(all)
-        .try_into()
-        .with_context(|| format!("{}", path.display()))
+    Ok(Value::Table(all).try_into()?)
 }
 
 /// Puts `section.key=value` lines into a table.
 ///
 /// # Errors
 /// A line that is none; a section that is a value.
-pub fn override_all(table: &mut Table, overrides: &[String]) -> Result<()> {
+fn override_all(table: &mut Table, overrides: &[String]) -> Result<()> {
     for line in overrides {
         let (key, value) = line
             .split_once('=')
@@ -133,7 +143,8 @@ mod tests {
     fn unknown_keys_are_named() {
         for (text, set) in [("[inner]\nc = 1", vec![]), ("", vec!["inner.c=1"])] {
             let error = format!("{:#}", outer(text, &set).expect_err("an error"));
-            assert!(error.contains("run.toml") && error.contains('c'), "{error}");
+            let named = error.contains("unknown field `c`, expected `a` or `b`");
+            assert!(named && error.contains("run.toml"), "{error}");
         }
     }
 }
