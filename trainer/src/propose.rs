@@ -11,6 +11,7 @@ use pollster::block_on;
 use crate::data;
 use crate::device::DeviceKind;
 use crate::model::ModelArgs;
+use crate::write;
 
 /// Propose the crop that helps to answer a question about a picture.
 #[derive(clap::Args, Debug)]
@@ -84,7 +85,7 @@ pub fn run(args: Args) -> Result<()> {
     let image = decoding + proposal.timings.image;
     let crop = args.out.as_ref().filter(|_| pixels.is_some());
     if let (Some(out), Some(pixels)) = (crop, pixels) {
-        write_crop(out, &picture::crop(&picture, pixels))?;
+        write::file(out, &encode(out, &picture::crop(&picture, pixels))?)?;
     }
     if args.json {
         let line = serde_json::json!({
@@ -158,15 +159,6 @@ fn check_out(out: &Path, image: &Path) -> Result<()> {
         bail!("--out {shown}: is the picture itself, which the crop would overwrite");
     }
     Ok(())
-}
-
-/// Writes the crop beside its place and renames it, so that no half file is ever seen.
-fn write_crop(out: &Path, crop: &RgbImage) -> Result<()> {
-    let mut part = out.as_os_str().to_owned();
-    part.push(".part");
-    std::fs::write(&part, encode(out, crop)?)
-        .and_then(|()| std::fs::rename(&part, out))
-        .with_context(|| format!("--out {}: cannot be written", out.display()))
 }
 
 /// A crop that was wanted and is not there is an error, after what there is to say has been said.
