@@ -296,8 +296,18 @@ pub fn read_boxes(path: &Path, samples: &[Sample]) -> Result<Vec<Option<NormBox>
         bbox: Option<NormBox>,
     }
     let lines: Vec<Line> = data::json_lines(path)?;
-    let known: HashMap<String, Option<NormBox>> =
-        lines.into_iter().map(|line| (line.id, line.bbox)).collect();
+    let mut known: HashMap<String, Option<NormBox>> = HashMap::new();
+    for line in lines {
+        if let Some(other) = known.insert(line.id.clone(), line.bbox)
+            && other != line.bbox
+        {
+            bail!(
+                "{}: holds two boxes for question {}; which one is meant?",
+                path.display(),
+                line.id
+            );
+        }
+    }
     let missing = samples.iter().filter(|s| !known.contains_key(&s.id));
     if let Some(first) = missing.clone().next() {
         bail!(

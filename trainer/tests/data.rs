@@ -332,3 +332,233 @@ fn what_is_there_is_not_overwritten() {
         "{said}"
     );
 }
+
+/// A folder with pictures of 14 x 16 pixels, a.png to d.png.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().expect("folder"));
+        for name in ["a.png", "b.png", "c.png", "d.png"] {
+            std::fs::copy(goldens().join("beside.png"), place.path(name)).expect("copied");
+        }
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        std::fs::write(self.path(name), text).expect("written");
+        self.path(name)
+    }
+
+    fn lines(&self, name: &str, lines: &[Value]) -> PathBuf {
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        self.write(name, text)
+    }
+}
+
+/// A question of our own form.
+fn question(id: &str, image: &str, more: Value) -> Value {
+    let mut line = json!({"id": id, "image": image, "question": "Q?", "width": 14, "height": 16});
+    for (name, value) in more.as_object().expect("fields") {
+        line[name] = value.clone();
+    }
+    line
+}
+
+#[test]
+fn byte_order_marks_are_no_part_of_the_text() {
+    let place = Place::new();
+    let line = question("x", "a.png", json!({"answers": ["é"]})).to_string();
+    let csv = "file_name,question,answer\na.png,Q?,é\n";
+    let wide = |text: &str| -> Vec<u8> {
+        let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+        units.flat_map(u16::to_le_bytes).collect()
+    };
+    for file in [
+        place.write("mark.jsonl", format!("\u{feff}{line}\n")),
+        place.write("mark.csv", format!("\u{feff}{csv}")),
+        place.write("mark.json", format!("\u{feff}[{line}]")),
+        place.write("wide.csv", wide(csv)),
+        place.write("wide.jsonl", wide(&line)),
+    ] {
+        let set = found(&file, &[]);
+        assert_eq!(set["first"]["answers"], json!(["é"]), "{}", file.display());
+    }
+    // Latin-1 is refused by its line.
+    let latin = [csv.as_bytes(), b"b.png,Q?,\xe9\n"].concat();
+    let said = refusal(&place.write("latin.csv", latin));
+    assert!(
+        said.contains("latin.csv, line 3: holds bytes that are no UTF-8"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_id_that_two_questions_have_is_refused_by_its_line() {
+    let place = Place::new();
+    let twice = ["x", "y", "x"].map(|id| question(id, "a.png", json!({})));
+    let said = refusal(&place.lines("twice.jsonl", &twice));
+    assert!(
+        said.contains("twice.jsonl, line 3: its id \"x\" is that of line 1"),
+        "{said}"
+    );
+    // In tables of others they are told apart, also from ids that look like it.
+    let ids = ["1", "1-row2", "1", "1"];
+    let records = ids.map(|id| json!({"id": id, "question": "Q?", "image": "a.png"}));
+    let file = place.write("equal.json", json!(records).to_string());
+    let ids: Vec<Value> = written(&file, &[])
+        .into_iter()
+        .map(|(s, _)| s["id"].clone())
+        .collect();
+    assert_eq!(ids, ["1", "1-row2", "1-row2-2", "1-row3"]);
+}
+
+#[test]
+fn answers_of_our_own_lines_are_read_however_they_are_written() {
+    let place = Place::new();
+    for (answers, expected) in [
+        (json!({"answer": "7"}), json!(["7"])),
+        (json!({"answer": 1987}), json!(["1987"])),
+        (json!({"answers": "7"}), json!(["7"])),
+        (json!({"answers": [12.5, 3]}), json!(["12.5", "3"])),
+        (
+            json!({"answers": {"text": ["7", "8"], "answer_start": [1, 2]}}),
+            json!(["7", "8"]),
+        ),
+        (json!({"answers": ["7"], "answer": "8"}), json!(["7"])),
+        (json!({}), json!([])),
+    ] {
+        let file = place.lines("one.jsonl", &[question("x", "a.png", answers.clone())]);
+        assert_eq!(found(&file, &[])["first"]["answers"], expected, "{answers}");
+    }
+}
+
+#[test]
+fn a_table_with_semicolons_is_split_at_them() {
+    let place = Place::new();
+    let file = place.write(
+        "q.csv",
+        "file_name;question;answer\na.png;Who, and when?;\"1;2\"\n",
+    );
+    let first = &found(&file, &[])["first"];
+    assert_eq!(
+        (&first["question"], &first["answers"]),
+        (&json!("Who, and when?"), &json!(["1;2"]))
+    );
+}
+
+#[test]
+fn a_file_named_from_inside_its_folder_finds_the_same_pictures() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("lines")).expect("folder");
+    // The picture lies in the folder above.
+    place.lines("lines/x.jsonl", &[question("x", "a.png", json!({}))]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cropvlm"));
+    let arguments = ["data", "--data", "x.jsonl", "--check"];
+    let output = command
+        .current_dir(place.path("lines"))
+        .args(arguments)
+        .output();
+    let output = output.expect("cropvlm runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
+fn stated_sizes_give_way_to_the_picture_or_are_refused() {
+    let place = Place::new();
+    // Twice as large: the picture was made smaller after its boxes were drawn.
+    let twice = json!({"width": 28, "height": 32, "boxes": [[2, 4, 14, 16]]});
+    let file = place.lines("twice.jsonl", &[question("x", "a.png", twice)]);
+    let first = &found(&file, &[])["first"];
+    assert_eq!(
+        (&first["width"], &first["height"], &first["boxes"]),
+        (&json!(14), &json!(16), &json!([[1.0, 2.0, 7.0, 8.0]]))
+    );
+    let wide = json!({"width": 160, "height": 40, "boxes": [[2, 4, 14, 16]]});
+    let good = question("w", "a.png", json!({}));
+    let file = place.lines("wide.jsonl", &[good, question("x", "b.png", wide.clone())]);
+    let said = refusal(&file);
+    assert!(
+        said.contains(
+            "wide.jsonl, line 2: width and height say 160 x 40 pixels, but b.png has 14 x 16"
+        ),
+        "{said}"
+    );
+    // The same of a table; without boxes nothing depends on it.
+    let mut record = wide;
+    record["question"] = json!("Q?");
+    record["image"] = json!("b.png");
+    let said = refusal(&place.write("wide.json", json!([record]).to_string()));
+    assert!(
+        said.contains("wide.json, entry 0: width and height say 160 x 40"),
+        "{said}"
+    );
+    record["boxes"] = json!([]);
+    let set = found(&place.write("plain.json", json!([record]).to_string()), &[]);
+    assert_eq!(set["first"]["width"], 14);
+}
+
+#[test]
+fn an_error_in_a_line_names_one_line() {
+    let place = Place::new();
+    let good = question("x", "a.png", json!({})).to_string();
+    for (name, bad) in [
+        ("cut.jsonl", "{\"id\": \"y\", \"image\": "),
+        (
+            "type.jsonl",
+            "{\"id\": \"y\", \"image\": 3, \"question\": \"Q?\", \"width\": 1, \"height\": 1}",
+        ),
+        ("lacks.jsonl", "{\"id\": \"y\"}"),
+        (
+            "box.jsonl",
+            "{\"id\": \"y\", \"image\": \"a.png\", \"question\": \"Q?\", \"width\": 14, \"height\": 16, \"boxes\": [[3, 3, 3, 9]]}",
+        ),
+    ] {
+        let said = refusal(&place.write(name, format!("{good}\n\n{bad}\n")));
+        assert!(said.contains(&format!("{name}, line 3: ")), "{said}");
+        assert_eq!(said.matches("line ").count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn check_finds_every_broken_picture_and_names_its_line() {
+    let place = Place::new();
+    let ids = [
+        ("w", "a.png"),
+        ("x", "b.png"),
+        ("y", "c.png"),
+        ("z", "d.png"),
+    ];
+    let lines = ids.map(|(id, image)| question(id, image, json!({})));
+    let file = place.lines("dev.jsonl", &lines);
+    assert_eq!(found(&file, &["--check"])["broken"], json!([]));
+    // One is cut off behind its header, one is no picture, one is gone.
+    let whole = std::fs::read(place.path("b.png")).expect("picture");
+    place.write("b.png", &whole[..whole.len() / 2]);
+    place.write("c.png", "<html>404</html>");
+    std::fs::remove_file(place.path("d.png")).expect("removed");
+    let output = run(&file, &["--check"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for (line, id, picture) in [(2, "x", "b.png"), (3, "y", "c.png"), (4, "z", "d.png")] {
+        let named = said.lines().any(|l| {
+            l.contains(&format!("dev.jsonl, line {line}: sample \"{id}\": ")) && l.contains(picture)
+        });
+        assert!(named, "{picture}: {said}");
+    }
+    assert!(said.contains("3 of 4 questions cannot be used"), "{said}");
+    let found: Value = serde_json::from_slice(&output.stdout).expect("json");
+    assert_eq!(found["broken"].as_array().map(Vec::len), Some(3));
+    // In parquet, too, where the size alone is wrong already.
+    let output = run(&goldens().join("broken-picture.parquet"), &["--check"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains("broken-picture.parquet, row 1"),
+        "{said}"
+    );
+}

@@ -462,3 +462,31 @@ fn the_smoke_configuration_learns() {
     assert_eq!(rewards.len(), 2, "{rewards:?}");
     assert!(rewards[1] > rewards[0] + 0.5, "{rewards:?}");
 }
+
+#[test]
+fn a_prompt_whose_picture_is_gone_is_skipped_and_named() {
+    let place = Place::new(false);
+    let samples = lines(&place.path("pages/samples.jsonl"));
+    let image = samples[0]["image"].as_str().expect("image");
+    std::fs::write(place.path("pages").join(image), "no picture").expect("written");
+    let about = samples.iter().filter(|s| s["image"] == image).count();
+    let config = place.config(4, "max_bad = 0.9");
+    let done = grpo(&config, &place.path("out"))
+        .output()
+        .expect("grpo runs");
+    let said = text_of(&done);
+    assert!(done.status.success(), "{said}");
+    assert!(
+        about > 0 && said.contains(&format!("skipped: sample {}", samples[0]["id"])),
+        "{said}"
+    );
+    let config = place.config(4, "max_bad = 0.0");
+    let done = grpo(&config, &place.path("other"))
+        .output()
+        .expect("grpo runs");
+    let said = text_of(&done);
+    assert!(
+        !done.status.success() && said.contains("more than max_bad = 0 of them"),
+        "{said}"
+    );
+}

@@ -10,6 +10,7 @@ use std::sync::Mutex;
 
 use common::{Reply, Request, Server};
 use serde_json::json;
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -25,11 +26,17 @@ fn files() -> BTreeMap<&'static str, Vec<u8>> {
     ])
 }
 
+/// The id that git gives a file of this content.
+fn git_blob(content: &[u8]) -> String {
+    let begun = Sha1::new_with_prefix(format!("blob {}\0", content.len()));
+    format!("{:x}", begun.chain_update(content).finalize())
+}
+
 fn listing(repo: &str) -> Reply {
     let siblings: Vec<_> = files()
         .iter()
         .map(|(name, content)| {
-            let mut file = json!({"rfilename": name, "size": content.len(), "blobId": format!("b10b{}", content.len())});
+            let mut file = json!({"rfilename": name, "size": content.len(), "blobId": git_blob(content)});
             if content.len() > 1000 {
                 file["lfs"] = json!({"sha256": format!("{:x}", Sha256::digest(content)), "size": content.len(), "pointerSize": 134});
             }
@@ -100,6 +107,8 @@ fn pull(server: &str, folder: &Path, arguments: &[&str], token: Option<&str>) ->
         "ALL_PROXY",
         "all_proxy",
         "HF_TOKEN",
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
     ] {
         command.env_remove(name);
     }
@@ -455,7 +464,9 @@ fn refusals_say_what_to_do() {
     ] {
         let (body, code) = (body.to_owned(), code.to_owned());
         let server = Server::start(move |_, _| {
-            Reply::new(status, body.clone()).with("x-error-code", code.clone())
+            Reply::new(status, body.clone())
+                .with("x-error-code", code.clone())
+                .with("retry-after", "0")
         });
         let output = pull(&server.address, place.path(), &["me/tiny"], token);
         let said = words(&output);
@@ -504,4 +515,125 @@ fn refusals_say_what_to_do() {
     assert!(said.contains("copy it again"), "{said}");
     let said = words(&pull("ftp://x", place.path(), &["a/b"], None));
     assert!(said.contains("HF_ENDPOINT is"), "{said}");
+}
+
+#[test]
+fn a_token_stays_with_its_origin_and_another_port_is_another() {
+    // On the same host, at another port: no token. The listing, too, is sent on.
+    let elsewhere = Server::start(|request, _| {
+        let token = request.header("authorization");
+        assert_eq!(token, None, "the token left the hub");
+        match request.path.contains("/api/") {
+            true => listing("me/tiny"),
+            false => file(request, &files()["model.safetensors"]),
+        }
+    });
+    let address = elsewhere.address.clone();
+    let server = Server::start(move |request, _| match request.path.as_str() {
+        path if path.starts_with("/api/") => {
+            Reply::new(307, "").with("location", format!("{address}{path}"))
+        }
+        path if path.ends_with("model.safetensors") => {
+            Reply::new(302, "").with("location", format!("{address}/cdn"))
+        }
+        // Within the hub it goes along.
+        path if path.ends_with("config.json") => {
+            Reply::new(302, "").with("location", "/cache/config")
+        }
+        "/cache/config" => file(request, &files()["config.json"]),
+        _ => hub(request),
+    });
+    let place = tempfile::tempdir().expect("folder");
+    let output = pull(&server.address, place.path(), &["me/tiny"], Some(TOKEN));
+    assert!(output.status.success(), "{}", words(&output));
+    assert_whole(&place.path().join("tiny"));
+    assert_eq!(elsewhere.requests().len(), 2);
+    let bearer = format!("Bearer {TOKEN}");
+    let kept = server.requests();
+    assert!(kept.iter().any(|r| r.path == "/cache/config"));
+    assert!(
+        kept.iter()
+            .all(|r| r.header("authorization") == Some(&bearer))
+    );
+}
+
+#[test]
+fn a_listing_is_asked_for_again_while_the_hub_is_busy() {
+    let busy = Mutex::new(2);
+    let server = Server::start(move |request, _| {
+        let mut busy = busy.lock().expect("lock");
+        if request.path.starts_with("/api/") && *busy > 0 {
+            *busy -= 1;
+            return Reply::new(429, "").with("retry-after", "0");
+        }
+        hub(request)
+    });
+    let place = tempfile::tempdir().expect("folder");
+    let output = pull(&server.address, place.path(), &["me/tiny", "--list"], None);
+    let said = words(&output);
+    assert!(
+        output.status.success() && said.contains("model.safetensors"),
+        "{said}"
+    );
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[test]
+fn small_files_are_checked_by_their_git_ids() {
+    // The right length, another content.
+    let server = Server::start(|request, _| match hub(request) {
+        reply if request.path.ends_with("config.json") => {
+            Reply::new(200, vec![b'x'; reply.body.len()])
+        }
+        reply => reply,
+    });
+    let place = tempfile::tempdir().expect("folder");
+    let said = words(&pull(&server.address, place.path(), &["me/tiny"], None));
+    assert!(
+        said.contains("config.json") && said.contains("its git SHA-1 differs"),
+        "{said}"
+    );
+    assert!(!place.path().join("tiny/config.json").exists());
+    // One that was changed here is got again.
+    let server = Server::start(|request, _| hub(request));
+    let run = || pull(&server.address, place.path(), &["me/tiny"], None);
+    assert!(run().status.success());
+    let config = place.path().join("tiny/config.json");
+    std::fs::write(&config, vec![b'y'; files()["config.json"].len()]).expect("written");
+    assert!(run().status.success());
+    assert_whole(&place.path().join("tiny"));
+}
+
+#[test]
+fn offline_means_that_nothing_is_asked() {
+    let server = Server::start(|request, _| hub(request));
+    let place = tempfile::tempdir().expect("folder");
+    for (name, value, asks) in [
+        ("HF_HUB_OFFLINE", "1", false),
+        ("HF_HUB_OFFLINE", "True", false),
+        ("TRANSFORMERS_OFFLINE", "yes", false),
+        ("HF_HUB_OFFLINE", "0", true),
+    ] {
+        let before = server.requests().len();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cropvlm"));
+        command
+            .args(["pull", "me/tiny", "--list"])
+            .current_dir(place.path());
+        command
+            .env_remove("HF_HUB_OFFLINE")
+            .env_remove("TRANSFORMERS_OFFLINE");
+        command
+            .env("HF_ENDPOINT", &server.address)
+            .env("NO_PROXY", "127.0.0.1")
+            .env(name, value);
+        let output = command.output().expect("cropvlm runs");
+        let said = words(&output);
+        assert_eq!(output.status.success(), asks, "{name}={value}: {said}");
+        assert_eq!(
+            server.requests().len() - before,
+            usize::from(asks),
+            "{said}"
+        );
+        assert!(asks || said.contains(&format!("{name} is set")), "{said}");
+    }
 }

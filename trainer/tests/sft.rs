@@ -238,3 +238,50 @@ fn a_wrong_configuration_is_named() {
         "{error}"
     );
 }
+
+/// A picture of the pages is cut off; the pages' names as the questions give them.
+fn break_a_picture(folder: &Path) -> String {
+    let text = std::fs::read_to_string(folder.join("pages/samples.jsonl")).expect("samples");
+    let first: Value = serde_json::from_str(text.lines().next().expect("line")).expect("json");
+    let name = first["image"].as_str().expect("image").to_owned();
+    let path = folder.join("pages").join(&name);
+    let whole = std::fs::read(&path).expect("picture");
+    std::fs::write(&path, &whole[..whole.len() / 3]).expect("written");
+    name
+}
+
+#[test]
+fn a_broken_picture_is_skipped_and_named_and_too_many_end_the_run() {
+    let folder = tempfile::tempdir().expect("folder");
+    let config = place(folder.path(), 6, &format!("max_bad = 0.2\n{TINY_MAP}"));
+    let broken = break_a_picture(folder.path());
+    // One of six pages is broken: a fifth may be.
+    let run = |out: &str| {
+        let out = folder.path().join(out);
+        let done = sft(&config, &out).output().expect("sft runs");
+        (
+            done.status,
+            String::from_utf8_lossy(&done.stderr).into_owned(),
+            out,
+        )
+    };
+    let (status, said, first) = run("first");
+    assert!(status.success(), "{said}");
+    assert!(
+        said.contains("1 of 6 samples were skipped: ") && said.contains(&broken),
+        "{said}"
+    );
+    // What is drawn in its place follows from the seed alone.
+    let (status, said, second) = run("second");
+    assert!(status.success(), "{said}");
+    assert_eq!(weights(&first), weights(&second));
+    let text = std::fs::read_to_string(&config).expect("config");
+    std::fs::write(&config, text.replace("max_bad = 0.2\n", "")).expect("config");
+    let (status, said, _) = run("third");
+    assert!(!status.success(), "{said}");
+    assert!(
+        said.contains("1 of 6 samples cannot be used") && said.contains("max_bad = 0.01"),
+        "{said}"
+    );
+    assert!(said.contains(&broken), "{said}");
+}

@@ -404,6 +404,35 @@ fn errors_are_kept_counted_and_asked_again() {
 }
 
 #[test]
+fn a_target_that_answers_nothing_is_an_error_with_its_reason() {
+    let place = Place::new();
+    let provider = Provider::start(|_, _| Reply::Status(400, None));
+    let said = place.refusal(&provider, &["--conditions", "full"]);
+    assert!(
+        said.contains("none of 3 questions was answered") && said.contains("400"),
+        "{said}"
+    );
+    // Where one condition alone fails, its row says nothing rather than 0.
+    let provider = Provider::start(|asked, _| match asked.images.len() {
+        1 => Reply::Text("9.00".to_owned()),
+        _ => Reply::Status(400, None),
+    });
+    let result = place.run(
+        &provider,
+        &["--conditions", "full,full+crop", "--limit", "1"],
+    );
+    let failed = cell(&result, "full+crop");
+    assert_eq!(
+        (&failed["n"], &failed["errors"], &failed["vqa"]),
+        (&json!(0), &json!(1), &Value::Null)
+    );
+    assert_eq!(
+        cell(&result, "full")["vqa"].as_f64().map(|v| v > 0.0),
+        Some(true)
+    );
+}
+
+#[test]
 fn what_concerns_all_ends_the_run_at_once() {
     let (place, provider) = (Place::new(), Provider::start(reader));
     let mut command = place.command(&provider, &["--parallel", "1"]);

@@ -8,7 +8,7 @@ pub enum PolicyError {
     EmptyQuestion,
     /// `config.json` names a model that is not known here.
     #[error(
-        "config.json: model_type is \"{0}\"; a cropping policy is \"cropvlm_map\" or \"idefics3\""
+        "config.json: model_type is \"{0}\"; a cropping policy is \"cropvlm_map\", \"idefics3\" or \"smolvlm\""
     )]
     UnknownModel(String),
     /// A picture was encoded by one kind of policy and asked of the other.

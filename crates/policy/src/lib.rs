@@ -198,7 +198,9 @@ impl Policy {
         let kind: Kind = files.json("config.json")?;
         match kind.model_type.as_str() {
             map::MODEL_TYPE => Ok(Self::Map(MapPolicy::load(files, device)?)),
-            "idefics3" => Ok(Self::Text(TextPolicy::load(files, device)?)),
+            kind if smolvlm::MODEL_TYPES.contains(&kind) => {
+                Ok(Self::Text(TextPolicy::load(files, device)?))
+            }
             other => Err(PolicyError::UnknownModel(other.to_string())),
         }
     }

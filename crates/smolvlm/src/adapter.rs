@@ -89,6 +89,9 @@ impl LoraConfig {
         if self.r == 0 {
             return refuse("r", "a rank of at least 1", self.r.to_string());
         }
+        if self.r > 65_536 {
+            return refuse("r", "a rank of at most 65536", self.r.to_string());
+        }
         if !self.lora_alpha.is_finite() {
             return refuse("lora_alpha", "a finite number", self.lora_alpha.to_string());
         }

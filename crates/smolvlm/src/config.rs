@@ -13,6 +13,9 @@ use crate::files::ModelFiles;
 
 const FILE: &str = "config.json";
 
+/// `model_type`s that are loaded. SmolVLM2's pictures go the way of Idefics3's, tensor by tensor; only videos are new there.
+pub const MODEL_TYPES: [&str; 2] = ["idefics3", "smolvlm"];
+
 /// SigLIP-like vision tower (`vision_config`).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
@@ -209,13 +212,14 @@ impl Config {
     /// Reads `config.json` of a model folder.
     ///
     /// # Errors
-    /// A missing or unreadable file, another `model_type` than `idefics3`, and every setting
+    /// A missing or unreadable file, another `model_type` than [`MODEL_TYPES`], and every setting
     /// that this crate does not implement, by name.
     pub fn from_files(files: &ModelFiles) -> Result<Self> {
         let raw: Raw = files.json(FILE)?;
         let model_type = raw.model_type.as_deref().unwrap_or("absent");
-        if model_type != "idefics3" {
-            return refuse("model_type", model_type, "only idefics3 can be loaded here");
+        if !MODEL_TYPES.contains(&model_type) {
+            let expected = format!("only {} can be loaded here", MODEL_TYPES.join(" and "));
+            return refuse("model_type", model_type, &expected);
         }
         let config = Self {
             text: text_config(raw.text_config)?,
@@ -236,24 +240,65 @@ impl Config {
     fn check(&self) -> Result<()> {
         let vision = &self.vision;
         let text = &self.text;
-        let positive = [
-            ("vision_config.hidden_size", vision.hidden_size),
+        // The upper bounds are far above any model, and keep products of two of them inside 32 bits, the browser's
+        // numbers. Shapes are compared with the weights before anything is made of them.
+        let bounds = [
+            ("vision_config.hidden_size", vision.hidden_size, 1, 65_536),
+            (
+                "vision_config.intermediate_size",
+                vision.intermediate_size,
+                1,
+                65_536,
+            ),
+            (
+                "vision_config.num_hidden_layers",
+                vision.num_hidden_layers,
+                0,
+                1_024,
+            ),
             (
                 "vision_config.num_attention_heads",
                 vision.num_attention_heads,
+                1,
+                1_024,
             ),
-            ("vision_config.patch_size", vision.patch_size),
-            ("vision_config.image_size", vision.image_size),
-            ("text_config.vocab_size", text.vocab_size),
-            ("text_config.hidden_size", text.hidden_size),
-            ("text_config.num_attention_heads", text.num_attention_heads),
-            ("text_config.num_key_value_heads", text.num_key_value_heads),
-            ("text_config.head_dim", text.head_dim),
-            ("scale_factor", self.scale_factor),
+            ("vision_config.patch_size", vision.patch_size, 1, 1_024),
+            ("vision_config.image_size", vision.image_size, 1, 16_384),
+            ("text_config.vocab_size", text.vocab_size, 1, 1 << 24),
+            ("text_config.hidden_size", text.hidden_size, 1, 65_536),
+            (
+                "text_config.intermediate_size",
+                text.intermediate_size,
+                1,
+                65_536,
+            ),
+            (
+                "text_config.num_hidden_layers",
+                text.num_hidden_layers,
+                0,
+                1_024,
+            ),
+            (
+                "text_config.num_attention_heads",
+                text.num_attention_heads,
+                1,
+                1_024,
+            ),
+            (
+                "text_config.num_key_value_heads",
+                text.num_key_value_heads,
+                1,
+                1_024,
+            ),
+            ("text_config.head_dim", text.head_dim, 1, 4_096),
+            ("scale_factor", self.scale_factor, 1, 64),
         ];
-        for (item, value) in positive {
-            if value == 0 {
+        for (item, value, least, most) in bounds {
+            if value < least {
                 return refuse(item, value, "a positive number is needed");
+            }
+            if value > most {
+                return refuse(item, value, &format!("at most {most} is loaded here"));
             }
         }
         if vision.hidden_act != "gelu_pytorch_tanh" {

@@ -107,6 +107,28 @@ pub enum SmolVlmError {
         /// What the tokenizer said.
         message: String,
     },
+    /// A weight that is no number.
+    #[error(
+        "{file}: tensor {name} holds {value}: the file is damaged, or a training run diverged; get it again"
+    )]
+    Weight {
+        /// Weight file.
+        file: String,
+        /// Key of the tensor.
+        name: String,
+        /// NaN or infinity.
+        value: f32,
+    },
+    /// Numbers that the model computed and that are none.
+    #[error(
+        "the model computed {value} among the {item}: its weights do not work, or the device failed"
+    )]
+    Computed {
+        /// What was computed.
+        item: String,
+        /// NaN or infinity.
+        value: f32,
+    },
     /// The prompt does not fit the model.
     #[error(
         "the prompt has {actual} tokens, the model takes at most {expected}: shorten the question or lower the longest edge"

@@ -285,7 +285,9 @@ fn choose<R: Rng + ?Sized>(
             .enumerate()
             .filter(|(index, _)| allowed(*index))
     };
-    let (best, highest) = open().fold((0, f32::NEG_INFINITY), |best, (index, &logit)| {
+    // Whatever the logits are, what is chosen is allowed.
+    let first = open().next().map_or(0, |(index, _)| index);
+    let (best, highest) = open().fold((first, f32::NEG_INFINITY), |best, (index, &logit)| {
         if logit > best.1 { (index, logit) } else { best }
     });
     let weight = |logit: f32, t: f32| (f64::from(logit - highest) / f64::from(t)).exp();
@@ -307,11 +309,26 @@ fn choose<R: Rng + ?Sized>(
     (index, f64::from(logits[index] - highest) - total.ln())
 }
 
-/// Values of a tensor, row by row, once the device has them. `item` names them in an error.
+/// Values of a tensor, row by row, once the device has them; they have to be numbers. `item` names them in an error.
+///
+/// # Errors
+/// [`SmolVlmError::Readback`]; [`SmolVlmError::Computed`] where one is NaN or infinite.
+pub async fn read<const D: usize>(tensor: Tensor<D>, item: &str) -> Result<Vec<f32>> {
+    let values = read_any(tensor, item).await?;
+    match values.iter().copied().find(|value| !value.is_finite()) {
+        None => Ok(values),
+        Some(value) => Err(SmolVlmError::Computed {
+            item: item.to_string(),
+            value,
+        }),
+    }
+}
+
+/// As [`read`], whatever the values are.
 ///
 /// # Errors
 /// [`SmolVlmError::Readback`].
-pub async fn read<const D: usize>(tensor: Tensor<D>, item: &str) -> Result<Vec<f32>> {
+pub(crate) async fn read_any<const D: usize>(tensor: Tensor<D>, item: &str) -> Result<Vec<f32>> {
     let failed = |message: String| SmolVlmError::Readback {
         item: item.to_string(),
         message,
@@ -323,4 +340,31 @@ pub async fn read<const D: usize>(tensor: Tensor<D>, item: &str) -> Result<Vec<f
     data.convert::<f32>()
         .try_into_vec()
         .map_err(|error| failed(format!("{error:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_chosen_is_allowed_whatever_the_logits(
+            logits in proptest::collection::vec(
+                prop_oneof![any::<f32>(), Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY)],
+                ALPHABET,
+            ),
+            allowed in proptest::collection::vec(any::<bool>(), ALPHABET),
+            seed in any::<u64>(),
+        ) {
+            prop_assume!(allowed.contains(&true));
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+            for sampling in [Sampling::Greedy, Sampling::Temperature(0.8)] {
+                let (index, _) = choose(&logits, |index| allowed[index], sampling, &mut rng);
+                prop_assert!(allowed[index], "{logits:?} {sampling:?}");
+            }
+        }
+    }
 }

@@ -133,8 +133,25 @@ impl ImageProcessor {
                 return refuse(item, false, "only true is implemented");
             }
         }
-        if raw.max_image_size.longest_edge == 0 || raw.size.longest_edge == 0 {
-            return refuse("longest_edge", 0, "a positive number is needed");
+        for (item, edge) in [
+            (
+                "max_image_size.longest_edge",
+                raw.max_image_size.longest_edge,
+            ),
+            ("size.longest_edge", raw.size.longest_edge),
+        ] {
+            if edge == 0 {
+                return refuse(item, edge, "a positive number is needed");
+            }
+            if edge > MAX_GRID * MAX_SIDE {
+                let expected = format!("at most {} is loaded here", MAX_GRID * MAX_SIDE);
+                return refuse(item, edge, &expected);
+            }
+        }
+        if raw.max_image_size.longest_edge > MAX_SIDE {
+            let edge = raw.max_image_size.longest_edge;
+            let expected = format!("a tile has at most {MAX_SIDE} pixels a side");
+            return refuse("max_image_size.longest_edge", edge, &expected);
         }
         // Numbers of Pillow's filters.
         let filter = match raw.resample {

@@ -43,7 +43,7 @@ mod vision;
 mod weights;
 
 pub use adapter::LoraConfig;
-pub use config::{Config, TextConfig, VisionConfig};
+pub use config::{Config, MODEL_TYPES, TextConfig, VisionConfig};
 pub use decoder::KvCache;
 pub use error::{Result, SmolVlmError};
 pub use files::ModelFiles;

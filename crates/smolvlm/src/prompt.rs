@@ -19,6 +19,26 @@ use crate::image::Pictures;
 /// What follows the first token in the chat template of every Idefics3 checkpoint.
 const TEMPLATE: &str = "{% for message in messages %}{{message['role'] | capitalize}}{% if message['content'][0]['type'] == 'image' %}{{':'}}{% else %}{{': '}}{% endif %}{% for line in message['content'] %}{% if line['type'] == 'text' %}{{line['text']}}{% elif line['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}";
 
+/// What SmolVLM2's templates add, which changes nothing for pictures and text in a list: videos, and messages that are
+/// plain text.
+const ADDED: [&str; 3] = [
+    "{% elif line['type'] == 'video' %}{{ '<video>' }}",
+    "{% if message['content'] is string %}{{': ' + message['content']}}{% else %}",
+    "{% endif %}<end_of_utterance>",
+];
+
+/// A chat template without what SmolVLM2's add.
+fn plain_template(template: &str) -> String {
+    let [video, text, end] = ADDED;
+    let template = template.trim_end().replace(video, "");
+    match template.contains(text) {
+        true => template
+            .replace(text, "")
+            .replace(end, "<end_of_utterance>"),
+        false => template,
+    }
+}
+
 const TOKENIZER: &str = "tokenizer.json";
 
 #[derive(Deserialize, Default)]
@@ -240,7 +260,7 @@ fn first_token(files: &ModelFiles) -> Result<String> {
     let Some((file, template)) = found else {
         return Ok("<|im_start|>".to_string());
     };
-    match template.trim_end().strip_suffix(TEMPLATE) {
+    match plain_template(&template).strip_suffix(TEMPLATE) {
         Some(first) if !first.is_empty() && !first.contains('{') => Ok(first.to_string()),
         _ => Err(SmolVlmError::Unsupported {
             file: file.to_string(),

@@ -25,6 +25,8 @@ use crate::weights::{self, Precision};
 
 /// Standard deviation of random weights, transformers' `initializer_range`.
 const RANDOM_STD: f32 = 0.02;
+/// Weights that a model without a weight file may have: 16 GB of them. With a file, the file says how many there are.
+const MOST_RANDOM: u64 = 4_000_000_000;
 
 /// An Idefics3 model with everything around it.
 #[derive(Debug, Clone)]
@@ -88,7 +90,7 @@ pub async fn settle<const D: usize>(tensor: &Tensor<D>) -> Result<()> {
     let one = tensor
         .clone()
         .slice(std::array::from_fn::<_, D, _>(|_| 0..1));
-    crate::generate::read(one, "a finished step")
+    crate::generate::read_any(one, "a finished step")
         .await
         .map(drop)
 }
@@ -136,6 +138,18 @@ impl SmolVlm {
     /// As [`SmolVlm::load`], weights aside.
     pub fn random(files: &ModelFiles, seed: u64, device: &Device) -> Result<Self> {
         let mut model = Self::blank(files, device)?;
+        let shapes = model.manifest().into_iter();
+        let weights: u64 = shapes
+            .map(|(_, shape)| shape.iter().map(|&side| side as u64).product::<u64>())
+            .sum();
+        if weights > MOST_RANDOM {
+            return Err(SmolVlmError::Unsupported {
+                file: "config.json".to_string(),
+                item: "the number of weights".to_string(),
+                expected: format!("random ones are made up to {MOST_RANDOM}"),
+                actual: weights.to_string(),
+            });
+        }
         params::randomize(&mut model.net, seed, RANDOM_STD);
         Ok(model)
     }

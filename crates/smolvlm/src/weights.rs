@@ -59,7 +59,7 @@ pub(crate) fn more(others: usize) -> String {
 /// Fills the network from a folder's weight files.
 ///
 /// # Errors
-/// Missing, extra and misshapen tensors and unknown number types, by name and file.
+/// Missing, extra and misshapen tensors, unknown number types and values that are no numbers, by name and file.
 pub(crate) fn load(net: &mut Idefics3, files: &ModelFiles) -> Result<()> {
     let opened = open(files)?;
     let mut found: HashMap<&str, (&str, TensorView)> = HashMap::new();
@@ -146,16 +146,29 @@ fn refuse_extra(
 }
 
 /// A tensor's values as f32.
+///
+/// # Errors
+/// A number type that is not loaded, a value that is no number, by name.
 pub(crate) fn values(file: &str, name: &str, tensor: &TensorView) -> Result<Vec<f32>> {
     let bytes = tensor.data();
-    match tensor.dtype() {
-        Dtype::F32 => Ok(each(bytes, f32::from_le_bytes)),
-        Dtype::F16 => Ok(each(bytes, |b| f16::from_le_bytes(b).to_f32())),
-        Dtype::BF16 => Ok(each(bytes, |b| bf16::from_le_bytes(b).to_f32())),
-        other => Err(SmolVlmError::TensorType {
+    let values = match tensor.dtype() {
+        Dtype::F32 => each(bytes, f32::from_le_bytes),
+        Dtype::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f32()),
+        Dtype::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f32()),
+        other => {
+            return Err(SmolVlmError::TensorType {
+                file: file.to_string(),
+                name: name.to_string(),
+                actual: format!("{other:?}"),
+            });
+        }
+    };
+    match values.iter().copied().find(|value| !value.is_finite()) {
+        None => Ok(values),
+        Some(value) => Err(SmolVlmError::Weight {
             file: file.to_string(),
             name: name.to_string(),
-            actual: format!("{other:?}"),
+            value,
         }),
     }
 }

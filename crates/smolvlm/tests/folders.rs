@@ -150,6 +150,117 @@ fn an_unknown_number_type_is_named() {
 }
 
 #[test]
+fn weights_that_are_no_numbers_are_named() {
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let files = with(|list| {
+            let norm = list
+                .iter_mut()
+                .find(|(name, ..)| name.ends_with("text_model.norm.weight"))
+                .expect("norm");
+            (norm.1, norm.3) = (
+                Dtype::F32,
+                [value.to_le_bytes(), [0; 4]].concat().repeat(20),
+            );
+        });
+        let said = refusal(&files);
+        let expected =
+            format!("model.safetensors: tensor model.text_model.norm.weight holds {value}: ");
+        assert!(said.starts_with(&expected), "{said}");
+    }
+}
+
+#[test]
+fn huge_numbers_in_a_config_are_refused_before_anything_is_made() {
+    for (file, pointer) in [
+        ("config.json", "/text_config/num_hidden_layers"),
+        ("config.json", "/text_config/hidden_size"),
+        ("config.json", "/text_config/intermediate_size"),
+        ("config.json", "/text_config/vocab_size"),
+        ("config.json", "/text_config/head_dim"),
+        ("config.json", "/vision_config/num_hidden_layers"),
+        ("config.json", "/vision_config/intermediate_size"),
+        ("config.json", "/vision_config/image_size"),
+        ("preprocessor_config.json", "/max_image_size/longest_edge"),
+        ("preprocessor_config.json", "/size/longest_edge"),
+    ] {
+        // What no model has is refused by its name, what another has by the weights.
+        for value in [1u64 << 60, 24_000_000_000, 1 << 40] {
+            let said = refusal(&set(file, pointer, json!(value)));
+            let item = pointer[1..].replace('/', ".");
+            assert!(
+                said.contains(&item) && said.contains(&value.to_string()),
+                "{said}"
+            );
+        }
+    }
+    for (pointer, value) in [
+        ("/text_config/num_hidden_layers", 900),
+        ("/text_config/intermediate_size", 65_536),
+        ("/text_config/vocab_size", 16_000_000),
+        ("/vision_config/intermediate_size", 65_536),
+    ] {
+        let files = set("config.json", pointer, json!(value));
+        let said = refusal(&files);
+        assert!(
+            said.starts_with("model.safetensors: tensor "),
+            "{pointer}: {said}"
+        );
+    }
+    // Without weights, their number is bounded.
+    let mut files = set("config.json", "/text_config/vocab_size", json!(16_000_000));
+    let mut config: Value = files.json("config.json").expect("json");
+    config["text_config"]["hidden_size"] = json!(65_536);
+    files.insert("config.json", config.to_string().into_bytes());
+    let said = SmolVlm::random(&files, 1, &Device::flex())
+        .expect_err("refused")
+        .to_string();
+    assert!(said.contains("the number of weights is"), "{said}");
+}
+
+#[test]
+fn smolvlm2_loads_as_its_image_path_is_that_of_idefics3() {
+    let mut files = set("config.json", "/model_type", json!("smolvlm"));
+    let mut config: Value = files.json("config.json").expect("json");
+    config["architectures"] = json!(["SmolVLMForConditionalGeneration"]);
+    config["vision_config"]["model_type"] = json!("smolvlm_vision");
+    files.insert("config.json", config.to_string().into_bytes());
+    let mut images: Value = files.json("preprocessor_config.json").expect("json");
+    images["image_processor_type"] = json!("SmolVLMImageProcessor");
+    images["video_sampling"] = json!({"fps": 1, "max_frames": 64});
+    files.insert("preprocessor_config.json", images.to_string().into_bytes());
+    let usual = SmolVlm::load(&whole(), &Device::flex()).expect("model");
+    let logits = |model: &SmolVlm| {
+        let picture = picture::RgbImage::from_raw(40, 30, vec![99; 3600]).expect("picture");
+        let pictures = model.pictures(&[&picture], None).expect("pictures");
+        let ids = model.input_ids(&pictures, "Where?").expect("ids");
+        let logits = model.logits(&pictures, &ids).expect("logits");
+        let data = block_on(logits.into_data_async()).expect("data");
+        data.try_into_vec::<f32>().expect("f32")
+    };
+    let template: Value = files.json("chat_template.json").expect("json");
+    let template = template["chat_template"].as_str().expect("text").to_owned();
+    let image = "{% elif line['type'] == 'image' %}{{ '<image>' }}";
+    let video = format!("{image}{{% elif line['type'] == 'video' %}}{{{{ '<video>' }}}}");
+    let with_videos = template.replace(image, &video);
+    let plain = "{% if message['content'] is string %}{{': ' + message['content']}}{% else %}";
+    let with_texts = with_videos
+        .replace(
+            "{% if message['content'][0]",
+            &format!("{plain}{{% if message['content'][0]"),
+        )
+        .replace("<end_of_utterance>", "{% endif %}<end_of_utterance>");
+    assert!(with_texts.len() > with_videos.len() + plain.len());
+    for template in [template, with_videos, with_texts] {
+        files.insert(
+            "chat_template.json",
+            json!({"chat_template": template}).to_string().into_bytes(),
+        );
+        let model = SmolVlm::load(&files, &Device::flex()).expect("model");
+        assert_eq!(logits(&model), logits(&usual));
+    }
+}
+
+#[test]
 fn a_truncated_file_is_named() {
     let mut files = whole();
     let mut weights = files.remove(WEIGHTS).expect("weights");

@@ -369,3 +369,45 @@ proptest! {
         assert_close(&found, &reported);
     }
 }
+
+/// The tiny model, every weight of it multiplied.
+fn scaled(by: f32) -> SmolVlm {
+    use burn::module::{Module, ModuleMapper, Param};
+    struct Scale(f32);
+    impl ModuleMapper for Scale {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|x| x.mul_scalar(self.0))
+        }
+    }
+    let mut model = MODEL.clone();
+    model.net = model.net.map(&mut Scale(by));
+    model
+}
+
+#[test]
+fn a_constrained_proposal_is_a_valid_box_or_an_error_whatever_the_weights() {
+    let (mut boxes, mut errors) = (0, 0);
+    for by in [0.0, 1e3, -1e6, 1e12, f32::MAX, f32::NAN, f32::INFINITY] {
+        let model = scaled(by);
+        let grammar = model.grammar().expect("grammar");
+        let prompt = prompt(&model, "Where?");
+        for sampling in [Sampling::Greedy, Sampling::Temperature(0.8)] {
+            let mut rng = ChaCha8Rng::seed_from_u64(2);
+            match block_on(model.generate_boxes(&grammar, &prompt, 2, sampling, &mut rng)) {
+                Ok(found) => {
+                    boxes += found.len();
+                    for one in found {
+                        let [x1, y1, x2, y2] = one.bbox.to_array();
+                        assert!(NormBox::new(x1, y1, x2, y2).is_ok() && !one.logprob.is_nan());
+                    }
+                }
+                Err(error) => {
+                    errors += 1;
+                    let said = error.to_string();
+                    assert!(said.contains("among the logits"), "{by}: {said}");
+                }
+            }
+        }
+    }
+    assert!(boxes > 0 && errors > 0, "{boxes} boxes, {errors} errors");
+}

@@ -21,6 +21,7 @@ use crate::write;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   cropvlm data --data data/dev.jsonl
+  cropvlm data --data data/dev.jsonl --check
   cropvlm data --data \"textvqa/data/train-*.parquet\" --limit 1000
   cropvlm data --data DocVQA/DocVQA --limit 200 --out data/docvqa")]
 pub struct Args {
@@ -33,6 +34,9 @@ pub struct Args {
     /// Only the first N questions
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Decode every picture and name the broken ones; the exit status is 1 if there are any
+    #[arg(long)]
+    check: bool,
     /// Write data.jsonl and images/ into this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -44,17 +48,34 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Data that cannot be read, a folder that cannot be written.
+/// Data that cannot be read, a folder that cannot be written; with `--check` a broken picture.
 pub fn run(args: Args) -> Result<()> {
     if let Some(out) = &args.out {
         write::check_folder(out)?;
     }
-    let set = DataSet::open(&args.data, args.root.as_deref(), args.limit)?;
-    let found = describe(&set);
+    let open = match args.check {
+        true => DataSet::open_usable,
+        false => DataSet::open,
+    };
+    let set = open(&args.data, args.root.as_deref(), args.limit)?;
+    let mut found = describe(&set);
+    let broken = args.check.then(|| super::check::broken(&set));
+    if let Some(broken) = &broken {
+        found["broken"] = serde_json::json!(broken);
+    }
     if args.json {
         println!("{found}");
     } else {
         print(&found);
+    }
+    if let Some(broken) = broken.filter(|broken| !broken.is_empty()) {
+        broken.iter().for_each(|line| eprintln!("{line}"));
+        bail!(
+            "{} of {} questions cannot be used because of their pictures; training skips them as long as they are \
+             at most max_bad of all",
+            broken.len(),
+            set.samples.len() + set.unusable.len()
+        );
     }
     if let Some(out) = &args.out {
         let pictures = convert(&set, out)?;

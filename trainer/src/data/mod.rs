@@ -2,26 +2,32 @@
 //!
 //! [`DataSet`] reads questions however they come: our JSON lines, Hugging Face parquet as TextVQA,
 //! DocVQA, ST-VQA and InfographicsVQA are laid out on the hub, or a folder of pictures with a table.
-//! `files.rs` and `set.rs` find out which, `parquet.rs` and `table.rs` read records, `record.rs` makes samples of
-//! them by the names of their columns. [`PictureSource`] says where a picture's bytes come from.
+//! `files.rs` and `set.rs` find out which, `lines.rs` reads ours, `parquet.rs` and `table.rs` read records, `record.rs`
+//! makes samples of them by the names of their columns, `size.rs` compares what they say with the pictures. [`PictureSource`] says where a picture's bytes come from.
 
+mod check;
 mod command;
 mod files;
+mod lines;
+mod moment;
 mod parquet;
 mod record;
 mod set;
+mod size;
+mod skipped;
 mod source;
 mod table;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use grounding::Sample;
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use command::{Args, run};
 pub use set::DataSet;
+pub use size::alike;
+pub use skipped::{MAX_BAD, Skipped, check_max_bad};
 pub use source::PictureSource;
 
 /// One page's printed lines, as `render` and the data sets write them.
@@ -52,38 +58,12 @@ pub struct Line {
 /// # Errors
 /// A file that cannot be read, or a line that does not parse, with its number.
 pub fn json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("{}: cannot be read", path.display()))?;
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
+    let text = lines::read_text(path)?;
+    lines::numbered(&text)
         .map(|(number, line)| {
-            serde_json::from_str(line).with_context(|| {
-                format!(
-                    "{}, line {}: not what is expected",
-                    path.display(),
-                    number + 1
-                )
-            })
+            lines::json_line(line).with_context(|| format!("{}, line {number}", path.display()))
         })
         .collect()
-}
-
-/// Questions of a data set, every one of them checked.
-///
-/// # Errors
-/// As [`json_lines`]; a question whose boxes cannot be; an empty file.
-pub fn samples(path: &Path) -> Result<Vec<Sample>> {
-    let samples: Vec<Sample> = json_lines(path)?;
-    for sample in &samples {
-        sample
-            .validate()
-            .with_context(|| format!("{}", path.display()))?;
-    }
-    if samples.is_empty() {
-        bail!("{}: holds no question", path.display());
-    }
-    Ok(samples)
 }
 
 /// Where a data file's pictures lie: under `root`, else under the file's folder, else the folder
@@ -92,7 +72,11 @@ pub fn samples(path: &Path) -> Result<Vec<Sample>> {
 /// # Errors
 /// A picture that is in none of them; all places that were tried are named.
 pub fn find_image(data: &Path, root: Option<&Path>, image: &str) -> Result<PathBuf> {
-    let folder = data.parent().unwrap_or(Path::new("."));
+    // The folder of a file that is named from inside it is empty.
+    let folder = match data.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
     let places: Vec<PathBuf> = root
         .into_iter()
         .map(Path::to_path_buf)

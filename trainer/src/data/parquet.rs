@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use parquet::basic::{LogicalType, Type as Physical};
+use parquet::basic::{LogicalType, TimeUnit, Type as Physical};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{AsBytes, ByteArrayType};
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -18,6 +18,7 @@ use parquet::record::Field;
 use parquet::schema::types::{ColumnDescriptor, Type};
 use serde_json::Value;
 
+use super::moment::{date, moment, time};
 use super::record::{self, Record};
 
 /// Where a shard's pictures are, by number of the leaf columns.
@@ -143,12 +144,24 @@ impl Shard {
             .reader
             .get_row_iter(Some(projection))
             .with_context(|| self.path.display().to_string())?;
-        Ok(rows.enumerate().map(|(row, fields)| {
+        let nanoseconds: Vec<&str> = schema
+            .get_fields()
+            .iter()
+            .filter(|field| in_nanoseconds(field))
+            .map(|field| field.name())
+            .collect();
+        Ok(rows.enumerate().map(move |(row, fields)| {
             let fields = fields.with_context(|| self.place(row))?;
-            Ok(fields
-                .get_column_iter()
-                .map(|(name, field)| (name.clone(), value(field)))
-                .collect())
+            let each = fields.get_column_iter().map(|(name, field)| {
+                let value = match field {
+                    Field::Long(v) if nanoseconds.contains(&name.as_str()) => {
+                        moment(*v, 1_000_000_000).into()
+                    }
+                    field => value(field),
+                };
+                (name.clone(), value)
+            });
+            Ok(each.collect())
         }))
     }
 
@@ -341,7 +354,15 @@ fn kind_of(field: &Type) -> String {
     .to_owned()
 }
 
-/// A field as a JSON value. What JSON has no form for becomes text that says its type, which is then
+/// Whether a column holds moments as pandas writes them: the reader knows them as plain numbers.
+fn in_nanoseconds(field: &Type) -> bool {
+    match field.get_basic_info().logical_type_ref() {
+        Some(LogicalType::Timestamp(moment)) => moment.unit == TimeUnit::NANOS,
+        _ => false,
+    }
+}
+
+/// A field as a JSON value, dates and exact decimals as text. What JSON has no form for becomes text that says its type, which is then
 /// refused where text was expected of another kind.
 fn value(field: &Field) -> Value {
     match field {
@@ -357,7 +378,17 @@ fn value(field: &Field) -> Value {
         Field::ULong(v) => (*v).into(),
         Field::Float(v) => (*v).into(),
         Field::Double(v) => (*v).into(),
+        Field::Float16(v) => f32::from(*v).into(),
         Field::Str(v) => v.clone().into(),
+        Field::Date(v) => date(i64::from(*v)).into(),
+        Field::TimeMillis(v) => time(i64::from(*v), 1_000).into(),
+        Field::TimeMicros(v) => time(*v, 1_000_000).into(),
+        Field::TimestampMillis(v) => moment(*v, 1_000).into(),
+        Field::TimestampMicros(v) => moment(*v, 1_000_000).into(),
+        // The parquet crate would panic over others.
+        Field::Decimal(v) if v.scale() >= 0 && v.precision() > v.scale() => {
+            field.to_string().into()
+        }
         Field::Bytes(v) => match std::str::from_utf8(v.as_bytes()) {
             Ok(text) => text.into(),
             Err(_) => serde_json::json!({"bytes": v.len()}),
@@ -368,13 +399,65 @@ fn value(field: &Field) -> Value {
             .collect::<Record>()
             .into(),
         Field::ListInternal(list) => list.elements().iter().map(value).collect(),
-        other => serde_json::json!({"value": other.to_string()}),
+        other => serde_json::json!({"value": format!("{other:?}")}),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_and_decimals_are_answers_as_people_write_them() {
+        use parquet::data_type::{ByteArray, Int32Type, Int64Type};
+        use parquet::file::writer::SerializedFileWriter;
+        let schema = "message q { required binary question (UTF8); required binary image (UTF8); \
+            required int32 answer (DATE); required int64 id (TIMESTAMP(NANOS,true)); \
+            required int32 kind (DECIMAL(4,2)); }";
+        let schema = parquet::schema::parser::parse_message_type(schema).expect("schema");
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("dates.parquet");
+        let file = File::create(&path).expect("file");
+        let properties = Default::default();
+        let mut writer =
+            SerializedFileWriter::new(file, Arc::new(schema), properties).expect("writer");
+        let mut group = writer.next_row_group().expect("group");
+        for number in 0..5 {
+            let mut column = group.next_column().expect("column").expect("column");
+            match number {
+                0 | 1 => {
+                    let text = [ByteArray::from("Q?")];
+                    column
+                        .typed::<ByteArrayType>()
+                        .write_batch(&text, None, None)
+                }
+                2 => column
+                    .typed::<Int32Type>()
+                    .write_batch(&[17_967], None, None),
+                3 => {
+                    let nanoseconds = [17_967 * 86_400 * 1_000_000_000 + 1_500_000_000];
+                    column
+                        .typed::<Int64Type>()
+                        .write_batch(&nanoseconds, None, None)
+                }
+                _ => column.typed::<Int32Type>().write_batch(&[1250], None, None),
+            }
+            .expect("written");
+            column.close().expect("closed");
+        }
+        group.close().expect("closed");
+        writer.close().expect("closed");
+        let shard = Shard::open(&path, "dates".into()).expect("shard");
+        let record = shard
+            .records()
+            .expect("records")
+            .next()
+            .expect("a row")
+            .expect("record");
+        assert_eq!(record["answer"], "2019-03-12");
+        assert_eq!(record["id"], "2019-03-12 00:00:01.5");
+        assert_eq!(record["kind"], "12.50");
+    }
 
     #[test]
     fn pictures_are_the_same_in_whatever_order_they_are_read() {

@@ -11,6 +11,7 @@
 //! | vidore/infovqa_train and its kind | `questionId` | `query` | `answer` | `image` |
 //! | the challenges' JSON | `questionId`, `question_id` | `question` | `answers` | `image`, `image_local_name`, `file_path`, `image_id` |
 //! | an imagefolder's metadata | | `question` | `answer` | `file_name` |
+//! | SQuAD's answers | | `question` | `answers.text` | |
 
 use anyhow::{Context, Result, bail};
 use grounding::Sample;
@@ -170,26 +171,47 @@ pub fn samples(
 fn text(name: &str, value: &Value) -> Result<String> {
     match value {
         Value::String(text) => Ok(text.clone()),
-        Value::Number(number) => Ok(number.to_string()),
-        other => bail!("column {name}: {}, but text is needed", short(other)),
+        value => number(value)
+            .with_context(|| format!("column {name}: {}, but text is needed", short(value))),
     }
 }
 
-fn answers(record: &Record) -> Result<Vec<String>> {
-    let Some((name, value)) = first(record, ANSWERS) else {
-        return Ok(Vec::new());
+/// A number as a person writes it: a whole one without a fraction, though tables in which some cells are empty hold
+/// 1987.0.
+pub fn number(value: &Value) -> Option<String> {
+    let Value::Number(number) = value else {
+        return None;
     };
-    let one = |value: &Value| match value {
-        // VQAv2's form: {"answer": "yes", "answer_confidence": "maybe", ...}
-        Value::Object(fields) => match fields.get("answer") {
-            Some(value) => text(name, value),
-            None => bail!("column {name}: its entries have no field answer"),
-        },
-        value => text(name, value),
-    };
+    let whole = number
+        .as_f64()
+        .filter(|v| number.is_f64() && v.fract() == 0.0 && v.abs() < 1e15);
+    Some(whole.map_or_else(|| number.to_string(), |v| format!("{v:.0}")))
+}
+
+/// The accepted answers, however they are written: one or a list, text or numbers, records that hold them in `answer`
+/// (VQAv2) or `text` (SQuAD, whose record of lists holds several).
+///
+/// # Errors
+/// The column, where it holds something else.
+pub fn answers(record: &Record) -> Result<Vec<String>> {
+    match first(record, ANSWERS) {
+        Some((name, value)) => answers_of(name, value),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn answers_of(name: &str, value: &Value) -> Result<Vec<String>> {
     match value {
-        Value::Array(list) => list.iter().filter(|v| !v.is_null()).map(one).collect(),
-        value => Ok(vec![one(value)?]),
+        Value::Null => Ok(Vec::new()),
+        Value::Array(list) => {
+            let each = list.iter().map(|value| answers_of(name, value));
+            Ok(each.collect::<Result<Vec<_>>>()?.concat())
+        }
+        Value::Object(fields) => match fields.get("answer").or_else(|| fields.get("text")) {
+            Some(value) => answers_of(name, value),
+            None => bail!("column {name}: its entries have no field answer or text"),
+        },
+        value => Ok(vec![text(name, value)?]),
     }
 }
 
@@ -261,6 +283,31 @@ mod tests {
     }
 
     #[test]
+    fn answers_are_read_however_they_are_written() {
+        for (answers, expected) in [
+            (
+                json!({"text": ["a", "b"], "answer_start": [1, 2]}),
+                vec!["a", "b"],
+            ),
+            (
+                json!([{"text": "a", "answer_start": 1}, {"text": "b"}]),
+                vec!["a", "b"],
+            ),
+            (json!({"text": [], "answer_start": []}), vec![]),
+            (
+                json!([1987, 12.5, 3.0, "x", null]),
+                vec!["1987", "12.5", "3", "x"],
+            ),
+            (json!(-7), vec!["-7"]),
+        ] {
+            let read = read(json!({"question": "Q?", "answers": answers})).expect("sample");
+            assert_eq!(read[0].answers, expected, "{answers}");
+        }
+        let read = read(json!({"question": "Q?", "question_id": 49153.0})).expect("sample");
+        assert_eq!(read[0].id, "49153");
+    }
+
+    #[test]
     fn several_questions_of_a_row_have_ids_of_their_own() {
         let qas =
             json!([{"question": "A?", "answers": ["1"]}, {"question": "B?", "answers": ["2"]}]);
@@ -283,8 +330,8 @@ mod tests {
                 "column answers: is a truth value",
             ),
             (
-                json!({"question": "a", "answers": [{"text": "b"}]}),
-                "column answers",
+                json!({"question": "a", "answers": [{"label": "b"}]}),
+                "column answers: its entries have no field answer or text",
             ),
             (
                 json!({"question": "a", "boxes": [[1, 2, 3]]}),

@@ -5,10 +5,11 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::lines::{Place, json_line, numbered, read_text};
 use super::record::{self, Record};
 
-/// Records in their order, each with the place where it stands (`line 3`).
-pub type Records = Vec<(String, Record)>;
+/// Records in their order, each with the place where it stands.
+pub type Records = Vec<(Place, Record)>;
 
 /// Whether a file of JSON lines has our own columns, which are read strictly: it has them all, or
 /// nothing that could be read otherwise.
@@ -51,26 +52,23 @@ pub fn read(path: &Path) -> Result<Records> {
     Ok(records)
 }
 
-fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("{}: cannot be read", path.display()))
-}
-
 fn json_lines(text: &str) -> Result<Records> {
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(i, line)| {
-            let place = format!("line {}", i + 1);
-            let record = serde_json::from_str(line)
-                .with_context(|| format!("{place}: not what is expected"))?;
-            Ok((place, record))
+    numbered(text)
+        .map(|(number, line)| {
+            let place = Place("line", number);
+            Ok((place, json_line(line).with_context(|| place.to_string())?))
         })
         .collect()
 }
 
 /// A list of records, or a record that holds one, as the challenges' files do (`data`).
 fn json(text: &str) -> Result<Records> {
-    let value: Value = serde_json::from_str(text).context("no readable JSON")?;
+    let value: Value = match serde_json::from_str(text) {
+        Ok(value) => value,
+        // Many a .json holds a record a line.
+        Err(_) if is_record(text.lines().next().unwrap_or_default()) => return json_lines(text),
+        Err(error) => return Err(error).context("no readable JSON"),
+    };
     let (name, list) = match value {
         Value::Array(list) => ("entry", list),
         Value::Object(mut fields) => {
@@ -90,20 +88,34 @@ fn json(text: &str) -> Result<Records> {
     list.into_iter()
         .enumerate()
         .map(|(i, value)| match value {
-            Value::Object(record) => Ok((format!("{name} {i}"), record)),
+            Value::Object(record) => Ok((Place(name, i), record)),
             _ => bail!("{name} {i}: a record with fields is needed"),
         })
         .collect()
 }
 
-/// Records of a CSV file with a line of names. A field that holds a JSON list is one.
-fn csv(text: &str, separator: char) -> Result<Records> {
-    let mut rows = split(text.trim_start_matches('\u{feff}'), separator)?.into_iter();
+fn is_record(line: &str) -> bool {
+    serde_json::from_str::<Record>(line).is_ok()
+}
+
+/// Records of a CSV file with a line of names. A field that holds a list, as JSON or as Python writes it, is one.
+/// The separator is `usual` unless the names are found by another, as spreadsheets of many countries write it.
+fn csv(text: &str, usual: char) -> Result<Records> {
+    let first = text.lines().next().unwrap_or_default();
+    // Excel's own first line.
+    let named = first
+        .strip_prefix("sep=")
+        .and_then(|rest| rest.chars().next());
+    let separators = [usual, ';', '\t', ','];
+    let separator = named.or_else(|| separators.into_iter().find(|s| names_a_question(first, *s)));
+    let rows = split(text, separator.unwrap_or(usual))?;
+    let mut rows = rows.into_iter().skip(usize::from(named.is_some()));
     let Some((_, names)) = rows.next() else {
         bail!("holds no question");
     };
+    let names: Vec<String> = names.iter().map(|name| name.trim().to_owned()).collect();
     rows.map(|(line, fields)| {
-        let place = format!("line {line}");
+        let place = Place("line", line);
         if fields.len() != names.len() {
             bail!(
                 "{place}: it has {} fields, but the first line names {}",
@@ -117,16 +129,54 @@ fn csv(text: &str, separator: char) -> Result<Records> {
     .collect()
 }
 
+/// Whether a line of names has that of a question, split so.
+fn names_a_question(line: &str, separator: char) -> bool {
+    let mut names = line.split(separator).map(|n| n.trim().trim_matches('"'));
+    names.any(|name| record::QUESTION.contains(&name) || name == record::SEVERAL)
+}
+
 fn cell(text: String) -> Value {
     if text.is_empty() {
         return Value::Null;
     }
-    if text.starts_with('[')
-        && let Ok(list @ Value::Array(_)) = serde_json::from_str(&text)
-    {
-        return list;
+    if text.starts_with('[') {
+        if let Ok(list @ Value::Array(_)) = serde_json::from_str(&text) {
+            return list;
+        }
+        if let Some(list) = python_list(&text) {
+            return list;
+        }
     }
     Value::String(text)
+}
+
+/// A list of texts as Python prints it: `['a', "b's"]`.
+fn python_list(text: &str) -> Option<Value> {
+    let mut rest = text.strip_prefix('[')?.strip_suffix(']')?.trim();
+    let mut list = Vec::new();
+    while !rest.is_empty() {
+        let quote = rest.chars().next().filter(|c| "'\"".contains(*c))?;
+        let (mut item, mut escaped, mut end) = (String::new(), false, None);
+        for (at, c) in rest.char_indices().skip(1) {
+            match c {
+                _ if std::mem::take(&mut escaped) => item.push(c),
+                '\\' => escaped = true,
+                c if c == quote => {
+                    end = Some(at + 1);
+                    break;
+                }
+                c => item.push(c),
+            }
+        }
+        list.push(Value::String(item));
+        rest = rest[end?..].trim_start();
+        rest = match rest.strip_prefix(',') {
+            Some(more) => more.trim_start(),
+            None if rest.is_empty() => rest,
+            None => return None,
+        };
+    }
+    Some(list.into())
 }
 
 /// Rows with the line each begins on (RFC 4180: quotes around fields, doubled inside them; line breaks
@@ -174,13 +224,13 @@ mod tests {
 
     #[test]
     fn csv_has_quotes_breaks_and_lists() {
-        let text = "\u{feff}file_name,question,answers\r\na.png,\"Who, \"\"he\"\"\nor she?\",\"[\"\"x\"\",\"\"y\"\"]\"\r\n\nb.png,When?,\n";
+        let text = "file_name,question,answers\r\na.png,\"Who, \"\"he\"\"\nor she?\",\"[\"\"x\"\",\"\"y\"\"]\"\r\n\nb.png,When?,\n";
         let records = csv(text, ',').expect("csv");
         assert_eq!(records[0].1["question"], "Who, \"he\"\nor she?");
         assert_eq!(records[0].1["answers"], serde_json::json!(["x", "y"]));
         assert_eq!(
-            (records[1].0.as_str(), &records[1].1["answers"]),
-            ("line 5", &Value::Null)
+            (records[1].0, &records[1].1["answers"]),
+            (Place("line", 5), &Value::Null)
         );
         let said = csv("a,b\n1,2,3\n", ',').expect_err("refused").to_string();
         assert!(said.contains("line 2: it has 3 fields"), "{said}");
@@ -188,10 +238,43 @@ mod tests {
     }
 
     #[test]
+    fn csv_is_split_where_its_names_are() {
+        for text in [
+            "image;question;answer\na.png;Who, and when?;\"a;b\"\n",
+            "sep=;\nimage;question;answer\na.png;Who, and when?;a;b\n",
+            "image\tquestion\tanswer\na.png\tWho, and when?\ta;b\n",
+            "image, question, answer\na.png,\"Who, and when?\",a;b\n",
+        ] {
+            let records = csv(&text.replace(";a;b\n", ";\"a;b\"\n"), ',').expect(text);
+            assert_eq!(records[0].1["question"], "Who, and when?", "{text}");
+            assert_eq!(records[0].1["answer"], "a;b", "{text}");
+        }
+        let text = "image;question;answer\na.png;Who?\n";
+        let said = csv(text, ',').expect_err("refused").to_string();
+        assert!(said.contains("line 2: it has 2 fields"), "{said}");
+    }
+
+    #[test]
+    fn lists_as_python_prints_them_are_lists() {
+        for (text, expected) in [
+            (
+                "['a', \"b's\", 'c\\'d']",
+                serde_json::json!(["a", "b's", "c'd"]),
+            ),
+            ("['a']", serde_json::json!(["a"])),
+            ("[sic] 'a'", Value::String("[sic] 'a'".into())),
+            ("['a' 'b']", Value::String("['a' 'b']".into())),
+        ] {
+            assert_eq!(cell(text.to_owned()), expected);
+        }
+    }
+
+    #[test]
     fn json_is_a_list_or_holds_one() {
         for text in [
             r#"[{"question": "a"}]"#,
             r#"{"dataset": "x", "data": [{"question": "a"}]}"#,
+            "{\"question\": \"a\"}\n{\"question\": \"b\"}",
         ] {
             assert_eq!(json(text).expect("json")[0].1["question"], "a");
         }

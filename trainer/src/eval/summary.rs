@@ -1,14 +1,15 @@
 //! The answers in numbers: one row for each cell, as JSON and as a Markdown table.
 
 use anyhow::Result;
-use grounding::answers::{anls, exact_match, vqa_accuracy, without_full_stop};
+use grounding::answers::{anls, exact_match, most_frequent, vqa_accuracy, without_full_stop};
 use serde::Serialize;
 
 use super::ask::Asking;
 use super::conditions::Condition;
 use super::refusal::is_refusal;
 
-/// One row. Means are over answered questions, refusals included; errors are in none of them.
+/// One row. Means are over answered questions, refusals included; errors are in none of them. Where nothing was answered
+/// there is no mean: NaN, null in JSON, an empty cell in the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// Pictures that came with the questions.
@@ -147,10 +148,28 @@ fn row(asking: &Asking<'_>, scores: &[Vec<(String, Scores)>], at: usize) -> Row 
     }
 }
 
-/// Mean, and 1.96 standard errors of it. Nothing at all gives 0.
+/// Why nothing was answered, if something was asked and every answer failed: how many did, and the commonest reason.
+pub fn all_failed(asking: &Asking<'_>) -> Option<(usize, String)> {
+    let keys = asking.cells.iter().flat_map(|cell| asking.keys(cell));
+    let items = keys.filter_map(|(_, key)| asking.items.get(&key));
+    let mut reasons: Vec<String> = Vec::new();
+    for item in items {
+        if item.answer.is_some() {
+            return None;
+        }
+        reasons.extend(item.error);
+    }
+    let reason = most_frequent(&reasons)?.to_owned();
+    Some((reasons.len(), reason))
+}
+
+/// Mean, and 1.96 standard errors of it. Of nothing at all there is none: NaN.
 fn mean_and_margin(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let values: Vec<f64> = values.collect();
-    let n = values.len().max(1) as f64;
+    if values.is_empty() {
+        return (f64::NAN, f64::NAN);
+    }
+    let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
     let margin = match values.len() {
@@ -209,7 +228,8 @@ pub fn sentences(target: &str, rows: &[Row]) -> String {
 
 /// Rows as a Markdown table; scores in percent.
 pub fn markdown(target: &str, rows: &[Row]) -> String {
-    let percent = |v: f64| format!("{:.1}", 100.0 * v);
+    let known = |v: f64, text: String| if v.is_nan() { String::new() } else { text };
+    let percent = |v: f64| known(v, format!("{:.1}", 100.0 * v));
     let signed = |v: Option<f64>| v.map_or("".to_owned(), |v| format!("{:+.1}", 100.0 * v));
     let mut text = format!(
         "{target}\n\n| shown | area x | longest edge | n | VQA | 95 % | ANLS | exact | log p | VQA to full | ANLS to full | refused | no box | errors | s each |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
@@ -224,7 +244,7 @@ pub fn markdown(target: &str, rows: &[Row]) -> String {
             edge,
             row.n.to_string(),
             percent(row.vqa),
-            format!("± {}", percent(row.vqa_margin)),
+            known(row.vqa_margin, format!("± {}", percent(row.vqa_margin))),
             percent(row.anls),
             percent(row.exact),
             row.logprob.map_or(String::new(), |log| format!("{log:.2}")),
@@ -233,7 +253,7 @@ pub fn markdown(target: &str, rows: &[Row]) -> String {
             row.refused.to_string(),
             row.boxless.to_string(),
             (row.errors + row.missing).to_string(),
-            format!("{:.2}", row.ms_per_answer / 1e3),
+            known(row.ms_per_answer, format!("{:.2}", row.ms_per_answer / 1e3)),
         ];
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
@@ -293,6 +313,6 @@ mod tests {
         // Sample deviation 0.577, divided by two.
         assert!((margin - 1.96 * 0.577_350_27 / 2.0).abs() < 1e-6);
         assert_eq!(mean_and_margin([0.25].into_iter()), (0.25, 0.0));
-        assert_eq!(mean_and_margin(std::iter::empty()), (0.0, 0.0));
+        assert!(mean_and_margin(std::iter::empty()).0.is_nan());
     }
 }

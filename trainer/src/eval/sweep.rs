@@ -81,7 +81,7 @@ impl SweepArgs {
     /// Asks the target every question in every cell; its summary as JSON, and as sentences with a Markdown table.
     ///
     /// # Errors
-    /// As [`Asking::run`]; an expansion below 1, a file of answers that cannot be used.
+    /// As [`Asking::run`]; an expansion below 1, a file of answers that cannot be used; a target that answered nothing.
     pub fn ask(
         &self,
         target: &Target,
@@ -115,6 +115,14 @@ impl SweepArgs {
             file: &|image| set.source(image)?.bytes(),
         };
         let end = asking.run(target)?;
+        if matches!(end, End::Complete)
+            && let Some((failed, reason)) = summary::all_failed(&asking)
+        {
+            bail!(
+                "{}: none of {failed} questions was answered; the commonest reason: {reason}",
+                target.name()
+            );
+        }
         let rows = summary::rows(&asking);
         Ok((
             summary::json(target.name(), &rows)?,

@@ -9,6 +9,7 @@ use policy::LoraConfig;
 use policy::grpo::{GrpoSettings, LossType};
 use serde::{Deserialize, Serialize};
 
+use crate::data::{MAX_BAD, check_max_bad};
 use crate::device::Frozen;
 use crate::train::OptimizerConfig;
 
@@ -64,6 +65,9 @@ pub struct GrpoConfig {
     pub log_every: u64,
     /// Steps between groups written to rollouts.jsonl; 0 writes none.
     pub log_rollouts_every: u64,
+    /// Share of the prompts that may be unusable (a picture missing or broken, no answer): they are skipped and named;
+    /// more of them end the run.
+    pub max_bad: f64,
     /// Learning rate and the like.
     pub optimizer: OptimizerConfig,
     /// A fresh adapter; left out: all weights are trained.
@@ -177,6 +181,7 @@ impl Default for GrpoConfig {
             checkpoint_every: 50,
             log_every: 1,
             log_rollouts_every: 10,
+            max_bad: MAX_BAD,
             // Betas, epsilon and decay are PyTorch's and the reference's.
             optimizer: OptimizerConfig {
                 lr: 5e-6,
@@ -271,6 +276,7 @@ impl GrpoConfig {
             bail!("[[data]]: samples: name the prompts to train on");
         }
         self.optimizer.check()?;
+        check_max_bad(self.max_bad)?;
         if self.num_generations < 2 {
             bail!("num_generations: a group needs at least 2 rollouts to be compared");
         }

@@ -33,10 +33,11 @@ use serde_json::Value;
 use smolvlm::Precision;
 
 pub use self::config::GrpoConfig;
-use self::prompts::{Order, Prompt};
+use self::prompts::{Order, Prompt, Prompts};
 use self::replica::{Replica, Share, deal, each, gather};
 use self::rewards::Rewards;
 use self::step::{Draw, Trainer};
+use crate::data::Skipped;
 use crate::device::DeviceKind;
 use crate::metrics::{self, Metrics};
 use crate::model;
@@ -113,11 +114,18 @@ pub fn run(args: Args) -> Result<()> {
         false => Some(RunFolder::take(&out, "grpo")?),
     };
     let devices = args.device.open_many(args.devices)?;
-    let prompts = prompts::open(&config.data)?;
-    let held_out = match &config.eval.samples {
-        Some(file) => prompts::read(file, config.eval.root.as_deref(), config.eval.limit)?,
-        None => Vec::new(),
-    };
+    let prompts = Prompts::open(&config.data)?;
+    let mut held_out = Prompts::default();
+    if let Some(file) = &config.eval.samples {
+        held_out.read(file, config.eval.root.as_deref(), config.eval.limit)?;
+    }
+    let (prompts, skipped) =
+        prompts.usable(config.max_bad, |p| Rewards::check(&config, &p.sample))?;
+    // Those that are measured again and again are read once before.
+    let (held_out, _) = held_out.usable(config.max_bad, |prompt| {
+        Rewards::check(&config, &prompt.sample)?;
+        prompt.picture().map(drop)
+    })?;
     config.steps = Some(config.steps(prompts.len()));
     if let Some(folder) = &folder {
         folder.compare(&config, args.continue_with_changes)?;
@@ -137,9 +145,6 @@ pub fn run(args: Args) -> Result<()> {
         .iter()
         .map(|reader| Rewards::new(&config, reader.as_ref()))
         .collect();
-    for prompt in prompts.iter().chain(&held_out) {
-        rewards[0].check(&prompt.sample)?;
-    }
     let references: Vec<Option<Policy>> = policies
         .iter()
         .map(|policy| (config.beta > 0.0).then(|| policy.reference()))
@@ -160,6 +165,7 @@ pub fn run(args: Args) -> Result<()> {
         config: &config,
         prompts: &prompts,
         held_out: &held_out,
+        skipped: &skipped,
         out: &out,
         json: args.json,
         reduce: match args.device {
@@ -213,6 +219,7 @@ struct Run<'a> {
     config: &'a GrpoConfig,
     prompts: &'a [Prompt],
     held_out: &'a [Prompt],
+    skipped: &'a Skipped,
     out: &'a Path,
     /// Evaluations as JSON lines.
     json: bool,
@@ -226,10 +233,10 @@ impl Run<'_> {
 
     fn dry(&self, replica: &Replica) -> Result<()> {
         let steps = self.steps();
-        let first = Order::new(self.config.seed, self.prompts.len()).at(0);
-        let prompt = &self.prompts[first];
+        let mut order = Order::new(self.config.seed, self.prompts.len());
+        let (prompt, picture) = prompts::draw(self.prompts, &mut order, 0, self.skipped)?;
         let draw = Draw {
-            picture: prompt.picture()?,
+            picture,
             prompt,
             number: 0,
         };
@@ -276,8 +283,8 @@ impl Run<'_> {
         }
         std::thread::scope(|scope| -> Result<()> {
             let (sender, draws) = mpsc::sync_channel(4);
-            let (config, prompts) = (self.config, self.prompts);
-            scope.spawn(move || read_ahead(config, prompts, first..steps, &sender));
+            let (config, prompts, skipped) = (self.config, self.prompts, self.skipped);
+            scope.spawn(move || read_ahead(config, prompts, first..steps, skipped, &sender));
             let mut progress = Progress::new(first, steps).every(10);
             while step < steps {
                 let line = self.step(&mut replicas, step, &draws, &mut rollouts);
@@ -306,6 +313,10 @@ impl Run<'_> {
                         "stopped at step {step}; the same command goes on from here"
                     )));
                 }
+            }
+            drop(draws);
+            if let Some(skipped) = self.skipped.sentence() {
+                progress.say(&skipped);
             }
             Ok(())
         })?;
@@ -459,13 +470,14 @@ fn read_ahead<'a>(
     config: &GrpoConfig,
     prompts: &'a [Prompt],
     steps: std::ops::Range<u64>,
+    skipped: &Skipped,
     sender: &mpsc::SyncSender<Result<Draw<'a>>>,
 ) {
     let mut order = Order::new(config.seed, prompts.len());
     let groups = config.accumulation as u64;
     for number in steps.start * groups..steps.end * groups {
-        let prompt = &prompts[order.at(number)];
-        let draw = prompt.picture().map(|picture| Draw {
+        let drawn = prompts::draw(prompts, &mut order, number, skipped);
+        let draw = drawn.map(|(prompt, picture)| Draw {
             prompt,
             picture,
             number,

@@ -5,14 +5,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use grounding::Sample;
 use picture::RgbImage;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::config::DataConfig;
-use crate::data::{DataSet, PictureSource};
+use crate::data::{DataSet, PictureSource, Skipped};
 
 /// A question with the place of its picture.
 pub struct Prompt {
@@ -29,7 +29,12 @@ impl Prompt {
     /// A picture that cannot be read, with the sample's name.
     pub fn picture(&self) -> Result<RgbImage> {
         let found = self.source.picture();
-        found.with_context(|| format!("sample \"{}\"", self.sample.id))
+        found.with_context(|| self.name())
+    }
+
+    /// What it is called in messages.
+    pub fn name(&self) -> String {
+        format!("sample \"{}\"", self.sample.id)
     }
 
     /// Where the picture is: the path of its file, or its row of a parquet file.
@@ -38,32 +43,95 @@ impl Prompt {
     }
 }
 
-/// All prompts of some sources, in the order of the files.
-///
-/// # Errors
-/// Files and pictures that are not there.
-pub fn open(sources: &[DataConfig]) -> Result<Vec<Prompt>> {
-    let mut prompts = Vec::new();
-    for source in sources {
-        prompts.extend(read(&source.samples, source.root.as_deref(), source.limit)?);
-    }
-    Ok(prompts)
+/// Prompts, and those that cannot be used, by name and reason.
+#[derive(Default)]
+pub struct Prompts {
+    /// In the order of the files.
+    pub all: Vec<Prompt>,
+    unusable: Vec<(String, Error)>,
 }
 
-/// The prompts of one file.
+impl Prompts {
+    /// All prompts of some sources.
+    ///
+    /// # Errors
+    /// Files that are not there or not understood.
+    pub fn open(sources: &[DataConfig]) -> Result<Self> {
+        let mut prompts = Self::default();
+        for source in sources {
+            prompts.read(&source.samples, source.root.as_deref(), source.limit)?;
+        }
+        Ok(prompts)
+    }
+
+    /// Adds the prompts of one file.
+    ///
+    /// # Errors
+    /// A file that is not there or not understood.
+    pub fn read(&mut self, file: &Path, root: Option<&Path>, limit: Option<usize>) -> Result<()> {
+        let mut set = DataSet::open_usable(file, root, limit)?;
+        let left_out = set.unusable.drain(..);
+        self.unusable
+            .extend(left_out.map(|error| (error.to_string(), error)));
+        for (at, sample) in set.samples.iter().enumerate() {
+            match set.source(&sample.image) {
+                Ok(source) => self.all.push(Prompt {
+                    source,
+                    sample: sample.clone(),
+                }),
+                Err(error) => {
+                    let name = format!("sample \"{}\"", sample.id);
+                    let error = error.context(name.clone()).context(set.place(at));
+                    self.unusable.push((name, error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The prompts that pass a check, and what was skipped.
+    ///
+    /// # Errors
+    /// Too many that do not.
+    pub fn usable(
+        self,
+        max_bad: f64,
+        check: impl Fn(&Prompt) -> Result<()>,
+    ) -> Result<(Vec<Prompt>, Skipped)> {
+        let skipped = Skipped::new(self.all.len() + self.unusable.len(), max_bad);
+        for (name, error) in &self.unusable {
+            skipped.skip(name, error)?;
+        }
+        let mut usable = Vec::with_capacity(self.all.len());
+        for prompt in self.all {
+            match check(&prompt) {
+                Ok(()) => usable.push(prompt),
+                Err(error) => skipped.skip(&prompt.name(), &error)?,
+            }
+        }
+        Ok((usable, skipped))
+    }
+}
+
+/// The k-th prompt of a run with its picture; where that cannot be read, the next one of the files whose can.
 ///
 /// # Errors
-/// A file or a picture that is not there.
-pub fn read(file: &Path, root: Option<&Path>, limit: Option<usize>) -> Result<Vec<Prompt>> {
-    let set = DataSet::open(file, root, limit)?;
-    let read = set.samples.iter().map(|sample| {
-        let source = set.source(&sample.image);
-        Ok(Prompt {
-            source: source.with_context(|| format!("sample \"{}\"", sample.id))?,
-            sample: sample.clone(),
-        })
-    });
-    read.collect()
+/// Too many pictures that cannot be read.
+pub fn draw<'a>(
+    prompts: &'a [Prompt],
+    order: &mut Order,
+    k: u64,
+    skipped: &Skipped,
+) -> Result<(&'a Prompt, RgbImage)> {
+    let mut at = order.at(k);
+    loop {
+        let prompt = &prompts[at];
+        match prompt.picture() {
+            Ok(picture) => return Ok((prompt, picture)),
+            Err(error) => skipped.skip(&prompt.name(), &error)?,
+        }
+        at = (at + 1) % prompts.len();
+    }
 }
 
 /// Which prompt comes when.

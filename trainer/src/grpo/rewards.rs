@@ -43,9 +43,9 @@ impl<'a> Rewards<'a> {
     ///
     /// # Errors
     /// A sample without an answer.
-    pub fn check(&self, sample: &Sample) -> Result<()> {
+    pub fn check(config: &GrpoConfig, sample: &Sample) -> Result<()> {
         let empty = sample.answers.iter().all(|a| a.trim().is_empty());
-        if self.config.needs_reader() && empty {
+        if config.needs_reader() && empty {
             bail!(
                 "sample \"{}\": it has no answer, which likelihood and accuracy need",
                 sample.id

@@ -10,13 +10,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use ureq::{Body, http::Response};
 
-use super::hub::{Hub, RemoteFile};
-
-/// Tries without a single byte before a file is given up.
-const TRIES: u32 = 5;
+use super::hub::{Checksum, Hub, RemoteFile, TRIES, busy, wanted_wait};
 
 /// How one try ended.
 enum Try {
@@ -63,8 +61,12 @@ pub fn download(
         std::fs::remove_file(&part)
             .with_context(|| format!("{}: cannot be removed", part.display()))?;
         if std::mem::replace(&mut fresh, true) {
+            let sum = match file.content {
+                Checksum::Git(_) => "git SHA-1",
+                _ => "SHA-256",
+            };
             bail!(
-                "what came is not what the hub announced (its SHA-256 differs), twice; a proxy may \
+                "what came is not what the hub announced (its {sum} differs), twice; a proxy may \
                  change it on the way"
             );
         }
@@ -144,8 +146,8 @@ fn once(
             wait: Some(0),
         });
     }
-    if status == 429 || status >= 500 {
-        let wait = header(&reply, "retry-after").and_then(|v| v.parse().ok());
+    if busy(&reply) {
+        let wait = wanted_wait(&reply);
         let why = hub
             .accept(reply)
             .err()
@@ -217,21 +219,30 @@ fn append(
 
 /// Whether a file's content is what the hub announced, as far as it says.
 fn right(path: &Path, file: &RemoteFile) -> Result<bool> {
-    let Some(expected) = &file.sha256 else {
-        return Ok(true);
-    };
     let reading = || format!("{}: cannot be read", path.display());
-    let mut open = File::open(path).with_context(reading)?;
-    let mut hash = Sha256::new();
+    Ok(match &file.content {
+        Checksum::Unknown => true,
+        Checksum::Sha256(sum) => digest(path, Sha256::new()).with_context(reading)? == *sum,
+        Checksum::Git(sum) => {
+            let begun = Sha1::new_with_prefix(format!("blob {}\0", file.size));
+            digest(path, begun).with_context(reading)? == *sum
+        }
+    })
+}
+
+/// Checksum of a file, behind what has been put into it already.
+fn digest(path: &Path, mut begun: impl Digest) -> std::io::Result<String> {
+    let mut open = File::open(path)?;
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let n = open.read(&mut buffer).with_context(reading)?;
+        let n = open.read(&mut buffer)?;
         if n == 0 {
             break;
         }
-        hash.update(&buffer[..n]);
+        begun.update(&buffer[..n]);
     }
-    Ok(format!("{:x}", hash.finalize()) == *expected)
+    let bytes = begun.finalize();
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn part_path(target: &Path, version: &str) -> PathBuf {

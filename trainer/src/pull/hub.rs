@@ -1,24 +1,28 @@
 //! What a repository of the hub holds, and what the hub means by a refusal.
+//!
+//! Redirects are followed here, not by the HTTP client, which would send the token to another port of the same host.
 
+use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use hf_hub::api::sync::{ApiBuilder, ApiRepo};
 use hf_hub::{Repo, RepoType};
 use serde::Deserialize;
-use ureq::config::RedirectAuthHeaders;
-use ureq::http::Response;
+use ureq::http::{Response, Uri};
 use ureq::{Agent, Body};
 
 /// Where the hub is unless HF_ENDPOINT says otherwise.
 const HUB: &str = "https://huggingface.co";
 /// Most bytes of a list of files: 100,000 files of 200 bytes are 20 MB.
 const MAX_LISTING: u64 = 64 << 20;
+/// Redirects that are followed, one after the other.
+const REDIRECTS: usize = 8;
+/// Tries of a request that the hub is too busy for.
+pub const TRIES: u32 = 5;
 
 /// One repository, and the way to it.
 pub struct Hub {
     agent: Agent,
-    listing: ApiRepo,
     repo: Repo,
     name: String,
     endpoint: String,
@@ -40,10 +44,45 @@ pub struct RemoteFile {
     pub path: String,
     /// Bytes.
     pub size: u64,
-    /// SHA-256 of the content, in hexadecimal; the hub has it for large files.
-    pub sha256: Option<String>,
+    /// What the content has to be.
+    pub content: Checksum,
     /// Something that differs when the content does.
     pub version: String,
+}
+
+/// How a file's content is known again, in lower-case hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checksum {
+    /// SHA-256, which the hub has for large files.
+    Sha256(String),
+    /// SHA-1 as git makes it of a blob, which it has for small ones.
+    Git(String),
+    /// The hub says nothing.
+    Unknown,
+}
+
+impl Checksum {
+    fn of(file: &Sibling) -> Self {
+        let hexadecimal = |text: &String, length| {
+            let text = text.to_ascii_lowercase();
+            let fits = text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
+            fits.then_some(text)
+        };
+        let found = match &file.lfs {
+            // The blob of a large file is a pointer to it.
+            Some(lfs) => lfs
+                .sha256
+                .as_ref()
+                .and_then(|s| hexadecimal(s, 64))
+                .map(Self::Sha256),
+            None => file
+                .blob
+                .as_ref()
+                .and_then(|s| hexadecimal(s, 40))
+                .map(Self::Git),
+        };
+        found.unwrap_or(Self::Unknown)
+    }
 }
 
 #[derive(Deserialize)]
@@ -74,6 +113,12 @@ impl Hub {
     /// # Errors
     /// A name that cannot be one.
     pub fn new(name: &str, revision: &str, dataset: bool, token: Option<String>) -> Result<Self> {
+        for name in ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"] {
+            let value = std::env::var(name).unwrap_or_default().to_ascii_lowercase();
+            if ["1", "on", "yes", "true"].contains(&value.as_str()) {
+                bail!("{name} is set, so nothing is asked of the hub; unset it to get files");
+            }
+        }
         let part = |p: &str| {
             !p.is_empty()
                 && !p.starts_with('.')
@@ -102,20 +147,12 @@ impl Hub {
         if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
             bail!("HF_ENDPOINT is \"{endpoint}\", but an address such as {HUB} is needed");
         }
-        // hf-hub would look for a token of its own; the one that was chosen is given, or none.
-        let api = ApiBuilder::from_cache(hf_hub::Cache::new(std::env::temp_dir()))
-            .with_endpoint(endpoint.clone())
-            .with_token(token.clone())
-            .with_user_agent("cropvlm", env!("CARGO_PKG_VERSION"))
-            .build()
-            .context("the client of the hub cannot be made")?;
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(Duration::from_secs(30)))
             .timeout_recv_response(Some(Duration::from_secs(60)))
             .timeout_per_read(Some(Duration::from_secs(60)))
-            // Large files lie elsewhere; the token is for the hub alone.
-            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            .max_redirects(0)
             // Compressed on the way, a file could not be taken up in its middle.
             .accept_encoding("identity")
             .user_agent(concat!("cropvlm/", env!("CARGO_PKG_VERSION")))
@@ -123,7 +160,6 @@ impl Hub {
             .into();
         Ok(Self {
             agent,
-            listing: api.repo(repo.clone()),
             repo,
             name: name.to_owned(),
             endpoint,
@@ -131,16 +167,27 @@ impl Hub {
         })
     }
 
-    /// Files at the revision.
+    /// Files at the revision. A hub that is too busy is asked again.
     ///
     /// # Errors
     /// No connection; a repository or revision that is not there or not open; a reply of another kind.
     pub fn list(&self) -> Result<Listing> {
-        let request = self.listing.info_request().query("blobs", "true");
-        let request = request.config().http_status_as_error(false);
-        let request = request.timeout_recv_response(Some(Duration::from_secs(60)));
-        let reply = request.build().call().map_err(|e| self.offline(&e))?;
-        let mut reply = self.accept(reply)?;
+        let url = format!("{}/api/{}?blobs=true", self.endpoint, self.repo.api_url());
+        let mut tries = 0;
+        let mut reply = loop {
+            let reply = self.get(&url, 0).map_err(|e| self.offline(&e))?;
+            tries += 1;
+            if !busy(&reply) || tries == TRIES {
+                break self.accept(reply)?;
+            }
+            let wait = wanted_wait(&reply).unwrap_or(1 << (tries - 1)).min(120);
+            let status = reply.status().as_u16();
+            eprintln!(
+                "{}: the hub is busy ({status}); asked again in {wait} s",
+                self.name
+            );
+            sleep(Duration::from_secs(wait));
+        };
         let body = reply.body_mut().with_config().limit(MAX_LISTING);
         let info: Info = body.read_json().map_err(|e| {
             anyhow!(
@@ -150,20 +197,18 @@ impl Hub {
         })?;
         let files = info.siblings.into_iter().map(|file| {
             let lfs = file.lfs.as_ref();
-            let sha256 = lfs
-                .and_then(|l| l.sha256.clone())
-                .map(|s| s.to_ascii_lowercase());
+            let content = Checksum::of(&file);
             let size = lfs.and_then(|l| l.size).or(file.size).with_context(|| {
                 format!("{}: the hub gives no size of {}", self.name, file.rfilename)
             })?;
-            let version = sha256
-                .clone()
-                .or(file.blob)
-                .unwrap_or_else(|| info.sha.clone());
+            let version = match &content {
+                Checksum::Sha256(sum) | Checksum::Git(sum) => sum.clone(),
+                Checksum::Unknown => file.blob.unwrap_or_else(|| info.sha.clone()),
+            };
             Ok(RemoteFile {
                 path: file.rfilename,
                 size,
-                sha256,
+                content,
                 version,
             })
         });
@@ -190,19 +235,34 @@ impl Hub {
         )
     }
 
-    /// Asks for a file from byte `from` on.
+    /// Asks for a file from byte `from` on. The token goes to the hub alone, wherever that sends the request on: another
+    /// name, port or scheme is another origin.
     ///
     /// # Errors
     /// A connection that fails.
     pub fn get(&self, url: &str, from: u64) -> Result<Response<Body>, ureq::Error> {
-        let mut request = self.agent.get(url);
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        let mut url = url.to_owned();
+        for _ in 0..=REDIRECTS {
+            let mut request = self.agent.get(&url);
+            if let Some(token) = &self.token
+                && same_origin(&url, &self.endpoint)
+            {
+                request = request.header("authorization", format!("Bearer {token}"));
+            }
+            if from > 0 {
+                request = request.header("range", format!("bytes={from}-"));
+            }
+            let reply = request.call()?;
+            let location = match reply.status().as_u16() {
+                301 | 302 | 303 | 307 | 308 => reply.headers().get("location"),
+                _ => None,
+            };
+            match location.and_then(|to| to.to_str().ok()) {
+                Some(to) => url = resolved(&url, to),
+                None => return Ok(reply),
+            }
         }
-        if from > 0 {
-            request = request.header("range", format!("bytes={from}-"));
-        }
-        request.call()
+        Err(ureq::Error::TooManyRedirects)
     }
 
     /// The error for a hub that cannot be reached.
@@ -306,5 +366,83 @@ impl Hub {
 
     fn repo_is_dataset(&self) -> bool {
         self.repo.url().starts_with("datasets/")
+    }
+}
+
+/// Whether the hub means: not now.
+pub fn busy(reply: &Response<Body>) -> bool {
+    let status = reply.status().as_u16();
+    status == 429 || status >= 500
+}
+
+/// Seconds that a busy hub wants to be left alone for, where it says so.
+pub fn wanted_wait(reply: &Response<Body>) -> Option<u64> {
+    let value = reply.headers().get("retry-after")?;
+    value.to_str().ok()?.trim().parse().ok()
+}
+
+/// Whether two addresses have the same scheme, host and port.
+fn same_origin(one: &str, other: &str) -> bool {
+    let origin = |url: &str| {
+        let url: Uri = url.parse().ok()?;
+        let scheme = url.scheme_str()?.to_ascii_lowercase();
+        let usual = if scheme == "https" { 443 } else { 80 };
+        let host = url.host()?.to_ascii_lowercase();
+        Some((scheme, host, url.port_u16().unwrap_or(usual)))
+    };
+    origin(one).is_some_and(|one| origin(other) == Some(one))
+}
+
+/// The address that a redirect from `url` means.
+fn resolved(url: &str, to: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    if to.contains("://") {
+        return to.to_owned();
+    }
+    if to.starts_with("//") {
+        return format!("{scheme}:{to}");
+    }
+    if to.starts_with('/') {
+        return format!("{scheme}://{host}{to}");
+    }
+    let path = rest.split(['?', '#']).next().unwrap_or(rest);
+    let folder = path.rsplit_once('/').map_or(path, |(folder, _)| folder);
+    format!("{scheme}://{folder}/{to}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        let hub = "https://hub.example/mirror";
+        for same in ["https://hub.example/x", "https://HUB.example:443/x?y"] {
+            assert!(same_origin(same, hub), "{same}");
+        }
+        for other in [
+            "https://hub.example:8443/x",
+            "http://hub.example/x",
+            "https://hub.example.org/x",
+            "https://cdn.hub.example/x",
+            "nonsense",
+        ] {
+            assert!(!same_origin(other, hub), "{other}");
+        }
+        assert!(!same_origin("nonsense", "nonsense"));
+    }
+
+    #[test]
+    fn redirects_are_resolved_against_where_they_came_from() {
+        let url = "https://hub.example:1/a/b?c=/d";
+        for (to, expected) in [
+            ("https://cdn/x", "https://cdn/x"),
+            ("//cdn/x", "https://cdn/x"),
+            ("/x?y", "https://hub.example:1/x?y"),
+            ("x", "https://hub.example:1/a/x"),
+        ] {
+            assert_eq!(resolved(url, to), expected);
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! `cropvlm pull`: models and data sets from the Hugging Face hub.
 //!
-//! hf-hub knows the hub's addresses, the place of a stored token, and asks what a repository holds.
-//! The files themselves come through [`download`]: hf-hub 0.5 does not compare what arrived with the
-//! size and checksum that the hub gives, takes up a broken file at the wrong place if the first try of
-//! a run brings nothing, and drops the hub's reasons for a refusal.
+//! hf-hub knows the hub's addresses and the place of a stored token. What a repository holds is asked in `hub.rs`, and
+//! the files come through [`download`]: hf-hub 0.5 does not compare what arrived with the size and checksum that the
+//! hub gives, takes up a broken file at the wrong place if the first try of a run brings nothing, sends the token
+//! wherever it is redirected on the same host, and drops the hub's reasons for a refusal.
 
 mod download;
 mod hub;
@@ -23,7 +23,8 @@ use crate::write;
 ///
 /// Files that are there already are kept, a broken download goes on where it ended, and a file gets its
 /// name only when it is whole. The token for private and gated repositories comes from --token-file,
-/// from HF_TOKEN, or from where `hf auth login` put it; it is never shown. HF_ENDPOINT names a mirror.
+/// from HF_TOKEN, or from where `hf auth login` put it; it is never shown and sent to
+/// the hub alone. HF_ENDPOINT names a mirror; with HF_HUB_OFFLINE=1 nothing is asked.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   cropvlm pull HuggingFaceTB/SmolVLM-256M-Instruct --include \"*.json\" --include model.safetensors

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use smolvlm::{ImageProcessor, Pictures};
 
 use super::config::SftConfig;
-use crate::data::{DataSet, PictureSource};
+use crate::data::{DataSet, PictureSource, Skipped};
 use crate::reader::{RewardModel, crop, rows};
 
 /// How a reader is trained.
@@ -74,6 +74,8 @@ pub struct Answers {
     images: ImageProcessor,
     /// Pictures that were read, as long as there is room.
     cache: Mutex<HashMap<String, Arc<RgbImage>>>,
+    /// Questions whose pictures cannot be used.
+    skipped: Skipped,
 }
 
 /// Pixels of pictures that are kept in memory: half a gigabyte.
@@ -100,15 +102,25 @@ impl Answers {
             );
         };
         let mut sources = Vec::new();
+        let mut unusable = Vec::new();
         for source in &config.data {
             let mut items = Vec::new();
-            let set = DataSet::open(&source.samples, None, None)?;
-            for sample in &set.samples {
+            let mut set = DataSet::open_usable(&source.samples, None, None)?;
+            let left_out = set.unusable.drain(..);
+            unusable.extend(left_out.map(|error| (error.to_string(), error)));
+            for (at, sample) in set.samples.iter().enumerate() {
                 let Some(target) = target_answer(&sample.answers, config.answer.case) else {
                     continue;
                 };
+                let found = match set.source(&sample.image) {
+                    Ok(found) => found,
+                    Err(error) => {
+                        unusable.push((sample.image.clone(), error.context(set.place(at))));
+                        continue;
+                    }
+                };
                 items.push(Item {
-                    source: set.source(&sample.image)?,
+                    source: found,
                     boxes: sample.evidence(),
                     target,
                     sample: sample.clone(),
@@ -121,11 +133,22 @@ impl Answers {
         if sources.is_empty() {
             bail!("the data holds no question with an answer");
         }
+        let questions: usize = sources.iter().map(|(_, items)| items.len()).sum();
+        let skipped = Skipped::new(questions + unusable.len(), config.max_bad);
+        for (name, error) in &unusable {
+            skipped.skip(name, error)?;
+        }
         Ok(Self {
             sources,
             images: text.model().images().clone(),
             cache: Mutex::default(),
+            skipped,
         })
+    }
+
+    /// Questions that were skipped.
+    pub fn skipped(&self) -> &Skipped {
+        &self.skipped
     }
 
     /// Number of questions.
@@ -153,14 +176,14 @@ impl Answers {
     /// The batch of a step; the same for the same seed and step.
     ///
     /// # Errors
-    /// A picture that cannot be read.
+    /// Too many pictures that cannot be read.
     pub fn make(&self, config: &SftConfig, step: u64) -> Result<AnswerBatch> {
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
         rng.set_stream(step);
         let total: f64 = self.sources.iter().map(|(weight, _)| weight).sum();
         let mut pictures = Vec::new();
         let (mut questions, mut targets) = (Vec::new(), Vec::new());
-        for _ in 0..config.answer.batch {
+        while questions.len() < config.answer.batch {
             let mut u = rng.random_range(0.0..total);
             let mut items = &self.sources[0].1;
             for (weight, candidates) in &self.sources {
@@ -171,7 +194,13 @@ impl Answers {
                 u -= weight;
             }
             let item = &items[rng.random_range(0..items.len())];
-            let picture = self.picture(&item.source)?;
+            let picture = match self.picture(&item.source) {
+                Ok(picture) => picture,
+                Err(error) => {
+                    self.skipped.skip(&item.source.place(), &error)?;
+                    continue;
+                }
+            };
             let bbox = draw(&config.answer, &item.boxes, &mut rng);
             let cut = crop(&picture, Some(bbox));
             pictures.push(picture.as_ref().clone());

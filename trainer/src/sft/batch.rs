@@ -1,5 +1,7 @@
 //! The batch of a step: pages of about the same proportions, a view of each, questions and lines.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 use policy::Canvas;
 use policy::map::loss::Targets;
@@ -10,12 +12,15 @@ use rand_chacha::ChaCha8Rng;
 use super::augment::{View, degrade};
 use super::config::SftConfig;
 use super::pages::{self, Page, Printed, Question, Source};
+use crate::data::Skipped;
 
 /// Every page of every source.
 pub struct Batches {
     sources: Vec<Source>,
     /// The canvas that the policy sees pages on.
     canvas: Canvas,
+    /// Pages whose pictures cannot be used.
+    skipped: Skipped,
 }
 
 /// Share of a box that has to be on the canvas for its question to be asked.
@@ -25,13 +30,33 @@ impl Batches {
     /// Reads the sources of a configuration.
     ///
     /// # Errors
-    /// Files that cannot be read; no page at all.
+    /// Files that cannot be read; no page at all; too many pictures that are missing.
     pub fn open(config: &SftConfig, canvas: Canvas) -> Result<Self> {
-        let sources: Vec<Source> = config.data.iter().map(pages::open).collect::<Result<_>>()?;
+        let mut sources: Vec<Source> =
+            config.data.iter().map(pages::open).collect::<Result<_>>()?;
+        let unusable: Vec<_> = sources
+            .iter_mut()
+            .flat_map(|s| s.unusable.drain(..))
+            .collect();
+        let names: BTreeSet<&String> = unusable.iter().map(|(name, _)| name).collect();
+        let pages: usize = sources.iter().map(|s| s.pages.len()).sum();
+        let skipped = Skipped::new(pages + names.len(), config.max_bad);
+        for (name, error) in &unusable {
+            skipped.skip(name, error)?;
+        }
         if sources.iter().all(|s| s.pages.is_empty()) {
             bail!("the data holds no page with questions or lines");
         }
-        Ok(Self { sources, canvas })
+        Ok(Self {
+            sources,
+            canvas,
+            skipped,
+        })
+    }
+
+    /// Pages that were skipped.
+    pub fn skipped(&self) -> &Skipped {
+        &self.skipped
     }
 
     /// Number of pages.
@@ -68,14 +93,28 @@ impl Batches {
         )
     }
 
+    /// Whether a page can be shown; one that cannot is skipped.
+    fn usable(&self, config: &SftConfig, page: &Page) -> Result<bool> {
+        match page.planes(config.cache_edge, self.canvas.colours()) {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                self.skipped.skip(&page.name(), &error)?;
+                Ok(false)
+            }
+        }
+    }
+
     /// The batch of a step; the same for the same seed and step.
     ///
     /// # Errors
-    /// A picture that cannot be read.
+    /// Too many pictures that cannot be read.
     pub fn make(&self, config: &SftConfig, step: u64) -> Result<Targets> {
         let mut rng =
             ChaCha8Rng::seed_from_u64(config.seed ^ (step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let (source, first) = self.draw(&mut rng);
+        let (mut source, mut first) = self.draw(&mut rng);
+        while !self.usable(config, first)? {
+            (source, first) = self.draw(&mut rng);
+        }
         let lead = first.aspect;
         let mut chosen = vec![(source, first)];
         while chosen.len() < config.pages {
@@ -87,7 +126,9 @@ impl Batches {
                 }
                 next = self.draw(&mut rng);
             }
-            chosen.push(next);
+            if self.usable(config, next.1)? {
+                chosen.push(next);
+            }
         }
         let aspect = lead * rng.random_range(-0.2f64..0.2).exp();
         let [width, height] = self.canvas.size(aspect);

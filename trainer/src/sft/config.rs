@@ -7,6 +7,7 @@ use policy::{LoraConfig, MapConfig};
 use serde::{Deserialize, Serialize};
 
 use super::answer::AnswerConfig;
+use crate::data::{MAX_BAD, check_max_bad};
 use crate::device::Frozen;
 use crate::train::{OptimizerConfig, read_settings};
 
@@ -44,6 +45,8 @@ pub struct SftConfig {
     pub log_every: u64,
     /// Longest edge at which pages are kept in memory, pixels.
     pub cache_edge: u32,
+    /// Share of the samples that may have missing or broken pictures: they are skipped and named; more of them end the run.
+    pub max_bad: f64,
     /// A model folder to start from, in place of random weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
@@ -99,6 +102,7 @@ impl Default for SftConfig {
             checkpoint_every: 100,
             log_every: 10,
             cache_edge: 1280,
+            max_bad: MAX_BAD,
             init: None,
             blocks: None,
             canvas_pixels: None,
@@ -179,6 +183,7 @@ impl SftConfig {
     fn check(&self) -> Result<()> {
         self.model.check()?;
         self.optimizer.check()?;
+        check_max_bad(self.max_bad)?;
         if self.minutes.is_some_and(|m| !(m > 0.0 && m.is_finite())) {
             bail!("minutes has to be above 0");
         }

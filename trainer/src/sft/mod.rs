@@ -100,7 +100,11 @@ pub fn run(args: Args) -> Result<()> {
     let evaluation = config
         .eval
         .as_ref()
-        .map(|e| DataSet::open(&e.data, None, e.limit))
+        .map(|e| -> Result<DataSet> {
+            let mut set = DataSet::open_usable(&e.data, None, Some(e.limit))?;
+            set.keep_readable(config.max_bad)?;
+            Ok(set)
+        })
         .transpose()?;
     folder.record(&config)?;
     let metrics = Metrics::open(&args.out, step)?;
@@ -194,6 +198,11 @@ impl Run<'_> {
                     if !stopped {
                         self.measure(step, &mut metrics, &progress)?;
                     }
+                }
+                if (last || stopped)
+                    && let Some(skipped) = work.skipped().sentence()
+                {
+                    progress.say(&skipped);
                 }
                 if stopped {
                     progress.end();

@@ -4,14 +4,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result, bail};
 use picture::{Filter, GrayImage};
 use policy::map::input::luma;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::config::DataConfig;
-use crate::data::{self, DataSet, PageLines, PictureSource};
+use crate::data::{self, DataSet, PageLines, PictureSource, alike};
 
 /// A question about a page; boxes as shares of the page's sides.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct Printed {
 /// One page.
 pub struct Page {
     source: PictureSource,
+    /// Width and height as the data say them.
+    size: (u32, u32),
     /// Width divided by height.
     pub aspect: f64,
     /// What is asked about it.
@@ -51,19 +53,30 @@ pub struct Source {
     pub weight: f64,
     /// Share of questions made from printed lines.
     pub derive: f64,
+    /// Pictures that are seen to be missing or broken already.
+    pub unusable: Vec<(String, Error)>,
 }
 
 impl Page {
+    /// What the page's picture is called.
+    pub fn name(&self) -> String {
+        self.source.place()
+    }
+
     /// The page as one grey plane, or as red, green and blue; its longest edge at most `edge` pixels.
     ///
     /// # Errors
-    /// A picture that cannot be read, named.
+    /// A picture that cannot be read, or has other proportions than its boxes were drawn on, named.
     pub fn planes(&self, edge: u32, colours: usize) -> Result<Arc<Vec<GrayImage>>> {
         if let Some(planes) = self.planes.get() {
             return Ok(planes.clone());
         }
         let rgb = self.source.picture()?;
         let (w, h) = rgb.dimensions();
+        if !alike(self.size, (w, h)) {
+            let (name, (width, height)) = (self.name(), self.size);
+            bail!("{name}: it has {w} x {h} pixels, but its size is given as {width} x {height}");
+        }
         let scale = (f64::from(edge) / f64::from(w.max(h))).min(1.0);
         let side = |s: u32| ((f64::from(s) * scale).round() as u32).max(1);
         let plane = |value: &dyn Fn([u8; 3]) -> u8| {
@@ -100,7 +113,7 @@ fn share([x1, y1, x2, y2]: [f32; 4], width: u32, height: u32) -> [f32; 4] {
 /// Reads a source: questions, and printed lines where it has them.
 ///
 /// # Errors
-/// Files that cannot be read or do not parse; pictures that are nowhere.
+/// Files that cannot be read or do not parse.
 pub fn open(config: &DataConfig) -> Result<Source> {
     let mut pages: Vec<Page> = Vec::new();
     let mut index: HashMap<String, usize> = HashMap::new();
@@ -114,6 +127,7 @@ pub fn open(config: &DataConfig) -> Result<Source> {
         }
         pages.push(Page {
             source: source()?,
+            size: (w, h),
             aspect: f64::from(w.max(1)) / f64::from(h.max(1)),
             questions: Vec::new(),
             lines: Vec::new(),
@@ -122,22 +136,36 @@ pub fn open(config: &DataConfig) -> Result<Source> {
         index.insert(image.to_string(), pages.len() - 1);
         Ok(pages.len() - 1)
     };
-    let set = DataSet::open(&config.samples, None, None)?;
+    let mut set = DataSet::open_usable(&config.samples, None, None)?;
+    let left_out = set
+        .unusable
+        .drain(..)
+        .map(|error| (error.to_string(), error));
+    let mut unusable: Vec<(String, Error)> = left_out.collect();
     let mut rng = ChaCha8Rng::seed_from_u64(NOISE_SEED);
-    for sample in &set.samples {
-        let i = page(
+    for (at, sample) in set.samples.iter().enumerate() {
+        let found = page(
             &mut pages,
             &|| set.source(&sample.image),
             &sample.image,
             sample.width,
             sample.height,
-        )?;
+        );
+        let i = match found {
+            Ok(i) => Some(i),
+            Err(error) => {
+                unusable.push((sample.image.clone(), error.context(set.place(at))));
+                None
+            }
+        };
         let boxes: Vec<[f32; 4]> = sample
             .evidence()
             .iter()
             .map(|b| rough(b.to_array(), config.noise, &mut rng).map(|v| v / 100.0))
             .collect();
-        if !boxes.is_empty() {
+        if let Some(i) = i
+            && !boxes.is_empty()
+        {
             pages[i].questions.push(Question {
                 text: sample.question.clone(),
                 boxes,
@@ -147,7 +175,16 @@ pub fn open(config: &DataConfig) -> Result<Source> {
     if let Some(file) = &config.lines {
         for read in data::json_lines::<PageLines>(file).context("printed lines")? {
             let source = || data::find_image(file, None, &read.image).map(PictureSource::File);
-            let i = page(&mut pages, &source, &read.image, read.width, read.height)?;
+            let i = match page(&mut pages, &source, &read.image, read.width, read.height) {
+                Ok(i) => i,
+                Err(error) => {
+                    unusable.push((
+                        read.image.clone(),
+                        error.context(file.display().to_string()),
+                    ));
+                    continue;
+                }
+            };
             pages[i].lines = read
                 .lines
                 .into_iter()
@@ -166,5 +203,6 @@ pub fn open(config: &DataConfig) -> Result<Source> {
         pages,
         weight: config.weight,
         derive: config.derive,
+        unusable,
     })
 }

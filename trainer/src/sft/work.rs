@@ -7,6 +7,7 @@ use policy::map::loss::{Loss, Targets};
 use super::answer::{AnswerBatch, Answers};
 use super::batch::Batches;
 use super::config::{SftConfig, Task};
+use crate::data::Skipped;
 
 /// Everything that a task learns from.
 pub enum Work {
@@ -49,10 +50,18 @@ impl Work {
         })
     }
 
+    /// What could not be used so far.
+    pub fn skipped(&self) -> &Skipped {
+        match self {
+            Self::Boxes(batches) => batches.skipped(),
+            Self::Answers(answers) => answers.skipped(),
+        }
+    }
+
     /// The batch of a step; the same for the same seed and step.
     ///
     /// # Errors
-    /// A picture that cannot be read.
+    /// Too many pictures that cannot be read.
     pub fn make(&self, config: &SftConfig, step: u64) -> Result<Batch> {
         Ok(match self {
             Self::Boxes(batches) => Batch::Boxes(batches.make(config, step)?),

@@ -17,7 +17,7 @@ const EVERY: f64 = 60.0;
 /// Files of a model folder beside `config.json`: those that must be there, and those that may.
 fn names(model_type: &str) -> (&'static [&'static str], &'static [&'static str]) {
     match model_type {
-        "idefics3" => (
+        "idefics3" | "smolvlm" => (
             &[
                 "model.safetensors",
                 "tokenizer.json",

@@ -95,7 +95,8 @@ impl BoxDistribution {
                 let x = ((c % width) as f64 + 0.5) / width as f64 * LAST;
                 let y = ((c / width) as f64 + 0.5) / height as f64 * LAST;
                 std::array::from_fn(|e| {
-                    let reach = REACH * softplus(value(1 + 2 * e, c));
+                    // Far outside the picture nothing changes any more, but differences would be lost.
+                    let reach = (REACH * softplus(value(1 + 2 * e, c))).min(FARTHEST);
                     let scale = softplus(value(2 + 2 * e, c)).clamp(SCALE[0], SCALE[1]);
                     let centre = if e % 2 == 0 { x } else { y };
                     (
@@ -241,6 +242,9 @@ impl BoxDistribution {
 /// Percent of the canvas that a raw edge value of softplus 1 reaches from the cell's centre.
 pub const REACH: f64 = 10.0;
 
+/// Percent from a cell's centre beyond which an edge's position is not told apart.
+const FARTHEST: f64 = 1e5;
+
 /// Cells that a proposal considers: the likeliest ones.
 const CANDIDATES: usize = 256;
 
@@ -343,6 +347,38 @@ mod tests {
             ] {
                 assert!(NormBox::new(bbox.x1, bbox.y1, bbox.x2, bbox.y2).is_ok());
                 assert!(distribution.log_prob(bbox).is_finite());
+            }
+        }
+    }
+
+    #[test]
+    fn boxes_are_valid_and_their_chances_numbers_whatever_the_maps() {
+        let huge = [
+            f32::MAX,
+            f32::MIN,
+            1e30,
+            -1e30,
+            1e6,
+            -1e6,
+            1e4,
+            0.0,
+            -90.0,
+            90.0,
+        ];
+        for seed in 0..200 {
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+            let n = super::super::net::MAPS * 12;
+            let values: Vec<f32> = (0..n)
+                .map(|_| huge[rng.random_range(0..huge.len())])
+                .collect();
+            let distribution = BoxDistribution::new(&values, 4, 3);
+            for bbox in [
+                distribution.sample(0.8, &mut rng),
+                distribution.propose(0.9, 2.0),
+            ] {
+                assert!(NormBox::new(bbox.x1, bbox.y1, bbox.x2, bbox.y2).is_ok());
+                let log_prob = distribution.log_prob(bbox);
+                assert!(log_prob.is_finite(), "seed {seed}: {bbox:?} has {log_prob}");
             }
         }
     }

@@ -78,14 +78,21 @@ impl MapConfig {
         if self.canvas_pixels < 32 * 32 || self.canvas_pixels > 16_777_216 {
             return bad("canvas_pixels has to be between 1,024 and 16,777,216");
         }
-        if self.channels.iter().any(|c| *c == 0 || c % 8 != 0) {
-            return bad("channels have to be multiples of 8");
+        // The upper bounds are far above any map policy; below them, a network that does not fit its weights is refused
+        // before it is made.
+        let fits = |c: &usize| (8..=4096).contains(c) && c.is_multiple_of(8);
+        if !self.channels.iter().all(fits) {
+            return bad("channels have to be multiples of 8, at most 4,096");
         }
-        if self.decoder_channels.iter().any(|c| *c == 0 || c % 8 != 0) {
-            return bad("decoder_channels have to be multiples of 8");
+        if !self.decoder_channels.iter().all(fits) {
+            return bad("decoder_channels have to be multiples of 8, at most 4,096");
         }
-        if self.question_dim == 0 || self.max_question_bytes == 0 {
-            return bad("question_dim and max_question_bytes have to be above 0");
+        if self.blocks.iter().any(|blocks| *blocks > 256) {
+            return bad("blocks have to be at most 256");
+        }
+        let fits = |n: usize| (1..=16_384).contains(&n);
+        if !fits(self.question_dim) || !fits(self.max_question_bytes) {
+            return bad("question_dim and max_question_bytes have to be above 0, at most 16,384");
         }
         if !(0.5..1.0).contains(&self.coverage) {
             return bad("coverage has to be at least 0.5 and below 1");

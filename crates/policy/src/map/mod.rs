@@ -90,8 +90,19 @@ impl MapPolicy {
     /// Missing, extra or misshapen tensors, by name; broken files.
     pub fn load(files: &ModelFiles, device: &Device) -> Result<Self> {
         let config: MapConfig = files.json("config.json")?;
-        let mut policy = Self::random(&config, 0, device)?;
-        policy.net = weights::load(policy.net, files.get("model.safetensors")?)?;
+        config.check()?;
+        // Nothing is drawn: the parameters are only described until the file's values, whose shapes were compared, are
+        // put in.
+        let net = weights::load(
+            MapNet::new(&config, device),
+            files.get("model.safetensors")?,
+        )?;
+        let mut policy = Self {
+            net,
+            config,
+            device: device.clone(),
+            fast: None,
+        };
         policy.prepare()?;
         Ok(policy)
     }

@@ -193,7 +193,7 @@ pub fn load(net: MapNet, bytes: &[u8]) -> Result<MapNet> {
 ///
 /// # Errors
 /// A file that is no safetensors; number types other than f32, f16, bf16, i8; a scale that is
-/// missing or does not fit.
+/// missing or does not fit; values that are no numbers.
 pub fn read(bytes: &[u8]) -> Result<HashMap<String, Values>> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| {
         broken(format!(
@@ -222,6 +222,11 @@ pub fn read(bytes: &[u8]) -> Result<HashMap<String, Values>> {
             for (i, value) in values.iter_mut().enumerate() {
                 *value *= scales[i / row];
             }
+        }
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(broken(format!(
+                "tensor {name} holds {value}: the file is damaged, or a training run diverged"
+            )));
         }
         tensors.insert(name, (view.shape().to_vec(), values));
     }
