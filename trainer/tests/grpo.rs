@@ -227,12 +227,12 @@ fn a_reward_that_is_no_number_stops_the_run_by_name() {
     let out = place.path("run");
     finish(&config, &out);
     let before = file(&out, "weights.safetensors");
-    // A reader with one broken weight.
+    // A reader with weights so large that its logits overflow.
     let path = place.path("reader/model.safetensors");
     let mut bytes = std::fs::read(&path).expect("weights");
     let end = bytes.len();
-    for byte in &mut bytes[end - 400..] {
-        *byte = 0xff; // f32 NaN
+    for value in bytes[end - 400..].chunks_exact_mut(4) {
+        value.copy_from_slice(&f32::MAX.to_le_bytes());
     }
     std::fs::write(&path, bytes).expect("written");
     let config = place.config(9, "");
@@ -298,9 +298,9 @@ fn a_disk_that_is_full_leaves_the_old_checkpoint_whole() {
 #[test]
 fn averaged_weights_are_exported_and_measured() {
     let place = Place::new(false);
-    let average = "optimizer.lr = 1e-2\noptimizer.warmup = 0.0\noptimizer.average = 0.9";
+    let average = "optimizer.lr = 5e-2\noptimizer.warmup = 0.0\noptimizer.average = 0.9";
     let out = place.path("averaged");
-    finish(&place.config(2, average), &out);
+    finish(&place.config(4, average), &out);
     let weights = |bytes: Vec<u8>| policy::map::weights::read(&bytes).expect("weights");
     let exported = std::fs::read(out.join("model/model.safetensors")).expect("weights");
     let (exported, last) = (
@@ -318,7 +318,7 @@ fn averaged_weights_are_exported_and_measured() {
     assert!(apart > 10, "{apart} tensors differ from the last weights");
     // Without an average the last step's weights are measured, which took the same way.
     let plain = place.path("plain");
-    finish(&place.config(2, &average.replace("0.9", "0.0")), &plain);
+    finish(&place.config(4, &average.replace("0.9", "0.0")), &plain);
     assert!(file(&plain, "weights.safetensors") == file(&out, "weights.safetensors"));
     let reward = |out: &Path| metrics(out).last().expect("a line")["eval/reward"].clone();
     assert!(reward(&out).is_number());

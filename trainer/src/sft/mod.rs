@@ -101,7 +101,7 @@ pub fn run(args: Args) -> Result<()> {
         .eval
         .as_ref()
         .map(|e| -> Result<DataSet> {
-            let mut set = DataSet::open_usable(&e.data, None, Some(e.limit))?;
+            let mut set = DataSet::open_usable(&e.data, None, e.limit)?;
             set.keep_readable(config.max_bad)?;
             Ok(set)
         })

@@ -387,7 +387,9 @@ mod tests {
             ("grad_clip", ["0.0", "inf"]),
             ("average", ["-0.1", "1.0"]),
         ] {
-            values.map(|value| refused(&format!("{key} = {value}"), key));
+            for value in values {
+                refused(&format!("{key} = {value}"), key);
+            }
         }
     }
 }
