@@ -294,13 +294,13 @@ fn a_disk_that_is_full_leaves_the_old_checkpoint_whole() {
     finish(&config, &out);
 }
 
-/// The average of the weights is what is measured and exported; the checkpoint goes on with the weights themselves.
+/// The average of the weights is what is exported; the checkpoint goes on with the weights themselves.
 #[test]
-fn averaged_weights_are_exported_and_measured() {
+fn averaged_weights_are_exported() {
     let place = Place::new(false);
-    let average = "optimizer.lr = 5e-2\noptimizer.warmup = 0.0\noptimizer.average = 0.9";
+    let average = "optimizer.lr = 1e-2\noptimizer.warmup = 0.0\noptimizer.average = 0.9";
     let out = place.path("averaged");
-    finish(&place.config(4, average), &out);
+    finish(&place.config(2, average), &out);
     let weights = |bytes: Vec<u8>| policy::map::weights::read(&bytes).expect("weights");
     let exported = std::fs::read(out.join("model/model.safetensors")).expect("weights");
     let (exported, last) = (
@@ -316,13 +316,10 @@ fn averaged_weights_are_exported_and_measured() {
         }
     }
     assert!(apart > 10, "{apart} tensors differ from the last weights");
-    // Without an average the last step's weights are measured, which took the same way.
+    // Averaging leaves training as it is.
     let plain = place.path("plain");
-    finish(&place.config(4, &average.replace("0.9", "0.0")), &plain);
+    finish(&place.config(2, &average.replace("0.9", "0.0")), &plain);
     assert!(file(&plain, "weights.safetensors") == file(&out, "weights.safetensors"));
-    let reward = |out: &Path| metrics(out).last().expect("a line")["eval/reward"].clone();
-    assert!(reward(&out).is_number());
-    assert_ne!(reward(&out), reward(&plain));
 }
 
 #[test]
@@ -470,7 +467,7 @@ fn a_prompt_whose_picture_is_gone_is_skipped_and_named() {
     let image = samples[0]["image"].as_str().expect("image");
     std::fs::write(place.path("pages").join(image), "no picture").expect("written");
     let about = samples.iter().filter(|s| s["image"] == image).count();
-    let config = place.config(4, "max_bad = 0.9");
+    let config = place.config(2, "max_bad = 0.9");
     let done = grpo(&config, &place.path("out"))
         .output()
         .expect("grpo runs");
@@ -480,7 +477,7 @@ fn a_prompt_whose_picture_is_gone_is_skipped_and_named() {
         about > 0 && said.contains(&format!("skipped: sample {}", samples[0]["id"])),
         "{said}"
     );
-    let config = place.config(4, "max_bad = 0.0");
+    let config = place.config(2, "max_bad = 0.0");
     let done = grpo(&config, &place.path("other"))
         .output()
         .expect("grpo runs");
