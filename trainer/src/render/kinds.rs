@@ -1,11 +1,14 @@
 //! The kinds of pages and how often each is drawn.
 
+use std::sync::Mutex;
+
 use anyhow::{Context, Result, bail};
 
 use super::dice::Dice;
+use super::html::browser::Browser;
 use super::page::{Page, Studio};
 use super::scene::Backgrounds;
-use super::{card, chart, form, invoice, receipt, sign, stamp, table};
+use super::{card, chart, form, html, invoice, receipt, sign, stamp, table};
 
 /// A kind of page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +31,8 @@ pub enum Kind {
     Card,
     /// Two such cards.
     Cards,
+    /// Screens and sheets that Chromium lays out.
+    Html,
 }
 
 /// Every kind that looks like a real page, with its usual weight.
@@ -54,11 +59,17 @@ impl Kind {
             Self::Plate => "plate",
             Self::Card => "card",
             Self::Cards => "cards",
+            Self::Html => "html",
         }
     }
 
-    /// Draws a page of this kind.
-    pub fn make(self, studio: &mut Studio<'_>, backgrounds: &Backgrounds) -> Result<Page> {
+    /// Draws a page of this kind; `browser` lays out those of kind html.
+    pub fn make(
+        self,
+        studio: &mut Studio<'_>,
+        backgrounds: &Backgrounds,
+        browser: Option<&Mutex<Browser>>,
+    ) -> Result<Page> {
         let mut page = match self {
             Self::Receipt => receipt::make(studio)?,
             Self::Form => form::make(studio)?,
@@ -70,11 +81,16 @@ impl Kind {
             // Their own questions are all that is to be asked.
             Self::Card => return card::make(studio, false),
             Self::Cards => return card::make(studio, true),
+            Self::Html => {
+                let browser = browser.context("pages of kind html need Chromium")?;
+                html::make(browser, studio.dice)?
+            }
         };
         let neighbours = match self {
             Self::Receipt | Self::Form | Self::Invoice => 6,
             Self::Table => 2,
-            Self::Chart | Self::Sign | Self::Plate | Self::Card | Self::Cards => 1,
+
+            Self::Chart | Self::Sign | Self::Plate | Self::Card | Self::Cards | Self::Html => 1,
         };
         page.ask_neighbours(studio.dice, neighbours);
         if matches!(self, Self::Receipt | Self::Form | Self::Invoice) && studio.dice.chance(0.1) {
@@ -101,7 +117,7 @@ impl Mix {
             let known = || {
                 ALL.iter()
                     .map(|(kind, _)| *kind)
-                    .chain([Kind::Card, Kind::Cards])
+                    .chain([Kind::Card, Kind::Cards, Kind::Html])
             };
             let Some(kind) = known().find(|k| k.name() == name.trim()) else {
                 let known: Vec<&str> = known().map(Kind::name).collect();
@@ -123,6 +139,16 @@ impl Mix {
             bail!("--kinds names no kind of page");
         }
         Ok(Self(mix))
+    }
+
+    /// Pages out of Chromium only.
+    pub fn html() -> Self {
+        Self(vec![(Kind::Html, 1.0)])
+    }
+
+    /// Whether Chromium is needed.
+    pub fn needs_browser(&self) -> bool {
+        self.0.iter().any(|(kind, _)| *kind == Kind::Html)
     }
 
     /// A kind, drawn in proportion to the weights.

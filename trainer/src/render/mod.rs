@@ -19,6 +19,7 @@ mod effects;
 mod fonts;
 mod form;
 mod geometry;
+mod html;
 mod invoice;
 mod kinds;
 mod marks;
@@ -38,7 +39,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -46,6 +47,7 @@ use anyhow::{Context, Result};
 use self::canvas::Canvas;
 use self::dice::Dice;
 use self::fonts::Fonts;
+use self::html::browser::Browser;
 use self::kinds::Mix;
 use self::output::{Record, Writer};
 use self::page::Studio;
@@ -63,6 +65,7 @@ use crate::write;
 #[command(after_help = "Examples:
   cropvlm render --out data/pages --count 1000
   cropvlm render --out data/pages --count 5000 --kinds receipt=60,form=20,chart=20 --jobs 4
+  cropvlm render --html --out data/screens --count 2000 --backgrounds photos
   cropvlm render --out data/pages --count 200 --backgrounds photos --fonts my-fonts --debug-boxes")]
 pub struct RenderArgs {
     /// Folder to write to
@@ -74,10 +77,17 @@ pub struct RenderArgs {
     /// Same seed, same pages
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
-    /// Of receipt, form, invoice, chart, table, sign, plate, card, cards; with weights if
-    /// wished: receipt=60,form=15 [default: all but card and cards, which are toys]
+    /// Of receipt, form, invoice, chart, table, sign, plate, card, cards, html; with weights if wished:
+    /// receipt=60,form=15 [default: all but card and cards, which are toys, and html]
     #[arg(long, value_name = "KINDS")]
     pub kinds: Option<String>,
+    /// Screens and sheets that Chromium lays out (menus, timetables, chats, labels and the like), with the boxes of the
+    /// document itself: short for --kinds html
+    #[arg(long, conflicts_with = "kinds")]
+    pub html: bool,
+    /// Chromium for pages of kind html [default: what the environment variable CHROMIUM names, or the installed one]
+    #[arg(long, value_name = "PROGRAM")]
+    pub chromium: Option<PathBuf>,
     /// Folder of photos without text that sheets lie on [default: made-up table tops]
     #[arg(long, value_name = "DIR")]
     pub backgrounds: Option<PathBuf>,
@@ -100,6 +110,7 @@ struct Workshop {
     fonts: Fonts,
     backgrounds: Backgrounds,
     mix: Mix,
+    browser: Option<Mutex<Browser>>,
     seed: u64,
     debug_boxes: bool,
 }
@@ -113,7 +124,7 @@ impl Workshop {
             fonts: &self.fonts,
             dice: &mut dice,
         };
-        let mut page = kind.make(&mut studio, &self.backgrounds)?;
+        let mut page = kind.make(&mut studio, &self.backgrounds, self.browser.as_ref())?;
         let most = dice.int(8, 16) as usize;
         page.choose_asks(&mut dice, most);
         let picture = scene::shoot(&mut dice, page, &self.backgrounds);
@@ -126,7 +137,16 @@ impl Workshop {
 /// Errors: a folder or a kind that does not exist, a folder that holds pages of other settings, a
 /// disk that cannot be written.
 pub fn run(args: RenderArgs) -> Result<()> {
-    let mix = Mix::parse(args.kinds.as_deref())?;
+    let mix = if args.html {
+        Mix::html()
+    } else {
+        Mix::parse(args.kinds.as_deref())?
+    };
+    let browser = if mix.needs_browser() {
+        Some(Mutex::new(Browser::start(args.chromium.as_deref())?))
+    } else {
+        None
+    };
     let backgrounds = match &args.backgrounds {
         Some(folder) => output::read_backgrounds(folder)?,
         None => Backgrounds(Vec::<Canvas>::new()),
@@ -156,6 +176,7 @@ pub fn run(args: RenderArgs) -> Result<()> {
         fonts,
         backgrounds,
         mix,
+        browser,
         seed: args.seed,
         debug_boxes: args.debug_boxes,
     };

@@ -39,6 +39,8 @@ pub enum View {
     Archive,
     /// A picture out of a document or off a screen.
     Screen,
+    /// A screen: as it is, or photographed.
+    Display,
     /// A photo already, with its own perspective.
     Street,
 }

@@ -46,6 +46,7 @@ pub fn shoot(dice: &mut Dice, mut page: Page, backgrounds: &Backgrounds) -> Pict
         View::Sheet => [0.16, 0.44, 0.40, 0.0, 0.0],
         View::Archive => [0.0, 0.0, 0.0, 0.0, 1.0],
         View::Screen => [1.0, 0.0, 0.0, 0.0, 0.0],
+        View::Display => [0.75, 0.0, 0.25, 0.0, 0.0],
         View::Street => [0.0, 0.0, 0.0, 1.0, 0.0],
     };
     let all = [

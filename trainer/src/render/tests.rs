@@ -20,6 +20,7 @@ fn workshop(kind: &str, seed: u64) -> Workshop {
         fonts: Fonts::load(None, true).unwrap(),
         backgrounds: Backgrounds(Vec::new()),
         mix: Mix::parse(Some(kind)).unwrap(),
+        browser: None,
         seed,
         debug_boxes: false,
     }
@@ -33,7 +34,12 @@ fn flat(workshop: &Workshop, index: u64) -> Page {
         fonts: &workshop.fonts,
         dice: &mut dice,
     };
-    kind.make(&mut studio, &workshop.backgrounds).unwrap()
+    kind.make(
+        &mut studio,
+        &workshop.backgrounds,
+        workshop.browser.as_ref(),
+    )
+    .unwrap()
 }
 
 /// Difference of the darkest and the brightest pixel of a box.
@@ -174,6 +180,8 @@ fn args(out: &Path, count: u64, jobs: usize) -> RenderArgs {
         count,
         seed: 9,
         kinds: Some("chart,sign".into()),
+        html: false,
+        chromium: None,
         backgrounds: None,
         fonts: None,
         no_system_fonts: true,

@@ -53,6 +53,15 @@ pub struct Printed {
 }
 
 impl Printed {
+    /// A line whose letters' places are not known.
+    pub fn whole(rect: Rect, text: String) -> Self {
+        Self {
+            rect,
+            text,
+            letters: Vec::new(),
+        }
+    }
+
     /// Box of the first occurrence of `part`, or of the whole line when it is not there.
     pub fn part(&self, part: &str) -> Rect {
         self.text

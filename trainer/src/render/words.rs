@@ -9,12 +9,13 @@ use std::sync::OnceLock;
 
 use super::dice::Dice;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     include_str!("words/places.txt"),
     include_str!("words/shop.txt"),
     include_str!("words/questions.txt"),
     include_str!("words/forms.txt"),
     include_str!("words/signs.txt"),
+    include_str!("words/screens.txt"),
 ];
 
 /// Options by key.
