@@ -16,6 +16,8 @@ describe('asking an endpoint', () => {
     page = await open(context, server.url);
     await choose(page, RECEIPT);
     assert.equal(await propose(page, 'What is the total?'), 'done');
+    // The crop's own pixels are looked at here; together.test.mjs has it enlarged.
+    await page.locator('#enlarge').evaluate((box) => box.click());
   });
   after(async () => {
     await chrome?.close();

@@ -49,6 +49,7 @@ describe('did the crop matter', () => {
   on('the same question with full image, crop, and grey picture, streamed, marked, counted', async () => {
     endpoint.answer = (images) => (images.length === 2 && !isGrey(images[1]) ? 'The total is 9.00 €.' : 'The total is 8.00 €.');
     await page.getByText('Tokens and money').click();
+    await page.getByLabel('Enlarge a smaller crop').uncheck();
     await field('Price in, $ per million tokens').fill('2');
     await field('Price out, $ per million tokens').fill('10');
     endpoint.requests.length = 0;

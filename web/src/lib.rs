@@ -4,10 +4,11 @@
 //! that it is small and there at once; the *worker module* (`worker/`) owns pictures and model, so that no
 //! computation ever runs on the main thread. They speak through [`protocol`] and nothing else.
 //!
-//! For asking a provider: [`keys`] (each with its origin), [`prompt`] (what is sent), [`markdown`] (how answers read),
-//! [`compare`] ("Did the crop matter?").
-//! What of the page is pure lies here too, so that it is tested without a browser: [`geometry`] (a box moved by hand), [`intake`] (what a paste, a drop, a key means),
-//! [`places`] (what many sampled boxes have in common), [`lesson`] (GRPO, live), [`share`] (links), [`samples`] (the pictures to try).
+//! For asking a provider: [`keys`] (each with its origin), [`settings`] (what is remembered of the rest), [`prompt`] (what
+//! is sent), [`markdown`] (how answers read), [`compare`] ("Did the crop matter?").
+//! What of the page is pure lies here too, so that it is tested without a browser: [`geometry`] (a box moved by hand),
+//! [`intake`] (what a paste, a drop, a key means), [`places`] (what many sampled boxes have in common), [`inside`] (a second
+//! look), [`lesson`] (GRPO, live), [`share`] (links), [`samples`] (the pictures to try), [`state`] (what the page knows and decides).
 //!
 //! ```
 //! use cropvlm_web::protocol::{DeviceChoice, ToWorker};
@@ -26,6 +27,7 @@
 
 pub mod compare;
 pub mod geometry;
+pub mod inside;
 pub mod intake;
 pub mod keys;
 pub mod lesson;
@@ -34,5 +36,7 @@ pub mod places;
 pub mod prompt;
 pub mod protocol;
 pub mod samples;
+pub mod settings;
 pub mod share;
+pub mod state;
 pub mod text;

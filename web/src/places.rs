@@ -1,7 +1,8 @@
 //! Several places from many sampled boxes.
 //!
 //! A policy that is unsure between two places draws boxes at both, each a little different. Boxes that mostly cover
-//! one another are one place; its share of the draws is the policy's chance for it.
+//! one another are one place; its share of the draws is the policy's chance for it. The lines of one block are one place,
+//! too, whether they were drawn alone or together: an address is not five places.
 
 use grounding::NormBox;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,11 @@ const LEAST: f32 = 0.02;
 
 /// Share of a place's boxes whose edge the place's own edge has to hold: the widest of them are left out.
 const HELD: f32 = 0.8;
+
+/// Two places are one where so many boxes, in shares of the rarer one, lie around both of them ...
+const AROUND: f32 = 0.2;
+/// ... or where one stands under the other with less than this share of a line between them.
+const APART: f32 = 0.25;
 
 /// A place where the answer may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,8 +67,53 @@ pub fn group(boxes: &[NormBox]) -> Vec<Place> {
             });
         }
     }
+    join_lines(&mut places, boxes);
     places.sort_by(|a, b| b.share.total_cmp(&a.share));
     places
+}
+
+/// Joins places that are lines of one block.
+fn join_lines(places: &mut Vec<Place>, boxes: &[NormBox]) {
+    while let Some((a, b)) = pair_of_lines(places, boxes) {
+        let other = places.remove(b);
+        let place = &mut places[a];
+        place.bbox = hull(place.bbox, other.bbox);
+        place.share += other.share;
+    }
+}
+
+fn pair_of_lines(places: &[Place], boxes: &[NormBox]) -> Option<(usize, usize)> {
+    let pairs = (0..places.len()).flat_map(|a| (a + 1..places.len()).map(move |b| (a, b)));
+    let one = |(a, b): &(usize, usize)| {
+        let (a, b) = (&places[*a], &places[*b]);
+        // Boxes around both of them.
+        let both = |it: &&NormBox| holds(**it, a.bbox) && holds(**it, b.bbox);
+        let around = boxes.iter().filter(both).count() as f32 / boxes.len() as f32;
+        around >= AROUND * a.share.min(b.share) || are_lines(a.bbox, b.bbox)
+    };
+    pairs.into_iter().find(one)
+}
+
+/// Whether most of one box lies in another.
+fn holds(outer: NormBox, inner: NormBox) -> bool {
+    let shared = outer.intersection(inner).map_or(0.0, NormBox::area);
+    shared >= HELD * inner.area()
+}
+
+/// Whether two boxes stand one under the other like lines of one text.
+fn are_lines(a: NormBox, b: NormBox) -> bool {
+    let across = a.x2.min(b.x2) - a.x1.max(b.x1);
+    let apart = a.y1.max(b.y1) - a.y2.min(b.y2);
+    across >= SHARED * a.width().min(b.width()) && apart < APART * a.height().min(b.height())
+}
+
+fn hull(a: NormBox, b: NormBox) -> NormBox {
+    NormBox {
+        x1: a.x1.min(b.x1),
+        y1: a.y1.min(b.y1),
+        x2: a.x2.max(b.x2),
+        y2: a.y2.max(b.y2),
+    }
 }
 
 fn close(a: NormBox, b: NormBox) -> bool {
@@ -123,6 +174,37 @@ mod tests {
         let shares: Vec<f32> = places.iter().map(|place| place.share).collect();
         assert_eq!(shares, [0.7, 0.29], "one of a hundred is too rare");
         assert_eq!(places[0].bbox, at(40.0, 40.0, 10.0));
+    }
+
+    #[test]
+    fn lines_of_the_same_box_are_one_place() {
+        let line = |y: f32| NormBox {
+            x1: 10.0,
+            y1: y,
+            x2: 40.0,
+            y2: y + 4.0,
+        };
+        // Three lines of an address, one under the other, and the total far below.
+        let mut boxes: Vec<NormBox> = Vec::new();
+        for y in [20.0, 24.5, 29.0] {
+            boxes.extend((0..20).map(|_| line(y)));
+        }
+        boxes.extend((0..40).map(|_| line(80.0)));
+        let places = group(&boxes);
+        assert_eq!(places.len(), 2, "{places:?}");
+        assert!((places[0].share - 0.6).abs() < 1e-6);
+        assert_eq!((places[0].bbox.y1, places[0].bbox.y2), (20.0, 33.0));
+        // Lines farther apart, but often drawn as one box.
+        let mut boxes: Vec<NormBox> = [line(20.0), line(30.0)].repeat(20);
+        boxes.extend(
+            [NormBox {
+                y2: 34.0,
+                ..line(20.0)
+            }; 5],
+        );
+        let places = group(&boxes);
+        assert_eq!(places.len(), 1, "{places:?}");
+        assert!((places[0].share - 1.0).abs() < 1e-6);
     }
 
     #[test]

@@ -110,6 +110,19 @@ pub enum ToWorker {
         /// Longest edge, pixels: at most [`MAX_SENT_EDGE`], less to save tokens.
         edge: u32,
     },
+    /// Enlarge a crop for an endpoint, by Lanczos resampling: answered by [`FromWorker::Enlarged`].
+    Enlarge {
+        /// Number of the click on "Ask".
+        job: u32,
+        /// Number of the picture.
+        picture: u32,
+        /// Pixels of the original.
+        pixels: PixelBox,
+        /// Pixels that they become.
+        width: u32,
+        /// Pixels that they become.
+        height: u32,
+    },
     /// Make a grey picture that stands in for a crop: answered by [`FromWorker::Blank`].
     Blank {
         /// Number of the click on "Compare".
@@ -228,6 +241,11 @@ pub enum FromWorker {
         /// Pixels.
         height: u32,
     },
+    /// The enlarged crop. The payload is a PNG.
+    Enlarged {
+        /// Number of the click on "Ask".
+        job: u32,
+    },
     /// The grey picture. The payload is a PNG.
     Blank {
         /// Number of the click on "Compare".
@@ -275,6 +293,8 @@ pub struct Proposed {
     pub parts: Parts,
     /// The part of the picture that was looked at, percent; the evidence lies over it.
     pub inside: NormBox,
+    /// A second look found nothing smaller: the box is the one that was looked into.
+    pub same: bool,
     /// What computed it.
     pub device: DeviceKind,
     /// Where the model saw evidence, if it says.
@@ -365,8 +385,10 @@ pub const FINENESS: [u32; 3] = [1, 2, 4];
 pub const MAX_QUESTION: usize = 2_000;
 
 /// Longest edge of the full image sent to an endpoint, pixels: what large providers scale down to anyway.
-/// The crop keeps its original pixels.
 pub const MAX_SENT_EDGE: u32 = 2_048;
+
+/// What a smaller crop is enlarged to before it is sent, pixels along its longest edge.
+pub const ENLARGED_EDGE: u32 = 512;
 
 /// Longest edge of a picture that the worker sends to be shown, pixels: more than a screen has.
 pub const MAX_SHOWN_EDGE: u32 = 4_096;
@@ -409,6 +431,7 @@ mod tests {
                 known: true,
             },
             inside: NormBox::FULL,
+            same: false,
             device: DeviceKind::Cpu,
             evidence: Some(Evidence {
                 width: 1,

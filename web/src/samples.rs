@@ -1,6 +1,7 @@
 //! The pictures to try, with their questions. Where each comes from stands in `web/samples/SOURCES.md`, too.
 
 /// A picture to try.
+#[derive(Debug)]
 pub struct Sample {
     /// Its file is `samples/{name}.jpg`, its small version `samples/thumb-{name}.jpg`.
     pub name: &'static str,

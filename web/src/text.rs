@@ -131,6 +131,8 @@ pub const NEED_MODEL: &str = "Enter the name of a model that the endpoint offers
 pub const NO_FILE: &str = "There was no picture in that. Drop or paste an image file.";
 /// The browser cannot show what the worker could read.
 pub const NOT_SHOWN: &str = "This browser may not show so large a picture. Box and crop come from its own pixels all the same.";
+/// A link was made with a picture of somebody's own.
+pub const LINK_PICTURE_MISSING: &str = "The link's picture is not included: drop it here.";
 /// While a picture is being decoded.
 pub const READING: &str = "Reading the picture…";
 /// While a proposal is being computed.

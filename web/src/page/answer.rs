@@ -93,6 +93,12 @@ impl Place {
         !self.thoughts.hidden()
     }
 
+    /// Whether words or thoughts are there.
+    pub fn has_something(&self) -> bool {
+        let words = self.words.text_content().unwrap_or_default();
+        !words.is_empty() || self.thought()
+    }
+
     /// Time, tokens and money, or nothing.
     pub fn note(&self, facts: Option<&str>) {
         say(&self.facts, facts);

@@ -1,38 +1,45 @@
-//! The page as a whole: what it holds, and where the worker's messages go.
+//! The page as a whole: what it holds, and the one way everything goes: an event changes the state, the state is drawn,
+//! and what has to be done is done.
 //!
-//! All state is in [`State`]; [`crate::view`] draws it; [`crate::recover`] starts the worker anew when it breaks. One
-//! rule holds everywhere: whatever goes wrong, picture and question stay.
+//! All state is in [`State`], which knows no browser; [`crate::view`] shows it; [`crate::recover`] starts the worker anew
+//! when it breaks. One rule holds everywhere: whatever goes wrong, picture and question stay.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use cropvlm_web::protocol::{Attention, DeviceChoice, FromWorker, Stage, ToWorker};
+use cropvlm_web::protocol::{DeviceChoice, FromWorker, Stage, ToWorker};
 use cropvlm_web::share::Shared;
-use cropvlm_web::text;
+use cropvlm_web::state::{self, Effect, Event, Key, Say, State, View};
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, Url, UrlSearchParams};
 
-use crate::ask::Asking;
+use crate::ask::{Asking, Chosen};
 use crate::desk::Desk;
 use crate::link::{Arrived, Link};
 use crate::panel::Panel;
 use crate::readers::Readers;
-use crate::state::State;
-use crate::ui::{Ui, say};
+use crate::table::{Canvas, Table};
+use crate::ui::Ui;
 use crate::{edit, gallery, input, intake, learn, provider, readers, tiles, view};
 
 /// The page.
 pub struct App {
     pub ui: Ui,
     pub state: RefCell<State>,
+    /// What was drawn last.
+    pub seen: RefCell<Option<View>>,
+    pub table: Table,
+    /// The picture as the network gets it.
+    pub canvas: RefCell<Option<Canvas>>,
     pub link: RefCell<Option<Link>>,
+    /// What "Ask" was pressed with.
+    pub chosen: RefCell<Option<Chosen>>,
     pub asking: RefCell<Option<Asking>>,
     pub desk: Desk,
     pub readers: Readers,
     pub learn: Panel,
-    numbers: Cell<u32>,
     /// Where the model is and what the person asked for.
     pub model: String,
     pub device: DeviceChoice,
@@ -40,8 +47,6 @@ pub struct App {
     pub threads: Option<u32>,
     /// The page's own address, without what stands behind `?` and `#`.
     pub base: String,
-    /// The newest wish for a picture: one that is fetched slowly must not replace a newer one.
-    pub newest_choice: Cell<u32>,
 }
 
 impl App {
@@ -62,15 +67,19 @@ impl App {
         base.set_search("");
         base.set_hash("");
         let shared = Shared::from_hash(&window.location().hash()?);
+        let state = State::opened_with(ui.question.value());
         let app = Rc::new(App {
             desk: Desk::find(&ui.document)?,
             readers: Readers::find(&ui.document)?,
             learn: Panel::find(&ui.document)?,
             ui,
-            state: RefCell::default(),
+            state: RefCell::new(state),
+            seen: RefCell::default(),
+            table: Table::default(),
+            canvas: RefCell::default(),
             link: RefCell::new(None),
+            chosen: RefCell::default(),
             asking: RefCell::new(None),
-            numbers: Cell::new(0),
             model: if folder.ends_with('/') {
                 folder
             } else {
@@ -82,7 +91,6 @@ impl App {
                 .unwrap_or_default(),
             threads: parameters.get("threads").and_then(|n| n.parse().ok()),
             base: base.href(),
-            newest_choice: Cell::new(0),
         });
         input::wire(&app);
         intake::wire(&app);
@@ -93,35 +101,76 @@ impl App {
         learn::wire(&app);
         tiles::wire(&app);
         app.connect(app.device, None);
-        app.open_first(shared);
+        app.dispatch(Event::Open(shared));
         Ok(())
+    }
+
+    /// Something happened: the state changes and is drawn, and what follows is done.
+    pub fn dispatch(self: &Rc<Self>, event: Event) {
+        let effects = state::update(&mut self.state.borrow_mut(), event);
+        let view = state::draw(&self.state.borrow());
+        view::show_all(self, view);
+        self.table.keep(|key| self.state.borrow().uses(key));
+        for effect in effects {
+            self.act(effect);
+        }
+    }
+
+    fn act(self: &Rc<Self>, effect: Effect) {
+        match effect {
+            Effect::Post(message) => self.post(&message, None),
+            Effect::PostPicture { picture, file } => {
+                let file = self.table.blob(file);
+                self.post(&ToWorker::Picture { picture }, file.as_ref());
+            }
+            Effect::Decode { picture, file } => self.decode(picture, file),
+            Effect::Fetch {
+                visit,
+                address,
+                shown,
+            } => self.fetch(visit, address, shown),
+            Effect::Refuse { job, why } => {
+                let app = Rc::clone(self);
+                spawn_local(async move {
+                    pause(0).await;
+                    app.dispatch(Event::ProposeRefused { job, why });
+                });
+            }
+            Effect::Settled => self.show_canvas(),
+            Effect::Boxed => self.show_attention(),
+            Effect::AskBegins { comparing } => self.ask_begins(comparing),
+            Effect::Send => self.send(),
+            Effect::Abort { job } => self.abort(job),
+            Effect::Restart { why } => self.reconnect(why),
+            Effect::Unlink => self.unlink(),
+            Effect::NoModel => {
+                view::draw_stage(&self.ui, &Stage::Failed { why: String::new() });
+                self.ui.root.dataset().set("broken", "part").ok();
+            }
+        }
     }
 
     /// A number that no picture, click or question had before.
     pub fn number(&self) -> u32 {
-        self.numbers.set(self.numbers.get() + 1);
-        self.numbers.get()
-    }
-
-    /// `document.documentElement.dataset.state`
-    pub fn set_state(&self, state: &str) {
-        self.ui.root.dataset().set("state", state).ok();
+        self.state.borrow_mut().number()
     }
 
     /// A sentence under the question, in the colour of things that went wrong.
-    pub fn complain(&self, sentence: &str) {
-        say(&self.ui.message, Some(sentence));
-        self.note("");
-    }
-
-    /// A quiet sentence under the question.
-    pub fn note(&self, sentence: &str) {
-        self.ui.note.set_text_content(Some(sentence));
+    pub fn complain(self: &Rc<Self>, sentence: &str) {
+        self.dispatch(Event::Say(Say::Complaint(sentence.to_owned())));
     }
 
     /// A quiet sentence under the crop.
-    pub fn tell(&self, sentence: &str) {
-        self.ui.tools.crop_note.set_text_content(Some(sentence));
+    pub fn tell(self: &Rc<Self>, sentence: &str) {
+        self.dispatch(Event::Say(Say::Crop(sentence.to_owned())));
+    }
+
+    /// The question as it stands in its field, should the browser have changed it without a word.
+    pub fn hear_question(self: &Rc<Self>) {
+        let question = self.ui.question.value();
+        if question != self.state.borrow().question {
+            self.dispatch(Event::Question(question));
+        }
     }
 
     /// Posts to the worker, if there is one.
@@ -136,138 +185,103 @@ impl App {
 
     /// Something came from the worker.
     pub fn arrived(self: &Rc<Self>, arrived: Arrived) {
-        match arrived {
-            Arrived::Dead(why) => self.broken(why),
-            Arrived::Message(message, payload) => match *message {
-                FromWorker::Hello => {
-                    if let Some(link) = self.link.borrow_mut().as_mut() {
-                        link.hello();
-                    }
+        let (message, payload) = match arrived {
+            Arrived::Dead(why) => return self.broken(why),
+            Arrived::Message(message, payload) => (*message, payload),
+        };
+        let put = |payload: Option<Blob>| payload.map(|blob| self.table.put(blob));
+        let event = match message {
+            FromWorker::Hello => {
+                if let Some(link) = self.link.borrow_mut().as_mut() {
+                    link.hello();
                 }
-                FromWorker::OtherBuild => self.other_build(),
-                FromWorker::Stage(stage) => self.stage(&stage),
-                FromWorker::Picture {
+                return;
+            }
+            FromWorker::OtherBuild => return self.other_build(),
+            FromWorker::Stage(stage) => {
+                view::draw_stage(&self.ui, &stage);
+                if let Stage::Ready(running) = &stage {
+                    self.offer_fineness(running.tile);
+                }
+                Event::Model(stage)
+            }
+            FromWorker::Picture {
+                picture,
+                width,
+                height,
+                notes,
+                redraw,
+            } => {
+                self.read(picture, (width, height), notes, redraw);
+                Event::Accepted {
                     picture,
                     width,
                     height,
-                    notes,
-                    redraw,
-                } => {
-                    self.read(picture, (width, height), notes, redraw);
-                    self.accepted(picture, width, height);
                 }
-                FromWorker::PictureRefused {
-                    picture,
-                    why,
-                    other: Some(other),
-                } => self.read_otherwise(picture, other, why, move |app, why| {
-                    app.refused(picture, &why);
-                }),
-                FromWorker::PictureRefused { picture, why, .. } => self.refused(picture, &why),
-                FromWorker::Shown { picture } => {
-                    self.redrawn(picture, payload);
-                    view::draw(self);
-                }
-                FromWorker::Proposed(proposed) => self.proposed(proposed, payload),
-                FromWorker::Writing { job, writing } => {
-                    self.state.borrow_mut().writing = Some((job, writing));
-                    view::draw_writing(self, self.state.borrow().writing());
-                }
-                FromWorker::ProposeRefused { job, why } => self.fail(job, &why),
-                FromWorker::Places { job, places } => self.found(job, places),
-                FromWorker::Learning { job, part, of } => self.learning(job, part, of),
-                FromWorker::Learned { job, lesson } => self.learned(job, lesson),
-                FromWorker::Cut { job, pixels } => self.cut(job, pixels, payload),
-                FromWorker::Attended { job, attention } => self.attended(job, attention),
-                FromWorker::Canvas { picture, tiles } => self.canvas(picture, tiles, payload),
-                FromWorker::Encoded { job, .. } => self.encoded(job, payload),
-                FromWorker::Blank { job } => self.blanked(job, payload),
-                FromWorker::EncodeRefused { job, why } => self.ask_failed(job, &why),
-                FromWorker::Broken { why } => self.broken(why),
+            }
+            FromWorker::PictureRefused {
+                picture,
+                why,
+                other: Some(other),
+            } => {
+                return self.read_otherwise(picture, other, why, move |app, why| {
+                    app.dispatch(Event::Refused { picture, why });
+                });
+            }
+            FromWorker::PictureRefused { picture, why, .. } => Event::Refused { picture, why },
+            FromWorker::Shown { picture } => {
+                self.redrawn(picture, payload);
+                return view::draw_again(self);
+            }
+            FromWorker::Proposed(proposed) => Event::Proposed {
+                proposed: Box::new(proposed),
+                crop: put(payload),
             },
+            FromWorker::Writing { job, writing } => Event::Writing { job, writing },
+            FromWorker::ProposeRefused { job, why } => Event::ProposeRefused { job, why },
+            FromWorker::Places { job, places } => Event::Places { job, places },
+            FromWorker::Learning { job, part, of } => return self.learning(job, part, of),
+            FromWorker::Learned { job, lesson } => return self.learned(job, lesson),
+            FromWorker::Cut { job, pixels } => Event::Cut {
+                job,
+                pixels,
+                crop: put(payload),
+            },
+            FromWorker::Attended { job, attention } => Event::Attended { job, attention },
+            FromWorker::Canvas { picture, tiles } => {
+                return self.take_canvas(picture, tiles, payload);
+            }
+            FromWorker::Encoded { job, .. } => Event::Encoded {
+                job,
+                file: put(payload),
+            },
+            FromWorker::Enlarged { job } => Event::Enlarged {
+                job,
+                file: put(payload),
+            },
+            FromWorker::Blank { job } => Event::Blanked {
+                job,
+                file: put(payload),
+            },
+            FromWorker::EncodeRefused { job, why } => Event::AskEnded {
+                job,
+                why: Some(why),
+            },
+            FromWorker::Broken { why } => return self.broken(why),
+        };
+        self.dispatch(event);
+    }
+
+    /// Where a text policy looks, where that is wanted. A map policy's evidence comes with its box.
+    pub fn show_attention(self: &Rc<Self>) {
+        if self.ui.evidence_toggle.checked() {
+            self.dispatch(Event::Attend);
         }
     }
 
-    fn stage(self: &Rc<Self>, stage: &Stage) {
-        view::draw_stage(&self.ui, stage);
-        let idle = self
-            .state
-            .borrow()
-            .click
-            .as_ref()
-            .is_none_or(|click| click.unasked);
-        match stage {
-            Stage::Ready(running) => {
-                self.state.borrow_mut().running = Some(running.clone());
-                self.offer_fineness();
-                let loading = self
-                    .ui
-                    .root
-                    .dataset()
-                    .get("state")
-                    .is_some_and(|state| state == "loading");
-                if idle && loading {
-                    self.set_state("ready");
-                } else if !idle {
-                    self.note(text::WORKING);
-                }
-                self.show_canvas();
-                self.propose_unasked();
-            }
-            Stage::Failed { why } if idle => {
-                self.set_state("error");
-                self.complain(why);
-            }
-            _ => {}
-        }
-    }
-
-    /// Where a text policy looks, where that is wanted and not there yet. A map policy's evidence comes with its box.
-    pub fn show_attention(&self) {
-        let question = self.ui.question();
-        let about = {
-            let state = self.state.borrow();
-            let proposed = state.proposal().and_then(|p| p.proposed.as_ref());
-            let writes = proposed.is_some_and(|proposed| proposed.writing.is_some());
-            let asked = |(_, picture, asked): &(u32, u32, String)| {
-                Some(*picture) == state.on_stage() && *asked == question
-            };
-            let known = state.attention.as_ref();
-            let known = known.is_some_and(|(picture, asked, _)| {
-                Some(*picture) == state.on_stage() && *asked == question
-            });
-            let wanted = writes && self.ui.evidence_toggle.checked();
-            let wanted = wanted && !known && !state.attending.as_ref().is_some_and(asked);
-            state.on_stage().filter(|_| wanted)
-        };
-        let Some(picture) = about else { return };
-        let job = self.number();
-        self.state.borrow_mut().attending = Some((job, picture, question.clone()));
-        self.tell(text::ATTENDING);
-        let message = ToWorker::Attend {
-            job,
-            picture,
-            question,
-        };
-        self.post(&message, None);
-    }
-
-    fn attended(&self, job: u32, attention: Result<Attention, String>) {
-        let about = {
-            let mut state = self.state.borrow_mut();
-            state.attending.take_if(|(wanted, ..)| *wanted == job)
-        };
-        let Some((_, picture, question)) = about else {
-            return;
-        };
-        match attention {
-            Ok(attention) => {
-                self.state.borrow_mut().attention = Some((picture, question, attention));
-                self.tell(text::ATTENDED);
-            }
-            Err(why) => self.tell(&why),
-        }
-        view::draw_views(self);
+    /// The address of something that the table holds.
+    pub fn address(&self, key: Key) -> String {
+        self.table.address(key).unwrap_or_default()
     }
 }
 

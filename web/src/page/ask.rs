@@ -2,13 +2,14 @@
 //!
 //! What is sent and how replies are read is `vlm-api`'s; how it travels is in [`crate::send`]. The key is read from
 //! its field when a button is pressed and goes into one header. The picture is sent at most [`App::edge`] pixels long
-//! (the worker scales it); the crop is sent as it is. "Compare" asks three times, one after the other, so that no
-//! run waits for another.
+//! and a small crop enlarged to [`App::enlarge`] (the worker scales both). Which picture, question and crop go together is
+//! the state's to say ([`cropvlm_web::state`]). "Compare" asks three times, one after the other, so that no run waits for
+//! another.
 
 use std::rc::Rc;
 
 use cropvlm_web::compare::{Forecast, Variant};
-use cropvlm_web::protocol::ToWorker;
+use cropvlm_web::state::{Event, Key, Pressed};
 use cropvlm_web::text::{self, asking};
 use vlm_api::{ApiError, Endpoint, Price, Provider};
 use wasm_bindgen_futures::spawn_local;
@@ -18,6 +19,17 @@ use crate::app::App;
 use crate::request::request;
 use crate::send::{self, Told};
 use crate::ui::{say, show};
+
+/// What "Ask" was pressed with: it goes with the question, whatever is typed meanwhile.
+#[derive(Clone)]
+pub struct Chosen {
+    provider: Provider,
+    endpoint: Endpoint,
+    prompt: String,
+    crop_only: bool,
+    purpose: Purpose,
+    price: Option<Price>,
+}
 
 /// A question on its way.
 #[derive(Clone)]
@@ -34,11 +46,11 @@ pub struct Asking {
     purpose: Purpose,
     /// What is shown to the model, in turn: the crop alone for "Ask", all variants for "Compare".
     pub variants: &'static [Variant],
-    /// The crop as PNG.
-    pub crop: Blob,
-    /// The picture, once the worker has encoded it.
+    /// The picture as it is sent.
     pub picture: Option<Blob>,
-    /// The grey picture, once the worker has made it.
+    /// The crop as PNG, as large as it is sent.
+    pub crop: Option<Blob>,
+    /// The grey picture.
     pub blank: Option<Blob>,
     pub price: Option<Price>,
     pub forecast: Option<Forecast>,
@@ -67,68 +79,44 @@ impl Purpose {
 
 impl App {
     /// A click on "Ask".
-    pub fn ask(&self) {
+    pub fn ask(self: &Rc<Self>) {
         self.begin(Purpose::Ask);
     }
 
     /// A click on "Compare".
-    pub fn compare(&self) {
+    pub fn compare(self: &Rc<Self>) {
         self.begin(Purpose::Compare);
     }
 
-    /// Makes ready what the purpose needs; [`App::arrive`] goes on.
-    pub fn begin(&self, purpose: Purpose) {
-        if self.asking.borrow().is_some() {
+    /// Makes ready what the purpose needs; [`App::send`] goes on.
+    pub fn begin(self: &Rc<Self>, purpose: Purpose) {
+        self.hear_question();
+        let busy = self.seen.borrow().as_ref().is_some_and(|seen| seen.asking);
+        if busy {
             return;
         }
-        say(&self.ui.ask_message, None);
         self.list(&self.desk.reasons, &[]);
-        match purpose {
-            Purpose::Ask => {
-                show(&self.ui.answer_row, false);
-                self.desk.answer.plain("");
-            }
-            Purpose::Compare => self.clear_runs(),
-            Purpose::Copy => say(&self.desk.prompt_note, None),
+        if purpose == Purpose::Copy {
+            say(&self.desk.prompt_note, None);
         }
-        let (asking, picture, crop) = match self.prepare(purpose) {
-            Ok(prepared) => prepared,
-            Err(why) => return say(&self.ui.ask_message, Some(&why)),
+        let lacking = match self.choose_provider(purpose) {
+            Ok(chosen) => {
+                *self.chosen.borrow_mut() = Some(chosen);
+                None
+            }
+            Err(why) => Some(why),
         };
-        let job = asking.job;
-        *self.asking.borrow_mut() = Some(asking);
-        self.draw_asking();
-        match purpose {
-            Purpose::Ask => {
-                show(&self.ui.answer_row, true);
-                self.desk.answer.wait(text::SENDING);
-            }
-            Purpose::Compare => {
-                show(&self.desk.runs, true);
-                let (width, height) = crop;
-                self.post(&ToWorker::Blank { job, width, height }, None);
-            }
-            Purpose::Copy => {}
-        }
-        let edge = self.edge();
-        self.post(&ToWorker::Encode { job, picture, edge }, None);
+        self.dispatch(Event::Ask(Pressed {
+            comparing: purpose == Purpose::Compare,
+            copying: purpose == Purpose::Copy,
+            lacking,
+            edge: self.edge(),
+            enlarge: self.enlarge(),
+        }));
     }
 
-    /// Everything that can be checked before anything is sent; with it the picture's number and the crop's size.
-    fn prepare(&self, purpose: Purpose) -> Result<(Asking, u32, (u32, u32)), String> {
-        let (_, forecast) = self.forecast();
-        let state = self.state.borrow();
-        let shown = state.shown.as_ref().ok_or(text::NEED_PICTURE)?;
-        let question = self.ui.question();
-        if question.is_empty() {
-            return Err(text::NEED_QUESTION.into());
-        }
-        let missing = if purpose == Purpose::Compare {
-            asking::NEED_CROP_TO_COMPARE
-        } else {
-            text::NEED_CROP
-        };
-        let proposal = shown.proposal.as_ref().ok_or(missing)?;
+    /// The provider with everything that it needs.
+    fn choose_provider(&self, purpose: Purpose) -> Result<Chosen, String> {
         let endpoint = self.endpoint()?;
         let provider = self.desk.chosen.get();
         // A request that is copied has no key in it anyway.
@@ -136,49 +124,56 @@ impl App {
         if let Some(lacking) = lacking.filter(|_| purpose != Purpose::Copy) {
             return Err(lacking);
         }
-        let abort = AbortController::new().map_err(|_| text::NO_WORKER)?;
-        let pixels = &proposal.pixels;
-        let asking = Asking {
-            job: self.number(),
+        Ok(Chosen {
             provider,
             endpoint,
-            question,
             prompt: self.desk.prompt.value(),
             crop_only: self.desk.crop_only.checked(),
             purpose,
-            variants: purpose.variants(),
-            crop: proposal.crop.clone(),
-            picture: None,
-            blank: None,
             price: self.price(),
-            forecast,
-            abort,
-        };
-        let size = (pixels.x2 - pixels.x1, pixels.y2 - pixels.y1);
-        Ok((asking, shown.picture.number, size))
+        })
     }
 
-    /// The worker has encoded the picture.
-    pub fn encoded(self: &Rc<Self>, job: u32, picture: Option<Blob>) {
-        self.arrive(job, |asking| asking.picture = picture);
+    /// A question begins: its pictures are being made.
+    pub fn ask_begins(&self, comparing: bool) {
+        if comparing {
+            return self.clear_runs();
+        }
+        self.desk.answer.wait(text::SENDING);
+        show(&self.ui.answer_row, true);
     }
 
-    /// The worker has made the grey picture.
-    pub fn blanked(self: &Rc<Self>, job: u32, blank: Option<Blob>) {
-        self.arrive(job, |asking| asking.blank = blank);
-    }
-
-    /// Takes a part; when all are there, off they go.
-    fn arrive(self: &Rc<Self>, job: u32, take: impl FnOnce(&mut Asking)) {
-        let ready = {
-            let mut asking = self.asking.borrow_mut();
-            let Some(asking) = asking.as_mut().filter(|asking| asking.job == job) else {
+    /// All pictures of the question are there.
+    pub fn send(self: &Rc<Self>) {
+        let (_, forecast) = self.forecast();
+        let asking = {
+            let state = self.state.borrow();
+            let chosen = self.chosen.borrow_mut().take();
+            let (Some(asked), Some(chosen)) = (state.asking.as_ref(), chosen) else {
                 return;
             };
-            take(asking);
-            asking.is_complete().then(|| asking.clone())
+            let Ok(abort) = AbortController::new() else {
+                return;
+            };
+            let blob = |key: Option<Key>| key.and_then(|key| self.table.blob(key));
+            Asking {
+                job: asked.job,
+                provider: chosen.provider,
+                endpoint: chosen.endpoint,
+                question: asked.about.question.clone(),
+                prompt: chosen.prompt,
+                crop_only: chosen.crop_only,
+                purpose: chosen.purpose,
+                variants: chosen.purpose.variants(),
+                picture: blob(asked.picture),
+                crop: blob(asked.crop),
+                blank: blob(asked.blank),
+                price: chosen.price,
+                forecast,
+                abort,
+            }
         };
-        let Some(asking) = ready else { return };
+        *self.asking.borrow_mut() = Some(asking.clone());
         let app = Rc::clone(self);
         spawn_local(async move {
             match asking.purpose {
@@ -189,7 +184,7 @@ impl App {
         });
     }
 
-    async fn run_one(&self, asking: &Asking) {
+    async fn run_one(self: &Rc<Self>, asking: &Asking) {
         let variant = asking.variants[0];
         let told = self
             .run(asking, variant, |text, thoughts| {
@@ -204,11 +199,13 @@ impl App {
                 let place = &self.desk.answer;
                 place.finish(&told.answer.text, &told.answer.thoughts);
                 place.note(Some(&facts(asking, variant, &told)));
-                self.ask_ended(None);
+                self.ask_ended(asking.job, None);
             }
-            Err(_) if asking.abort.signal().aborted() => self.ask_ended(Some(text::STOPPED)),
+            Err(_) if asking.abort.signal().aborted() => {
+                self.ask_ended(asking.job, Some(text::STOPPED));
+            }
             Err(error) => {
-                self.ask_ended(Some(&error.to_string()));
+                self.ask_ended(asking.job, Some(&error.to_string()));
                 let base_url = &asking.endpoint.base_url;
                 let below = &self.ui.ask_message;
                 self.explain(&error, asking.provider, base_url, below).await;
@@ -233,77 +230,48 @@ impl App {
         send::ask(asking.provider, &request, key, &asking.abort, show).await
     }
 
+    /// A click on "Stop".
+    pub fn stop(self: &Rc<Self>) {
+        self.dispatch(Event::Stop);
+    }
+
+    /// Whether this question is still the one.
     pub fn is_asking(&self, job: u32) -> bool {
-        self.asking
-            .borrow()
+        let state = self.state.borrow();
+        state
+            .asking
             .as_ref()
             .is_some_and(|asking| asking.job == job)
     }
 
-    /// A click on "Stop".
-    pub fn stop(&self) {
-        let abort = self
-            .asking
-            .borrow()
-            .as_ref()
-            .map(|asking| asking.abort.clone());
-        if let Some(abort) = abort {
-            abort.abort();
-            self.ask_ended(Some(text::STOPPED));
+    /// What is on its way of a question is not wanted any more.
+    pub fn abort(&self, job: u32) {
+        let asking = self.asking.borrow_mut().take_if(|asking| asking.job == job);
+        if let Some(asking) = asking {
+            asking.abort.abort();
         }
     }
 
-    /// The question could not be sent.
-    pub fn ask_failed(&self, job: u32, why: &str) {
-        if self.is_asking(job) {
-            self.ask_ended(Some(why));
-        }
+    /// A question ended.
+    pub fn ask_ended(self: &Rc<Self>, job: u32, why: Option<&str>) {
+        self.asking.borrow_mut().take_if(|asking| asking.job == job);
+        let why = why.map(str::to_owned);
+        self.dispatch(Event::AskEnded { job, why });
     }
 
-    /// The worker is gone: what a question still waited for will not come.
-    pub fn ask_lost(&self) {
-        let waits = self
-            .asking
-            .borrow()
-            .as_ref()
-            .is_some_and(|asking| !asking.is_complete());
-        if waits {
-            self.ask_ended(Some(text::BROKEN));
-        }
-    }
-
-    /// Nothing is on its way any more.
-    pub fn ask_ended(&self, why: Option<&str>) {
-        *self.asking.borrow_mut() = None;
-        // What has arrived of an answer stays; the words of waiting do not.
+    /// What has arrived of an answer stays; the words of waiting do not.
+    pub fn leave_waiting(&self) {
         let place = &self.desk.answer;
         if place.waits() {
             place.plain("");
-            show(&self.ui.answer_row, place.thought());
         }
         self.leave_runs();
-        say(&self.ui.ask_message, why);
-        self.draw_asking();
-    }
-
-    fn draw_asking(&self) {
-        let busy = self.asking.borrow().is_some();
-        self.ui.ask.set_disabled(busy);
-        self.desk.compare.set_disabled(busy);
-        self.desk.curl.set_disabled(busy);
-        show(&self.ui.stop, busy);
     }
 }
 
 impl Asking {
     pub fn job(&self) -> u32 {
         self.job
-    }
-
-    /// Whether all pictures are there.
-    fn is_complete(&self) -> bool {
-        let blank = self.blank.is_some() || !self.variants.contains(&Variant::Blank);
-        self.picture.is_some() && blank
     }
 
     pub fn stopped(&self) -> bool {

@@ -1,5 +1,7 @@
 //! "Did the crop matter?": three answers beside each other, and where they differ.
 
+use std::rc::Rc;
+
 use cropvlm_web::compare::{marked, verdict};
 use cropvlm_web::markdown::{Piece, plain, with_marks};
 use cropvlm_web::text::asking;
@@ -7,12 +9,11 @@ use vlm_api::{ApiError, Money, usage};
 
 use crate::app::App;
 use crate::ask::{Asking, facts};
-use crate::ui::{say, show};
+use crate::ui::say;
 
 impl App {
     /// Empties the columns.
     pub fn clear_runs(&self) {
-        show(&self.desk.runs, false);
         say(&self.desk.verdict, None);
         for column in &self.desk.columns {
             column.answer.wait(asking::NOT_YET);
@@ -20,7 +21,7 @@ impl App {
     }
 
     /// Asks with each variant in turn. A run that fails leaves the others their chance, unless all would fail alike.
-    pub async fn run_all(&self, asking: &Asking) {
+    pub async fn run_all(self: &Rc<Self>, asking: &Asking) {
         let mut answers: [Option<Vec<Piece>>; 3] = [const { None }; 3];
         let mut spent: Option<Money> = Some(Money::default());
         let mut failed = None;
@@ -65,9 +66,9 @@ impl App {
                 words = format!("{words} {}", asking::sum(spent));
             }
             say(&self.desk.verdict, Some(&words));
-            self.ask_ended(None);
+            self.ask_ended(asking.job(), None);
         } else if let Some(error) = failed {
-            self.ask_ended(Some(&error.to_string()));
+            self.ask_ended(asking.job(), Some(&error.to_string()));
             let base_url = &asking.endpoint.base_url;
             let below = &self.ui.ask_message;
             self.explain(&error, asking.provider, base_url, below).await;

@@ -1,10 +1,10 @@
 //! The elements around asking a provider, and what is remembered between clicks: settings and keys.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 
 use cropvlm_web::compare::Variant;
 use cropvlm_web::keys::KeyRing;
+use cropvlm_web::settings::Settings;
 use vlm_api::Provider;
 use wasm_bindgen::JsValue;
 use web_sys::{
@@ -20,12 +20,14 @@ pub struct Desk {
     pub provider: HtmlSelectElement,
     pub models: HtmlElement,
     pub keep: HtmlInputElement,
+    pub keep_note: HtmlElement,
     pub test: HtmlButtonElement,
     pub tested: HtmlElement,
     pub help: HtmlElement,
     pub key_page: HtmlElement,
     pub prices_page: HtmlElement,
     pub edge: HtmlSelectElement,
+    pub enlarge: HtmlInputElement,
     pub price_in: HtmlInputElement,
     pub price_out: HtmlInputElement,
     pub forecast: HtmlElement,
@@ -44,22 +46,13 @@ pub struct Desk {
     pub columns: [Column; 3],
     /// The chosen provider.
     pub chosen: Cell<Provider>,
-    /// What was typed for each provider.
-    pub typed: RefCell<HashMap<Provider, Typed>>,
+    /// What was typed, and what of it is remembered.
+    pub settings: RefCell<Settings>,
     pub keys: RefCell<KeyRing>,
     /// The origin that the key in its field was typed for.
     pub bound: RefCell<Option<String>>,
     /// A test on its way.
     pub testing: RefCell<Option<AbortController>>,
-}
-
-/// What was typed for a provider.
-#[derive(Clone, Default)]
-pub struct Typed {
-    pub base_url: String,
-    pub model: String,
-    pub price_in: String,
-    pub price_out: String,
 }
 
 /// Where a run of the comparison is shown.
@@ -83,12 +76,14 @@ impl Desk {
             provider: get(document, "provider")?,
             models: get(document, "models")?,
             keep: get(document, "keep-key")?,
+            keep_note: get(document, "keep-note")?,
             test: get(document, "test")?,
             tested: get(document, "tested")?,
             help: get(document, "help")?,
             key_page: get(document, "key-page")?,
             prices_page: get(document, "prices-page")?,
             edge: get(document, "edge")?,
+            enlarge: get(document, "enlarge")?,
             price_in: get(document, "price-in")?,
             price_out: get(document, "price-out")?,
             forecast: get(document, "forecast")?,
@@ -106,7 +101,7 @@ impl Desk {
             verdict: get(document, "verdict")?,
             columns: [column(full)?, column(crop)?, column(blank)?],
             chosen: Cell::new(Provider::OpenAi),
-            typed: RefCell::default(),
+            settings: RefCell::default(),
             keys: RefCell::default(),
             bound: RefCell::default(),
             testing: RefCell::default(),

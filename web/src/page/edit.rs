@@ -1,22 +1,19 @@
 //! The box by hand: moved, resized and drawn with pointer, touch and keys, grown and shrunk with the slider.
 //!
-//! While a hand moves it, the box is a [`Draft`]; the worker cuts as fast as it can, always the newest, so that the
-//! crop follows without a queue. The crop is always cut from the original.
+//! While a hand moves it, the worker cuts as fast as it can, always the newest, so that the crop follows without a queue
+//! (see [`cropvlm_web::state`]). The crop is always cut from the original.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-use cropvlm_web::geometry::{Handle, between, moved, resized, scaled, tidy};
-use cropvlm_web::protocol::ToWorker;
-use cropvlm_web::text;
-use grounding::{NormBox, PixelBox};
+use cropvlm_web::geometry::{Handle, between, moved, resized, scaled};
+use cropvlm_web::state::{Event as Happens, How};
+use grounding::NormBox;
 use wasm_bindgen::JsCast;
-use web_sys::{Blob, Element, Event, EventTarget, KeyboardEvent, PointerEvent};
+use web_sys::{Element, Event, EventTarget, KeyboardEvent, PointerEvent};
 
-use crate::app::App;
+use crate::app::{App, now};
 use crate::input::on;
-use crate::state::{Address, Draft, Proposal};
-use crate::view;
 
 /// What a key moves the box by, percent; with Alt, a tenth of it.
 const STEP: f32 = 1.0;
@@ -71,10 +68,9 @@ pub fn wire(app: &Rc<App>) {
             if finished {
                 follow(app, event, Some(hold), true);
             } else if let Some(start) = hold.start {
-                app.edit(start, true);
+                app.edit(start, true, How::Dragged);
             } else {
-                app.state.borrow_mut().draft = None;
-                view::draw(app);
+                app.dispatch(Happens::EditCancelled);
             }
         });
     }
@@ -85,7 +81,9 @@ pub fn wire(app: &Rc<App>) {
     });
     on(&app.ui.tools.size, "input", app, |app, _| app.size(false));
     on(&app.ui.tools.size, "change", app, |app, _| app.size(true));
-    on(&app.ui.tools.reset, "click", app, |app, _| app.reset());
+    on(&app.ui.tools.reset, "click", app, |app, _| {
+        app.dispatch(Happens::Reset { now: now() });
+    });
 }
 
 fn down(app: &Rc<App>, event: &PointerEvent, held: &Cell<Option<Hold>>) {
@@ -139,17 +137,22 @@ fn follow(app: &Rc<App>, event: &PointerEvent, hold: Option<Hold>, finished: boo
     let (across, down) = (at.0 - hold.from.0, at.1 - hold.from.1);
     let rect = app.ui.figure.get_bounding_client_rect();
     let far = (across / 100.0 * rect.width() as f32).hypot(down / 100.0 * rect.height() as f32);
-    let drafted = app.state.borrow().draft.is_some();
-    if far < STILL && !drafted {
+    let moving = app
+        .state
+        .borrow()
+        .draft
+        .as_ref()
+        .is_some_and(|it| !it.finished);
+    if far < STILL && !moving {
         return;
     }
-    let bbox = match (hold.what, hold.start) {
-        (What::Move, Some(start)) => moved(start, across, down),
-        (What::Resize(handle), Some(start)) => resized(start, handle, across, down),
-        (What::Draw, _) => between(hold.from, at),
+    let (bbox, how) = match (hold.what, hold.start) {
+        (What::Move, Some(start)) => (moved(start, across, down), How::Dragged),
+        (What::Resize(handle), Some(start)) => (resized(start, handle, across, down), How::Dragged),
+        (What::Draw, _) => (between(hold.from, at), How::Drawn),
         _ => return,
     };
-    app.edit_fresh(bbox, finished);
+    app.edit(bbox, finished, how);
 }
 
 /// `-1,1` is the lower left handle.
@@ -174,13 +177,13 @@ fn keys(app: &Rc<App>, key: &KeyboardEvent, event: &Event) {
         "ArrowDown" => (0.0, step),
         "+" | "=" => {
             event.prevent_default();
-            return app.edit_fresh(scaled(bbox, 1.25), true);
+            return app.edit(scaled(bbox, 1.25), true, How::Stepped);
         }
         "-" => {
             event.prevent_default();
-            return app.edit_fresh(scaled(bbox, 0.8), true);
+            return app.edit(scaled(bbox, 0.8), true, How::Stepped);
         }
-        "Escape" => return app.reset(),
+        "Escape" => return app.dispatch(Happens::Reset { now: now() }),
         _ => return,
     };
     event.prevent_default();
@@ -189,25 +192,17 @@ fn keys(app: &Rc<App>, key: &KeyboardEvent, event: &Event) {
     } else {
         moved(bbox, across, down)
     };
-    app.edit_fresh(bbox, true);
+    app.edit(bbox, true, How::Stepped);
 }
 
 impl App {
     /// The box as it is shown.
     pub fn current_box(&self) -> Option<NormBox> {
-        let state = self.state.borrow();
-        let draft = state.draft.map(|draft| draft.bbox);
-        draft.or(state.proposal().map(|proposal| proposal.bbox))
+        self.state.borrow().current_box()
     }
 
-    /// Whether there is a picture whose box may be changed: not while a click is being worked on.
     fn may_edit(&self) -> bool {
-        let state = self.state.borrow();
-        let known = state
-            .shown
-            .as_ref()
-            .is_some_and(|shown| shown.picture.size.is_some());
-        known && state.candidate.is_none() && state.click.as_ref().is_none_or(|click| click.unasked)
+        self.state.borrow().may_edit()
     }
 
     /// Where a pointer is, percent of the picture.
@@ -223,152 +218,29 @@ impl App {
         })
     }
 
-    /// Changes the box; the slider starts anew from it.
-    fn edit_fresh(self: &Rc<Self>, bbox: NormBox, finished: bool) {
-        self.state.borrow_mut().base = None;
-        self.edit(bbox, finished);
-    }
-
     /// Changes the box. `finished`: the hand has let go.
-    pub fn edit(self: &Rc<Self>, bbox: NormBox, finished: bool) {
-        let bbox = tidy(bbox);
-        {
-            let mut state = self.state.borrow_mut();
-            // What the page would have shown by itself is not wanted any more.
-            state.unasked = false;
-            state.click.take_if(|click| click.unasked);
-            let cutting = state.draft.and_then(|draft| draft.cutting);
-            state.draft = Some(Draft {
-                bbox,
-                cutting,
-                finished,
-            });
-        }
-        view::draw_box(self);
-        self.cut_next();
-    }
-
-    /// Has the newest draft cut, if the worker is not busy with one.
-    fn cut_next(&self) {
-        let job = self.number();
-        let message = {
-            let mut state = self.state.borrow_mut();
-            let picture = state.on_stage();
-            let (Some(draft), Some(picture)) = (state.draft.as_mut(), picture) else {
-                return;
-            };
-            if draft.cutting.is_some() {
-                return;
-            }
-            draft.cutting = Some((job, draft.bbox));
-            ToWorker::Cut {
-                job,
-                picture,
-                bbox: draft.bbox,
-            }
-        };
-        self.post(&message, None);
-    }
-
-    /// A new worker knows nothing of what the old one was cutting.
-    pub fn cut_again(&self) {
-        {
-            let mut state = self.state.borrow_mut();
-            state.seeking = None;
-            if let Some(draft) = state.draft.as_mut() {
-                draft.cutting = None;
-            }
-        }
-        self.cut_next();
-    }
-
-    /// The worker has cut a box.
-    pub fn cut(self: &Rc<Self>, job: u32, pixels: Result<PixelBox, String>, crop: Option<Blob>) {
-        let (bbox, ended) = {
-            let mut state = self.state.borrow_mut();
-            let Some(draft) = state.draft.as_mut() else {
-                return;
-            };
-            let Some((_, bbox)) = draft.cutting.take_if(|(cutting, _)| *cutting == job) else {
-                return;
-            };
-            (bbox, draft.finished && draft.bbox == bbox)
-        };
-        let made = match (pixels, crop) {
-            (Ok(pixels), Some(crop)) => Address::of(&crop).map(|address| (pixels, crop, address)),
-            (Err(why), _) => {
-                self.state.borrow_mut().draft = None;
-                self.tell(&why);
-                return view::draw(self);
-            }
-            _ => None,
-        };
-        let Some((pixels, crop, address)) = made else {
-            return;
-        };
-        {
-            let mut state = self.state.borrow_mut();
-            if ended {
-                state.draft = None;
-            }
-            let Some(shown) = state.shown.as_mut() else {
-                return;
-            };
-            let proposed = shown.proposal.take().and_then(|proposal| proposal.proposed);
-            shown.proposal = Some(Proposal {
-                proposed,
-                bbox,
-                pixels,
-                crop,
-                address,
-            });
-        }
-        if ended {
-            self.remember(true);
-            view::draw(self);
-        } else {
-            view::draw_box(self);
-            // The box may have moved on meanwhile.
-            let newer = self
-                .state
-                .borrow()
-                .draft
-                .is_some_and(|draft| draft.bbox != bbox || draft.finished);
-            if newer {
-                self.cut_next();
-            }
-        }
+    fn edit(self: &Rc<Self>, bbox: NormBox, finished: bool, how: How) {
+        let now = now();
+        self.dispatch(Happens::Edit {
+            bbox,
+            finished,
+            how,
+            now,
+        });
     }
 
     /// The slider has moved.
     fn size(self: &Rc<Self>, finished: bool) {
-        let Some(now) = self.current_box() else {
-            return;
-        };
-        if !self.may_edit() {
-            return;
-        }
-        let base = *self.state.borrow_mut().base.get_or_insert(now);
-        self.edit(scaled(base, self.factor()), finished);
+        let (factor, now) = (self.factor(), now());
+        self.dispatch(Happens::Size {
+            factor,
+            finished,
+            now,
+        });
     }
 
     /// What the slider stands for: how many times the area.
     pub fn factor(&self) -> f32 {
         2.0_f32.powf(self.ui.tools.size.value_as_number() as f32 / DOUBLES)
-    }
-
-    /// Back to the model's box.
-    pub fn reset(self: &Rc<Self>) {
-        let bbox = {
-            let state = self.state.borrow();
-            let proposed = state
-                .proposal()
-                .and_then(|proposal| proposal.proposed.as_ref());
-            proposed.map(|proposed| proposed.bbox)
-        };
-        if let Some(bbox) = bbox.filter(|_| self.may_edit()) {
-            self.edit_fresh(bbox, true);
-            self.tell(text::RESET);
-        }
     }
 }

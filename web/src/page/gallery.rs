@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use cropvlm_web::places::Place;
 use cropvlm_web::samples::{SAMPLES, SUGGESTIONS, Sample};
+use cropvlm_web::state::{Crop, Event as Happens, View};
 use cropvlm_web::text;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, Event, EventTarget, HtmlElement, HtmlImageElement};
 
-use crate::app::App;
+use crate::app::{App, now};
 use crate::input::on;
-use crate::state::Proposal;
 use crate::ui::show;
 
 /// Steps that are shown.
@@ -23,24 +23,22 @@ pub fn wire(app: &Rc<App>) {
     }
     heard(app, &app.ui.tools.gallery, |app, name| {
         if let Some(sample) = SAMPLES.iter().find(|sample| sample.name == name) {
-            app.try_sample(sample);
+            app.dispatch(Happens::Sample(sample));
         }
     });
     heard(app, &app.ui.tools.chips, |app, question| {
-        app.ui.set_question(question, true);
-        app.propose();
+        app.dispatch(Happens::Suggested(question.to_owned()));
     });
     heard(app, &app.ui.tools.places, |app, at| {
         if let Ok(at) = at.parse() {
-            app.take_place(at);
+            app.dispatch(Happens::TakePlace { at, now: now() });
         }
     });
     heard(app, &app.ui.tools.past, |app, at| {
         if let Ok(at) = at.parse() {
-            app.go_to(at);
+            app.dispatch(Happens::GoTo(at));
         }
     });
-    draw_chips(app);
 }
 
 /// Calls `act` with the `data-pick` of the button in `list` that was clicked.
@@ -73,19 +71,10 @@ fn add_sample(app: &App, sample: &Sample) -> Option<()> {
 }
 
 /// What one may ask of the picture on the stage.
-pub fn draw_chips(app: &App) {
+pub fn draw_chips(app: &App, view: &View) {
     let chips = &app.ui.tools.chips;
-    let questions = {
-        let state = app.state.borrow();
-        let picture = state
-            .candidate
-            .as_ref()
-            .or(state.shown.as_ref().map(|shown| &shown.picture));
-        let source = picture.map(|picture| picture.source.clone().unwrap_or_default());
-        // Before anything is known, the first sample is on the stage.
-        let source = source.unwrap_or_else(|| SAMPLES[0].file());
-        Sample::at(&source).map_or_else(|| SUGGESTIONS.to_vec(), Sample::asked)
-    };
+    let sample = view.source.as_deref().and_then(Sample::at);
+    let questions = sample.map_or_else(|| SUGGESTIONS.to_vec(), Sample::asked);
     fill(app, chips, &questions.join("\n"), || {
         let chip = |question: &&str| {
             let chip = button(app, "chip", question)?;
@@ -97,8 +86,8 @@ pub fn draw_chips(app: &App) {
 }
 
 /// The other places, over the picture.
-pub fn draw_places(app: &App) {
-    let places = app.state.borrow().places.clone();
+pub fn draw_places(app: &App, view: &View) {
+    let places = &view.places;
     fill(app, &app.ui.tools.places, &format!("{places:?}"), || {
         let place = |(at, place): (usize, &Place)| {
             let button = button(app, "place", &at.to_string())?;
@@ -122,22 +111,23 @@ pub fn draw_places(app: &App) {
 
 /// What was there before, as crops with their questions.
 pub fn draw_past(app: &App) {
-    let past = app.past(SHOWN);
-    let now = app.state.borrow().history.at;
+    let state = app.state.borrow();
+    let past = state.past(SHOWN);
+    let now = state.history.at;
     show(&app.ui.tools.earlier, past.len() > 1);
     let signs: Vec<String> = past
         .iter()
-        .map(|(at, _, proposal)| format!("{at} {}", proposal.address.0))
+        .map(|(at, _, crop)| format!("{at} {}", crop.key))
         .collect();
     let sign = format!("{now}\n{}", signs.join("\n"));
     fill(app, &app.ui.tools.past, &sign, || {
-        let step = |(at, question, proposal): &(usize, String, Proposal)| {
+        let step = |(at, question, crop): &(usize, &str, &Crop)| {
             let button = button(app, "past-step", &at.to_string())?;
             button.set_title(question);
             if *at == now {
                 button.set_attribute("aria-current", "true").ok()?;
             }
-            let crop = picture(app, &proposal.address.0, false)?;
+            let crop = picture(app, &app.address(crop.key), false)?;
             button.append_child(crop.as_ref()).ok()?;
             let question = words(app, "span", question)?;
             button.append_child(&question).ok()?;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use cropvlm_web::intake::is_address;
 use cropvlm_web::share::Shared;
+use cropvlm_web::state::Event as Happens;
 use cropvlm_web::text;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
@@ -39,10 +40,10 @@ pub fn wire(app: &Rc<App>) {
             app.propose();
         }
     });
-    on(&ui.question, "input", app, |app, _| app.ui.typed.set(true));
+    on(&ui.question, "input", app, |app, _| app.hear_question());
     on(&ui.evidence_toggle, "change", app, |app, _| {
         app.show_attention();
-        view::draw_views(app)
+        view::draw_views(app);
     });
     wire_tools(app);
     on(&ui.ask, "click", app, |app, _| app.ask());
@@ -66,6 +67,14 @@ pub fn wire(app: &Rc<App>) {
 
     // A click on the empty stage opens the picker.
     on(&ui.empty, "click", app, |app, _| app.ui.image.click());
+}
+
+impl App {
+    /// "Propose crop".
+    pub fn propose(self: &Rc<Self>) {
+        self.hear_question();
+        self.dispatch(Happens::Propose);
+    }
 }
 
 /// The tools around picture and crop.
@@ -98,12 +107,20 @@ fn wire_tools(app: &Rc<App>) {
             app.complain(text::NO_ADDRESS);
         }
     });
-    on(&tools.undo, "click", app, |app, _| app.step(-1));
-    on(&tools.redo, "click", app, |app, _| app.step(1));
+    on(&tools.undo, "click", app, |app, _| {
+        app.dispatch(Happens::Undo(-1))
+    });
+    on(&tools.redo, "click", app, |app, _| {
+        app.dispatch(Happens::Undo(1))
+    });
     on(&tools.copy, "click", app, |app, _| app.copy_crop());
     on(&tools.share, "click", app, |app, _| app.share());
-    on(&tools.zoom, "click", app, |app, _| app.zoom());
-    on(&tools.elsewhere, "click", app, |app, _| app.seek());
+    on(&tools.zoom, "click", app, |app, _| {
+        app.dispatch(Happens::LookInside)
+    });
+    on(&tools.elsewhere, "click", app, |app, _| {
+        app.dispatch(Happens::Seek)
+    });
     let document: &EventTarget = app.ui.document.as_ref();
     on(document, "keydown", app, |app, event| {
         let Some(key) = event.dyn_ref::<KeyboardEvent>() else {
@@ -119,14 +136,14 @@ fn wire_tools(app: &Rc<App>) {
             _ => return,
         };
         event.prevent_default();
-        app.step(by);
+        app.dispatch(Happens::Undo(by));
     });
     if let Some(window) = web_sys::window() {
         on(&window, "hashchange", app, |app, _| {
             let hash = web_sys::window().and_then(|window| window.location().hash().ok());
             let shared = Shared::from_hash(&hash.unwrap_or_default());
             if !shared.is_empty() {
-                app.take_link(shared);
+                app.dispatch(Happens::Link(shared));
             }
         });
     }

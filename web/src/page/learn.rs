@@ -9,6 +9,7 @@ use std::rc::Rc;
 use cropvlm_web::lesson::{Act, BETAS, Lesson, RATES, Settings};
 use cropvlm_web::protocol::{MAX_QUESTION, ToWorker};
 use cropvlm_web::samples::Sample;
+use cropvlm_web::state::Event;
 use cropvlm_web::text::{self, learn};
 
 use crate::app::App;
@@ -38,7 +39,9 @@ pub fn wire(app: &Rc<App>) {
     panel.tell_settings();
     on(&panel.answer, "input", app, |app, _| {
         let question = app.ui.question();
-        let typed = app.current().map(|picture| (picture, question));
+        let state = app.state.borrow();
+        let typed = state.newest().map(|picture| (picture.number, question));
+        drop(state);
         app.learn.run.borrow_mut().typed = typed;
         app.follow_lesson();
     });
@@ -71,9 +74,8 @@ impl App {
             Ok(about) => about,
             Err(why) => return say(&panel.message, Some(&why)),
         };
-        if self.link.borrow().is_none() {
-            self.reconnect(None);
-        }
+        self.dispatch(Event::NeedWorker);
+        self.dispatch(Event::LessonShown);
         say(&panel.message, None);
         panel.said.set_text_content(None);
         {
@@ -100,7 +102,7 @@ impl App {
         let answer = self.learn.answer.value().trim().to_owned();
         let length = question.chars().count();
         let state = self.state.borrow();
-        let shown = state.shown.as_ref().filter(|_| state.candidate.is_none());
+        let shown = state.settled();
         let Some(shown) = shown.filter(|shown| shown.picture.size.is_some()) else {
             return Err(text::NEED_PICTURE.to_owned());
         };
@@ -192,13 +194,13 @@ impl App {
     /// Ends a lesson whose picture, question or answer is not what stands there any more, and fills in a sample's answer.
     pub fn follow_lesson(&self) {
         let panel = &self.learn;
-        let (number, question) = (self.current(), self.ui.question());
-        let known = {
+        let question = self.ui.question();
+        let (number, known) = {
             let state = self.state.borrow();
-            let picture = state.candidate.as_ref();
-            let picture = picture.or(state.shown.as_ref().map(|shown| &shown.picture));
+            let picture = state.newest();
             let source = picture.and_then(|picture| picture.source.as_deref());
-            source.and_then(|source| Sample::answer(source, &question))
+            let known = source.and_then(|source| Sample::answer(source, &question));
+            (picture.map(|picture| picture.number), known)
         };
         let typed = panel.run.borrow().typed.clone();
         // What was typed stays, unless it was for another picture, or another question whose answer is known.

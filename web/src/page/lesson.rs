@@ -23,7 +23,8 @@ pub fn draw(app: &App) {
     let run = panel.run.borrow();
     let open = panel.root.has_attribute("open");
     show(&panel.result, run.lesson.is_some());
-    draw_over(app, run.lesson.as_ref().filter(|_| open));
+    let aside = app.state.borrow().lesson_aside;
+    draw_over(app, run.lesson.as_ref().filter(|_| open && !aside));
     let Some(lesson) = run.lesson.as_ref().filter(|_| open) else {
         return;
     };
@@ -73,7 +74,7 @@ fn draw_over(app: &App, lesson: Option<&Lesson>) {
 fn draw_close(app: &App, lesson: &Lesson, ghosts: &[NormBox]) {
     let panel = &app.learn;
     let state = app.state.borrow();
-    let Some(picture) = state.shown.as_ref().map(|shown| &shown.picture) else {
+    let Some(picture) = state.settled().map(|shown| &shown.picture) else {
         return;
     };
     let size = picture.size.unwrap_or((1, 1));
@@ -84,8 +85,9 @@ fn draw_close(app: &App, lesson: &Lesson, ghosts: &[NormBox]) {
     let shape = seen.width() * size.0 as f32 / (seen.height() * size.1 as f32);
     let style = panel.view.style();
     style.set_property("aspect-ratio", &format!("{shape}")).ok();
-    if panel.photo.src() != picture.address.0 {
-        panel.photo.set_src(&picture.address.0);
+    let address = app.address(picture.file);
+    if panel.photo.src() != address {
+        panel.photo.set_src(&address);
     }
     lay(&panel.photo, within(NormBox::FULL, seen));
     panel.boxes.set_text_content(None);

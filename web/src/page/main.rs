@@ -1,21 +1,20 @@
 //! The page module: finds the elements, starts the worker, and wires controls to [`app::App`].
 //!
 //! It holds no tensors and decodes nothing, so that no task on the main thread takes long. The order of
-//! reading: [`ui`] and [`tools`] (the elements), [`state`] (what is known), [`app`] (the whole),
-//! [`input`] (controls), [`intake`] (paste, drop, input methods), [`readers`] (pictures that need more than the worker), [`pictures`] (where pictures come from), [`clicks`] (proposals), [`edit`] (the box by hand),
-//! [`history`] (back and forth), [`sharing`] (crops and links leave), [`view`], [`tiles`] and [`gallery`] (what is shown),
+//! reading: [`cropvlm_web::state`] (what is known and decided), [`ui`] and [`tools`] (the elements), [`table`] (files and crops), [`app`]
+//! (the whole), [`input`] (controls), [`intake`] (paste, drop, input methods), [`readers`] (pictures that need more than the worker),
+//! [`pictures`] (where pictures come from), [`edit`] (the box by hand),
+//! [`sharing`] (crops and links leave), [`view`], [`tiles`] and [`gallery`] (what is shown),
 //! [`panel`], [`learn`] and [`lesson`] (GRPO, live), [`link`] (the worker), [`recover`] (when it breaks), [`desk`], [`provider`], [`ask`], [`send`], [`answer`], [`markdown`], [`compare`] and [`request`]
 //! (asking a provider).
 
 mod answer;
 mod app;
 mod ask;
-mod clicks;
 mod compare;
 mod desk;
 mod edit;
 mod gallery;
-mod history;
 mod input;
 mod intake;
 mod learn;
@@ -30,7 +29,7 @@ mod recover;
 mod request;
 mod send;
 mod sharing;
-mod state;
+mod table;
 mod tiles;
 mod tools;
 mod ui;

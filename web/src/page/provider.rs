@@ -7,21 +7,24 @@ use std::rc::Rc;
 
 use cropvlm_web::compare::{Forecast, Sizes, forecast};
 use cropvlm_web::keys::{KeyRing, origin};
-use cropvlm_web::protocol::MAX_SENT_EDGE;
+use cropvlm_web::protocol::{ENLARGED_EDGE, MAX_SENT_EDGE};
+use cropvlm_web::settings::{Settings, Typed};
+use cropvlm_web::state::{Event, enlarged};
 use cropvlm_web::text::{self, asking};
 use vlm_api::help::{no_reply, on_this_computer, setup};
 use vlm_api::{ApiError, Endpoint, Key, Price, Provider};
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{AbortController, HtmlElement, Storage};
+use web_sys::{AbortController, EventTarget, HtmlElement, Storage};
 
 use crate::app::App;
-use crate::desk::Typed;
 use crate::input::on;
 use crate::send;
 use crate::ui::{say, show};
 
 /// Where the keys lie in session storage, if anywhere.
 const STORED: &str = "cropvlm.keys";
+/// Where the settings lie in local storage.
+const SETTINGS: &str = "cropvlm.settings";
 /// Choices for the longest edge of the full image, pixels.
 const EDGES: [u32; 5] = [MAX_SENT_EDGE, 1_024, 768, 512, 256];
 
@@ -35,26 +38,50 @@ pub fn wire(app: &Rc<App>) {
     for edge in EDGES {
         app.option(&desk.edge, &edge.to_string(), &asking::edge(edge));
     }
+    if let Some(kept) = local().and_then(|storage| storage.get_item(SETTINGS).ok().flatten()) {
+        *desk.settings.borrow_mut() = Settings::from_json(&kept);
+    }
+    {
+        let settings = desk.settings.borrow();
+        if EDGES.contains(&settings.edge) {
+            desk.edge.set_value(&settings.edge.to_string());
+        }
+        desk.enlarge.set_checked(settings.enlarge);
+    }
     if let Some(kept) = storage().and_then(|storage| storage.get_item(STORED).ok().flatten()) {
         *desk.keys.borrow_mut() = KeyRing::from_json(&kept);
         desk.keep.set_checked(true);
     }
-    app.take_provider(Provider::OpenAi);
+    let chosen = Provider::from_id(&desk.settings.borrow().provider);
+    app.take_provider(chosen.unwrap_or(Provider::OpenAi));
     on(&desk.provider, "change", app, |app, _| {
         let chosen = Provider::from_id(&app.desk.provider.value());
         app.leave_provider();
         app.take_provider(chosen.unwrap_or(Provider::OpenAi));
+        app.keep_settings();
+        app.dispatch(Event::OtherProvider);
     });
     on(&app.ui.base_url, "change", app, |app, _| {
         app.bind_key();
         app.draw_setup();
+        app.dispatch(Event::OtherProvider);
     });
     on(&app.ui.key, "change", app, |app, _| app.keep_key());
     on(&desk.keep, "change", app, |app, _| app.keep_key());
     for field in [&app.ui.model, &desk.price_in, &desk.price_out] {
-        on(field, "input", app, |app, _| app.draw_forecast());
+        on(field, "input", app, |app, _| {
+            app.keep_settings();
+            app.draw_forecast();
+        });
     }
-    on(&desk.edge, "change", app, |app, _| app.draw_forecast());
+    on(&app.ui.base_url, "input", app, |app, _| app.keep_settings());
+    let choices: [&EventTarget; 2] = [desk.edge.as_ref(), desk.enlarge.as_ref()];
+    for field in choices {
+        on(field, "change", app, |app, _| {
+            app.keep_settings();
+            app.draw_forecast();
+        });
+    }
     on(&desk.test, "click", app, |app, _| app.test());
     crate::request::wire(app);
 }
@@ -84,7 +111,25 @@ impl App {
             price_in: desk.price_in.value(),
             price_out: desk.price_out.value(),
         };
-        desk.typed.borrow_mut().insert(desk.chosen.get(), typed);
+        let id = desk.chosen.get().profile().id.to_owned();
+        desk.settings.borrow_mut().typed.insert(id, typed);
+    }
+
+    /// Remembers the settings for the next visit; where the browser refuses, for this one.
+    fn keep_settings(&self) {
+        let desk = &self.desk;
+        self.leave_provider();
+        let mut settings = desk.settings.borrow_mut();
+        desk.chosen
+            .get()
+            .profile()
+            .id
+            .clone_into(&mut settings.provider);
+        settings.edge = self.edge();
+        settings.enlarge = desk.enlarge.checked();
+        if let Some(storage) = local() {
+            storage.set_item(SETTINGS, &settings.to_json()).ok();
+        }
     }
 
     /// Puts a provider's settings into the fields: those typed before, or its defaults.
@@ -93,12 +138,14 @@ impl App {
         let profile = provider.profile();
         desk.chosen.set(provider);
         desk.provider.set_value(profile.id);
-        let typed = desk.typed.borrow().get(&provider).cloned();
-        let typed = typed.unwrap_or_else(|| Typed {
-            base_url: profile.base_url.to_owned(),
+        let typed = desk.settings.borrow().typed.get(profile.id).cloned();
+        let mut typed = typed.unwrap_or_else(|| Typed {
             model: profile.model.to_owned(),
             ..Typed::default()
         });
+        if typed.base_url.is_empty() {
+            profile.base_url.clone_into(&mut typed.base_url);
+        }
         self.ui.base_url.set_value(&typed.base_url);
         self.ui.base_url.set_placeholder(match profile.base_url {
             "" => asking::BASE_URL,
@@ -171,14 +218,15 @@ impl App {
                 .borrow_mut()
                 .put(origin, &self.ui.key.value());
         }
-        let Some(storage) = storage() else { return };
-        if self.desk.keep.checked() {
-            storage
+        let kept = match storage() {
+            Some(storage) if self.desk.keep.checked() => storage
                 .set_item(STORED, &self.desk.keys.borrow().to_json())
-                .ok();
-        } else {
-            storage.remove_item(STORED).ok();
-        }
+                .is_ok(),
+            Some(storage) => storage.remove_item(STORED).is_ok(),
+            None => false,
+        };
+        let refused = self.desk.keep.checked() && !kept;
+        say(&self.desk.keep_note, refused.then_some(asking::NOT_KEPT));
     }
 
     /// Where to ask, as typed, with the key of that origin and no other.
@@ -271,6 +319,15 @@ impl App {
         self.desk.edge.value().parse().unwrap_or(MAX_SENT_EDGE)
     }
 
+    /// What a smaller crop is enlarged to, pixels; 0 where it is sent as it is.
+    pub fn enlarge(&self) -> u32 {
+        if self.desk.enlarge.checked() {
+            ENLARGED_EDGE
+        } else {
+            0
+        }
+    }
+
     /// What the next question will cost.
     pub fn forecast(&self) -> (Option<Sizes>, Option<Forecast>) {
         let sizes = self.sizes();
@@ -283,11 +340,11 @@ impl App {
 
     fn sizes(&self) -> Option<Sizes> {
         let state = self.state.borrow();
-        let shown = state.shown.as_ref()?;
-        let pixels = &shown.proposal.as_ref()?.pixels;
+        let shown = state.settled()?;
+        let pixels = &shown.crop.as_ref()?.pixels;
         Some(Sizes {
             original: shown.picture.size?,
-            crop: (pixels.x2 - pixels.x1, pixels.y2 - pixels.y1),
+            crop: enlarged((pixels.width(), pixels.height()), self.enlarge()),
             edge: self.edge(),
             crop_only: self.desk.crop_only.checked(),
         })
@@ -317,6 +374,10 @@ fn page_origin() -> String {
     window
         .and_then(|window| window.location().origin().ok())
         .unwrap_or_default()
+}
+
+fn local() -> Option<Storage> {
+    web_sys::window()?.local_storage().ok().flatten()
 }
 
 fn storage() -> Option<Storage> {

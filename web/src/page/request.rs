@@ -46,21 +46,21 @@ impl App {
     }
 
     /// Copies the request of "Ask" as a command, without the key.
-    pub async fn copy_request(&self, asking: &Asking) {
+    pub async fn copy_request(self: &Rc<Self>, asking: &Asking) {
         let request = request(asking, Variant::Crop).await;
         if !self.is_asking(asking.job()) {
             return;
         }
         let request = match request {
             Ok(request) => request,
-            Err(error) => return self.ask_ended(Some(&error.to_string())),
+            Err(error) => return self.ask_ended(asking.job(), Some(&error.to_string())),
         };
         let command = request.to_curl(&asking.endpoint.key);
         let copied = match clipboard() {
             Some(clipboard) => JsFuture::from(clipboard.write_text(&command)).await.is_ok(),
             None => false,
         };
-        self.ask_ended(None);
+        self.ask_ended(asking.job(), None);
         let said = if copied {
             asking::CURL_COPIED
         } else {
@@ -75,7 +75,7 @@ pub async fn request(asking: &Asking, variant: Variant) -> Result<Request, ApiEr
     let pictures = Pictures::of(variant, asking.crop_only);
     let second = match variant {
         Variant::Full => None,
-        Variant::Crop => Some(&asking.crop),
+        Variant::Crop => asking.crop.as_ref(),
         Variant::Blank => asking.blank.as_ref(),
     };
     let full = asking

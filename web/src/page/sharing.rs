@@ -10,14 +10,13 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{ClipboardItem, Url};
 
 use crate::app::App;
-use crate::state::Address;
 
 impl App {
     /// A click on "Copy crop".
     pub fn copy_crop(self: &Rc<Self>) {
         let crop = {
             let state = self.state.borrow();
-            state.proposal().map(|proposal| proposal.crop.clone())
+            state.crop().and_then(|crop| self.table.blob(crop.key))
         };
         let Some(crop) = crop else { return };
         let app = Rc::clone(self);
@@ -71,62 +70,13 @@ impl App {
     /// What a link to what is shown holds: the picture's public address, the question, the box. Nothing else.
     fn shared(&self) -> Shared {
         let question = Some(self.ui.question()).filter(|question| !question.is_empty());
-        let bbox = self.current_box();
         let state = self.state.borrow();
-        let picture = state
-            .shown
-            .as_ref()
-            .and_then(|shown| shown.picture.source.clone());
+        let picture = state.settled().map(|shown| &shown.picture);
         Shared {
-            picture,
+            picture: picture.and_then(|picture| picture.source.clone()),
             question,
-            bbox,
+            bbox: state.current_box(),
         }
-    }
-
-    /// Takes what the address brings along; without a picture, the one on the stage stays.
-    pub fn take_link(self: &Rc<Self>, shared: Shared) {
-        if let Some(question) = &shared.question {
-            self.ui.set_question(question, true);
-        }
-        let app = Rc::clone(self);
-        spawn_local(async move {
-            let brought = match &shared.picture {
-                Some(address) => {
-                    app.state.borrow_mut().wanted = shared.bbox;
-                    app.bring(address, None).await
-                }
-                None => {
-                    if let Some(bbox) = shared.bbox {
-                        app.edit(bbox, true);
-                    }
-                    return;
-                }
-            };
-            let mut state = app.state.borrow_mut();
-            if !brought {
-                state.wanted = None;
-            } else if shared.bbox.is_none() {
-                state.unasked = true;
-            }
-        });
-    }
-
-    /// Brings what the page opens with: the picture of the link, else the sample that stands in `index.html`.
-    pub fn open_first(self: &Rc<Self>, shared: Shared) {
-        if shared.picture.is_some() {
-            return self.take_link(shared);
-        }
-        if let Some(question) = &shared.question {
-            self.ui.set_question(question, true);
-        }
-        self.state.borrow_mut().wanted = shared.bbox;
-        let app = Rc::clone(self);
-        spawn_local(async move {
-            let sample = &cropvlm_web::samples::SAMPLES[0];
-            let shown = Rc::new(Address(app.ui.picture.src()));
-            app.bring(&sample.file(), Some(shown)).await;
-        });
     }
 }
 

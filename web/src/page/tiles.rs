@@ -3,13 +3,14 @@
 use std::rc::Rc;
 
 use cropvlm_web::protocol::{FINENESS, Tiles, ToWorker};
+use cropvlm_web::state::Event;
 use cropvlm_web::text;
 use wasm_bindgen::JsCast;
 use web_sys::{Blob, HtmlElement};
 
 use crate::app::App;
 use crate::input::on;
-use crate::state::{Address, Canvas};
+use crate::table::{Address, Canvas};
 use crate::ui::show;
 use crate::view;
 
@@ -23,13 +24,8 @@ pub fn wire(app: &Rc<App>) {
     on(&tools.inside, "toggle", app, |app, _| app.show_canvas());
     on(&tools.fineness, "change", app, |app, _| {
         app.post(&ToWorker::Fineness(app.fineness()), None);
-        {
-            // Where it looks depends on the tiles.
-            let mut state = app.state.borrow_mut();
-            state.attention = None;
-            state.attending = None;
-        }
-        app.tell(text::FINENESS_CHANGED);
+        // Where it looks depends on the tiles.
+        app.dispatch(Event::OtherTiles);
         app.show_canvas();
         app.show_attention();
         view::draw_views(app);
@@ -43,9 +39,8 @@ impl App {
     }
 
     /// Offers a text policy's sizes; a map policy has one.
-    pub fn offer_fineness(&self) {
+    pub fn offer_fineness(&self, tile: Option<u32>) {
         let tools = &self.ui.tools;
-        let tile = self.state.borrow().running.as_ref().and_then(|r| r.tile);
         show(&tools.tiled, tile.is_some());
         let Some(tile) = tile else { return };
         if tools.fineness.length() > 0 {
@@ -65,11 +60,13 @@ impl App {
             let writes = state.running.as_ref().is_some_and(|r| r.tile.is_some());
             let wanted =
                 tools.canvas_toggle.checked() || writes && tools.inside.has_attribute("open");
-            let shown = state.shown.as_ref();
-            let picture = shown.map(|shown| &shown.picture);
+            let picture = state.settled().map(|shown| &shown.picture);
             let picture = picture.filter(|picture| wanted && picture.size.is_some());
             let number = picture.map(|picture| picture.number);
-            number.filter(|number| self.canvas_of(state.canvas.as_ref(), *number).is_none())
+            number.filter(|number| {
+                self.canvas_of(self.canvas.borrow().as_ref(), *number)
+                    .is_none()
+            })
         };
         if let Some(picture) = number {
             self.post(&ToWorker::Canvas { picture }, None);
@@ -77,9 +74,9 @@ impl App {
     }
 
     /// The picture as the network gets it has come.
-    pub fn canvas(&self, picture: u32, tiles: Option<Tiles>, strip: Option<Blob>) {
+    pub fn take_canvas(&self, picture: u32, tiles: Option<Tiles>, strip: Option<Blob>) {
         if let Some(address) = strip.as_ref().and_then(Address::of) {
-            self.state.borrow_mut().canvas = Some(Canvas {
+            *self.canvas.borrow_mut() = Some(Canvas {
                 picture,
                 tiles,
                 address,
@@ -102,8 +99,8 @@ impl App {
     /// Draws it: over the picture where that is wanted, a text policy's tiles also beside the prompt.
     pub fn draw_canvas(&self, picture: Option<u32>) {
         let tools = &self.ui.tools;
-        let state = self.state.borrow();
-        let canvas = picture.and_then(|number| self.canvas_of(state.canvas.as_ref(), number));
+        let held = self.canvas.borrow();
+        let canvas = picture.and_then(|number| self.canvas_of(held.as_ref(), number));
         let over = canvas.filter(|_| tools.canvas_toggle.checked());
         // Tiles show more than the global image.
         let split = |canvas: &&Canvas| canvas.tiles.filter(|tiles| tiles.rows > 0);

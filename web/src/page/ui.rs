@@ -7,8 +7,6 @@ use web_sys::{
     HtmlImageElement, HtmlInputElement, HtmlProgressElement, HtmlTextAreaElement,
 };
 
-use std::cell::Cell;
-
 use cropvlm_web::text;
 
 use crate::tools::Tools;
@@ -40,13 +38,15 @@ pub struct Ui {
     pub ask: HtmlButtonElement,
     pub stop: HtmlButtonElement,
     pub ask_message: HtmlElement,
+    pub answer_note: HtmlElement,
+    pub runs_note: HtmlElement,
+    pub crop_of: HtmlElement,
+    pub empty_note: HtmlElement,
     pub answer_row: HtmlElement,
     pub stage: HtmlElement,
     pub progress: HtmlProgressElement,
     pub device: HtmlElement,
     pub tools: Tools,
-    /// Whether the question is the person's own, not one that came with a sample.
-    pub typed: Cell<bool>,
 }
 
 impl Ui {
@@ -83,12 +83,15 @@ impl Ui {
             ask: get(&document, "ask")?,
             stop: get(&document, "stop")?,
             ask_message: get(&document, "ask-message")?,
+            answer_note: get(&document, "answer-note")?,
+            runs_note: get(&document, "runs-note")?,
+            crop_of: get(&document, "crop-of")?,
+            empty_note: get(&document, "empty-note")?,
             answer_row: get(&document, "answer-row")?,
             stage: get(&document, "stage")?,
             progress: get(&document, "progress")?,
             device: get(&document, "device")?,
             tools: Tools::find(&document)?,
-            typed: Cell::new(false),
             document,
         };
         ui.put_words()?;
@@ -121,19 +124,6 @@ impl Ui {
     /// What the person has typed as question, without blanks around it.
     pub fn question(&self) -> String {
         self.question.value().trim().to_owned()
-    }
-
-    /// Puts a question into its field. `typed`: a wish of the person's, which stays when another picture comes.
-    pub fn set_question(&self, question: &str, typed: bool) {
-        self.question.set_value(question);
-        self.typed.set(typed);
-    }
-
-    /// A sample's question means nothing on a picture of the person's own.
-    pub fn forget_sample_question(&self) {
-        if !self.typed.get() {
-            self.question.set_value("");
-        }
     }
 }
 

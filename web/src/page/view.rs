@@ -1,8 +1,10 @@
 //! What is shown: the picture, the box over it, the evidence, the crop beside it, the model's state.
 //!
-//! Everything is drawn from [`crate::state::State`], so that going back to an earlier picture is drawing again.
+//! Everything is drawn from [`View`], so that going back to an earlier picture is drawing again. What has not changed is
+//! left alone.
 
 use cropvlm_web::protocol::{Evidence, Proposed, Stage, Writing};
+use cropvlm_web::state::{CropView, View};
 use cropvlm_web::text;
 use grounding::NormBox;
 use wasm_bindgen::{Clamped, JsCast};
@@ -10,57 +12,115 @@ use web_sys::{CanvasRenderingContext2d, HtmlElement, ImageData};
 
 use crate::app::App;
 use crate::gallery;
-use crate::state::Proposal;
 use crate::ui::{Ui, say, show};
 
-/// Draws everything that belongs to the picture.
-pub fn draw(app: &App) {
-    let ui = &app.ui;
-    {
-        let state = app.state.borrow();
-        let shown = state.shown.as_ref();
-        show(&ui.empty, shown.is_none());
-        show(&ui.figure, shown.is_some());
-        let facts = shown
-            .filter(|_| state.candidate.is_none())
-            .and_then(|shown| shown.picture.size)
-            .map(|(width, height)| text::picture_facts(width, height));
-        ui.picture_facts.set_text_content(facts.as_deref());
-        if let Some(shown) = shown {
-            let picture = &shown.picture;
-            let address = app.readers.address(picture.number, &picture.address.0);
-            if ui.picture.src() != address {
-                // The attributes hold the room for the picture that the page opens with.
-                ui.picture.remove_attribute("width").ok();
-                ui.picture.remove_attribute("height").ok();
-                ui.picture.set_src(&address);
-            }
-        }
-        let settled = shown.filter(|_| state.candidate.is_none());
-        app.readers.draw(settled.map(|shown| shown.picture.number));
+/// Shows a view; what was seen before is not drawn anew.
+pub fn show_all(app: &App, view: View) {
+    let old = app.seen.replace(Some(view));
+    let seen = app.seen.borrow();
+    let Some(view) = seen.as_ref() else { return };
+    let changed = |of: fn(&View) -> String| old.as_ref().map(of) != Some(of(view));
+    draw_words(app, old.as_ref(), view);
+    draw_stage_of(app, view);
+    draw_box(app, view);
+    draw_asked(app, old.as_ref(), view);
+    gallery::draw_places(app, view);
+    gallery::draw_chips(app, view);
+    gallery::draw_past(app);
+    let (back, forth) = view.steps;
+    app.ui.tools.undo.set_disabled(!back);
+    app.ui.tools.redo.set_disabled(!forth);
+    let picture = |view: &View| format!("{:?} {:?} {}", view.number, view.size, view.question);
+    let crop = |view: &View| {
+        format!(
+            "{:?} {:?}",
+            view.crop.as_ref().map(|it| it.key),
+            view.number
+        )
+    };
+    let lesson = |view: &View| format!("{}", view.lesson);
+    let other = old
+        .as_ref()
+        .is_none_or(|old| old.attention != view.attention);
+    if changed(picture) || changed(crop) || other {
+        views(app, view);
     }
-    draw_box(app);
-    draw_views(app);
-    gallery::draw_places(app);
-    gallery::draw_chips(app);
-    draw_history(app);
-    app.draw_forecast();
-    app.follow_lesson();
+    if old.as_ref().is_none_or(|old| old.writing != view.writing) {
+        draw_writing(app, view.writing.as_ref());
+    }
+    if changed(crop) || changed(picture) {
+        app.draw_prompt();
+        app.draw_forecast();
+        app.follow_lesson();
+    }
+    if changed(lesson) {
+        crate::lesson::draw(app);
+    }
 }
 
-/// Draws the box, the crop and what belongs to them.
-pub fn draw_box(app: &App) {
+/// Draws the stage anew: its picture comes from somewhere else.
+pub fn draw_again(app: &App) {
+    if let Some(view) = app.seen.borrow().as_ref() {
+        draw_stage_of(app, view);
+    }
+}
+
+/// Sentences, the question, the state.
+fn draw_words(app: &App, old: Option<&View>, view: &View) {
+    let ui = &app.ui;
+    let data = ui.root.dataset();
+    if data.get("state").as_deref() != Some(view.phase) {
+        data.set("state", view.phase).ok();
+    }
+    if ui.question.value() != view.question {
+        ui.question.set_value(&view.question);
+    }
+    let told = |of: fn(&View) -> Option<&str>| old.map(of) != Some(of(view));
+    if told(|view| view.message.as_deref()) {
+        say(&ui.message, view.message.as_deref());
+    }
+    if told(|view| Some(&view.note)) {
+        ui.note.set_text_content(Some(&view.note));
+    }
+    if told(|view| Some(&view.crop_note)) {
+        ui.tools.crop_note.set_text_content(Some(&view.crop_note));
+    }
+    if told(|view| view.ask_message.as_deref()) {
+        say(&ui.ask_message, view.ask_message.as_deref());
+    }
+}
+
+/// The picture, or the empty stage.
+fn draw_stage_of(app: &App, view: &View) {
+    let ui = &app.ui;
+    show(&ui.empty, view.file.is_none() && !view.opening);
+    show(&ui.figure, view.file.is_some() || view.opening);
+    say(&ui.empty_note, view.empty);
+    let facts = view
+        .size
+        .map(|(width, height)| text::picture_facts(width, height));
+    ui.picture_facts.set_text_content(facts.as_deref());
+    let settled = view.number.filter(|_| view.size.is_some());
+    app.readers.draw(settled);
+    let Some(file) = view.file else { return };
+    let own = app.address(file);
+    let address = app.readers.address(view.number.unwrap_or_default(), &own);
+    if ui.picture.src() != address {
+        // The attributes hold the room for the picture that the page opens with.
+        ui.picture.remove_attribute("width").ok();
+        ui.picture.remove_attribute("height").ok();
+        ui.picture.set_src(&address);
+    }
+}
+
+/// The box, the crop and what belongs to them.
+fn draw_box(app: &App, view: &View) {
     let (ui, tools) = (&app.ui, &app.ui.tools);
-    let bbox = app.current_box();
-    let state = app.state.borrow();
-    // A picture that is not on the stage yet: the box belongs to another one.
-    let on_stage = state.candidate.is_none();
-    let bbox = bbox.filter(|_| on_stage);
-    let proposal = state.proposal().filter(|_| on_stage);
-    show(&ui.boxed, bbox.is_some());
-    show(&tools.grip, bbox.is_some());
-    show(&tools.tag, bbox.is_some() && proposal.is_some());
-    if let Some(edges) = bbox {
+    let crop = view.crop.as_ref();
+    show(&ui.boxed, view.bbox.is_some());
+    show(&tools.grip, view.bbox.is_some());
+    show(&tools.tag, view.bbox.is_some() && crop.is_some());
+    if let Some(edges) = view.bbox {
         lay(&ui.boxed, edges);
         lay(&tools.grip, edges);
         ui.boxed.set_attribute("data-box", &edges.to_string()).ok();
@@ -76,17 +136,26 @@ pub fn draw_box(app: &App) {
     } else {
         ui.boxed.remove_attribute("data-box").ok();
     }
-    show(&ui.crop_empty, proposal.is_none());
-    show(&ui.crop, proposal.is_some());
-    let tool = |enabled: bool| {
-        if enabled {
-            tools.crop_tools.remove_attribute("inert").ok();
-        } else {
-            tools.crop_tools.set_attribute("inert", "").ok();
-        }
-    };
-    tool(proposal.is_some());
-    if state.base.is_none() {
+    // A box of another question is there, but steps back.
+    let other = crop.and_then(|crop| crop.other.as_deref());
+    for element in [&ui.boxed, &ui.crop_of] {
+        match other {
+            Some(_) => element.dataset().set("other", "question").ok(),
+            None => Some(element.dataset().delete("other")),
+        };
+    }
+    let words = other.map(text::crop_of_other);
+    if ui.crop_of.text_content() != words.clone().or(Some(String::new())) {
+        say(&ui.crop_of, words.as_deref());
+    }
+    show(&ui.crop_empty, crop.is_none());
+    show(&ui.crop, crop.is_some());
+    if crop.is_some() {
+        tools.crop_tools.remove_attribute("inert").ok();
+    } else {
+        tools.crop_tools.set_attribute("inert", "").ok();
+    }
+    if app.state.borrow().base.is_none() {
         tools.size.set_value("0");
     }
     tools
@@ -94,30 +163,53 @@ pub fn draw_box(app: &App) {
         .set_text_content(Some(&text::times(app.factor())));
     tools
         .reset
-        .set_disabled(!proposal.is_some_and(Proposal::is_moved));
-    let Some(proposal) = proposal else {
+        .set_disabled(!crop.is_some_and(|crop| crop.moved));
+    let seeking = if view.seeking { "true" } else { "false" };
+    tools.elsewhere.set_attribute("aria-pressed", seeking).ok();
+    draw_crop(app, crop);
+}
+
+fn draw_crop(app: &App, crop: Option<&CropView>) {
+    let (ui, tools) = (&app.ui, &app.ui.tools);
+    let Some(crop) = crop else {
         ui.crop_facts.set_text_content(None);
-        tools.crop_note.set_text_content(None);
         return;
     };
-    if ui.crop.src() != proposal.address.0 {
-        ui.crop.set_src(&proposal.address.0);
+    let address = app.address(crop.key);
+    if ui.crop.src() != address {
+        ui.crop.set_src(&address);
     }
-    ui.save.set_attribute("href", &proposal.address.0).ok();
-    let pixels = proposal.pixels;
-    tools
-        .tag
-        .set_text_content(Some(&text::tag(pixels.width(), pixels.height())));
-    let model = proposal
-        .proposed
-        .as_deref()
-        .filter(|_| !proposal.is_moved());
-    ui.crop_facts.set_text_content(Some(&text::crop_facts(
-        pixels.width(),
-        pixels.height(),
-        proposal.bbox.area(),
-        model,
-    )));
+    ui.save.set_attribute("href", &address).ok();
+    let (width, height) = (crop.pixels.width(), crop.pixels.height());
+    tools.tag.set_text_content(Some(&text::tag(width, height)));
+    let model = crop.proposed.as_deref().filter(|_| !crop.moved);
+    let facts = text::crop_facts(width, height, crop.bbox.area(), model);
+    ui.crop_facts.set_text_content(Some(&facts));
+}
+
+/// What was asked, and what has to be known of its answer.
+fn draw_asked(app: &App, old: Option<&View>, view: &View) {
+    let ui = &app.ui;
+    ui.ask.set_disabled(view.asking);
+    app.desk.compare.set_disabled(view.asking);
+    show(&ui.stop, view.asking);
+    if old.is_some_and(|old| old.asking) && !view.asking {
+        app.leave_waiting();
+    }
+    app.desk.curl.set_disabled(view.asking);
+    let place = &app.desk.answer;
+    show(&ui.answer_row, view.answer && place.has_something());
+    show(&app.desk.runs, view.runs);
+    let verdict = app.desk.verdict.text_content().unwrap_or_default();
+    show(&app.desk.verdict, view.runs && !verdict.is_empty());
+    for (element, words) in [
+        (&ui.answer_note, &view.answer_note),
+        (&ui.runs_note, &view.runs_note),
+    ] {
+        if element.text_content().as_ref() != Some(words.as_ref().unwrap_or(&String::new())) {
+            say(element, words.as_deref());
+        }
+    }
 }
 
 /// Puts an element over the picture where a box stands.
@@ -133,20 +225,18 @@ pub fn lay(element: &HtmlElement, edges: NormBox) {
     }
 }
 
-/// Draws what the model sees: the evidence, its own view of the picture, and the figures.
+/// Draws what the model sees anew: what is wanted of it has changed.
 pub fn draw_views(app: &App) {
+    if let Some(view) = app.seen.borrow().as_ref() {
+        views(app, view);
+    }
+}
+
+/// Draws what the model sees: the evidence, its own view of the picture, and the figures.
+fn views(app: &App, view: &View) {
     let (ui, tools) = (&app.ui, &app.ui.tools);
-    let state = app.state.borrow();
-    let shown = state.shown.as_ref().filter(|_| state.candidate.is_none());
-    let proposal = shown.and_then(|shown| shown.proposal.as_ref());
-    let proposed = proposal.and_then(|proposal| proposal.proposed.as_deref());
-    let number = shown.map(|shown| shown.picture.number);
-    let question = ui.question();
-    let attention = state.attention.as_ref().filter(|(of, asked, _)| {
-        let writes = proposed.is_some_and(|proposed| proposed.writing.is_some());
-        writes && Some(*of) == number && *asked == question
-    });
-    let attention = attention.map(|(_, _, attention)| attention);
+    let proposed = view.crop.as_ref().and_then(|crop| crop.proposed.as_deref());
+    let attention = view.attention.as_ref();
     let wanted = ui.evidence_toggle.checked();
     // A map policy's evidence lies over what was looked at, a text policy's attention over the whole picture.
     let evidence = proposed.and_then(|p| Some((p.evidence.as_ref()?, p.inside)));
@@ -164,13 +254,12 @@ pub fn draw_views(app: &App) {
         let edges = attention.bbox.to_string();
         tools.relative.set_attribute("data-box", &edges).ok();
     }
-    app.draw_canvas(number);
+    app.draw_canvas(view.number.filter(|_| view.size.is_some()));
     draw_figures(app, proposed);
-    draw_writing(app, state.writing());
 }
 
 /// What a text policy read, and what it wrote, token by token.
-pub fn draw_writing(app: &App, writing: Option<&Writing>) {
+fn draw_writing(app: &App, writing: Option<&Writing>) {
     let tools = &app.ui.tools;
     let note = if writing.is_some() {
         Some(text::WRITES)
@@ -210,22 +299,6 @@ fn draw_figures(app: &App, proposed: Option<&Proposed>) {
             }
         }
     }
-}
-
-/// What can be undone, and what was there before.
-pub fn draw_history(app: &App) {
-    let busy = {
-        let state = app.state.borrow();
-        let click = state.click.as_ref().is_some_and(|click| !click.unasked);
-        click || state.candidate.is_some()
-    };
-    let (back, forth) = {
-        let state = app.state.borrow();
-        (state.history.step(-1), state.history.step(1))
-    };
-    app.ui.tools.undo.set_disabled(busy || back.is_none());
-    app.ui.tools.redo.set_disabled(busy || forth.is_none());
-    gallery::draw_past(app);
 }
 
 /// One pixel a cell; the style sheet stretches and smooths it.

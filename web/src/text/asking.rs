@@ -26,6 +26,10 @@ pub const LABELS: &[(&str, &str)] = &[
     ),
     ("cost", "Tokens and money"),
     ("edge", "Full picture at most"),
+    (
+        "enlarge",
+        "Enlarge a smaller crop to 512 pixels before it is sent (Lanczos resampling)",
+    ),
     ("price-in", "Price in, $ per million tokens"),
     ("price-out", "Price out, $ per million tokens"),
     ("compare-title", "Did the crop matter?"),
@@ -68,6 +72,8 @@ pub const CURL_NOT_COPIED: &str = "The browser did not let the page use the clip
 
 /// While a connection is tested.
 pub const TESTING: &str = "Testing…";
+/// "Keep keys" where the browser refuses.
+pub const NOT_KEPT: &str = "This browser blocks storage for this page: keys are kept in memory only, and gone when it is closed.";
 /// While a run waits for its turn.
 pub const NOT_YET: &str = "…";
 /// A run that was not made.
@@ -75,6 +81,16 @@ pub const NOT_ASKED: &str = "Not asked.";
 /// "Compare" without a crop.
 pub const NEED_CROP_TO_COMPARE: &str =
     "Propose a crop first: without one there is nothing to compare.";
+
+/// "Ask" or "Compare" proposes first: the crop belongs to another question, or is not there yet.
+pub const CROP_FIRST: &str = "Finding the crop for this question first…";
+/// The box is another one than the answer is about.
+pub const OTHER_CROP: &str = "This was answered with another crop.";
+
+/// The question is another one than the answer is about.
+pub fn other_question(question: &str) -> String {
+    format!("This was answered to “{question}”.")
+}
 
 /// What a choice of the longest edge says.
 pub fn edge(edge: u32) -> String {

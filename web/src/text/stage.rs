@@ -16,6 +16,9 @@ pub const REDO: &str = "Redo";
 pub const GRIP: &str = "Box: arrow keys move it, Shift and arrow keys resize it, plus and minus scale it, Escape resets it";
 /// The box stands again where the model put it.
 pub const RESET: &str = "The box stands where the model put it.";
+/// A second look ended where it began.
+pub const NOTHING_SMALLER: &str =
+    "There is nothing smaller in this box that would answer the question alone.";
 /// The crop is in the clipboard.
 pub const COPIED: &str = "Copied: paste the crop anywhere.";
 /// The browser did not take the crop.
@@ -86,6 +89,11 @@ pub fn tiles(tiles: &Tiles) -> String {
             tiles.columns
         ),
     }
+}
+
+/// The question was edited after the crop was proposed.
+pub fn crop_of_other(question: &str) -> String {
+    format!("This crop belongs to “{question}”. Ask proposes one for your question first.")
 }
 
 /// The label on the box.

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use burn::tensor::Device;
 use cropvlm_web::geometry::{out_of, tidy};
+use cropvlm_web::inside::second_look;
 use cropvlm_web::places::Place;
 use cropvlm_web::protocol::{
     Attention, DeviceChoice, DeviceKind, FromWorker, Parts, Proposed, Stage, Tiles, Why, Writing,
@@ -341,11 +342,13 @@ impl Engine {
         };
         let inside = inside.unwrap_or(NormBox::FULL);
         let bbox = proposal.bbox.ok_or(text::NO_BOX)?;
-        let bbox = if part.is_some() {
-            tidy(out_of(bbox, inside))
-        } else {
-            bbox
-        };
+        let evidence = proposal.evidence.as_ref().map(shown);
+        let smaller = part.map(|_| {
+            let found = out_of(bbox, inside);
+            second_look(found, inside, evidence.as_ref(), (width, height)).map(tidy)
+        });
+        let same = smaller == Some(None);
+        let bbox = smaller.map_or(bbox, |smaller| smaller.unwrap_or(inside));
         let pixels = bbox.to_pixels(width, height);
         let milliseconds = post::now() - start;
         let crop = pictures::cut(decoded, pixels)?;
@@ -366,8 +369,9 @@ impl Engine {
                 known,
             },
             inside,
+            same,
             device: runner.device,
-            evidence: proposal.evidence.as_ref().map(shown),
+            evidence,
             writing,
         };
         Ok((proposed, crop))

@@ -159,6 +159,19 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
                 }
             });
         }
+        ToWorker::Enlarge {
+            job,
+            picture,
+            pixels,
+            width,
+            height,
+        } => spawn_local(async move {
+            let enlarged = worker.pictures.get(picture).await;
+            match enlarged.and_then(|decoded| pictures::enlarge(&decoded, pixels, width, height)) {
+                Ok(file) => post::with_file(&FromWorker::Enlarged { job }, &file, "image/png"),
+                Err(why) => post::message(&FromWorker::EncodeRefused { job, why }),
+            }
+        }),
         ToWorker::Blank { job, width, height } => match pictures::blank(width, height) {
             Ok(file) => post::with_file(&FromWorker::Blank { job }, &file, "image/png"),
             Err(why) => post::message(&FromWorker::EncodeRefused { job, why }),

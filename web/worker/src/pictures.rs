@@ -162,6 +162,18 @@ pub fn cut(decoded: &Decoded, pixels: PixelBox) -> Result<Vec<u8>, String> {
     picture::encode_png_with(&crop, decoded.profile.as_ref()).map_err(|error| error.to_string())
 }
 
+/// Pixels of the original, enlarged by Lanczos resampling, as PNG.
+pub fn enlarge(
+    decoded: &Decoded,
+    pixels: PixelBox,
+    width: u32,
+    height: u32,
+) -> Result<Vec<u8>, String> {
+    let crop = picture::crop(&decoded.pixels, pixels);
+    let large = picture::resize(&crop, width, height, Filter::Lanczos);
+    picture::encode_png(&large).map_err(|error| error.to_string())
+}
+
 /// A picture as it goes to an endpoint.
 pub struct Sent {
     /// The file's bytes.
