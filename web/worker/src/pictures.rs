@@ -171,7 +171,7 @@ pub fn enlarge(
 ) -> Result<Vec<u8>, String> {
     let crop = picture::crop(&decoded.pixels, pixels);
     let large = picture::resize(&crop, width, height, Filter::Lanczos);
-    picture::encode_png(&large).map_err(|error| error.to_string())
+    picture::encode_png_with(&large, decoded.profile.as_ref()).map_err(|error| error.to_string())
 }
 
 /// A picture as it goes to an endpoint.
