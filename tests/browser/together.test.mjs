@@ -139,11 +139,16 @@ describe('picture, question, box and answer', () => {
     await field(page, 'Price in, $ per million tokens').fill('3');
     await field(page, 'Full picture at most').selectOption('512');
     await page.getByLabel('Enlarge a smaller crop').uncheck();
+    await page.locator('#crop-only').check();
+    await page.locator('#request > summary').click();
+    await page.locator('#ask-prompt').fill('Briefly: {question}');
     await page.reload();
     await page.waitForFunction(() => document.querySelector('#model').value === 'claude-haiku-4-5');
     const values = await page.evaluate(() => ['provider', 'base-url', 'price-in', 'edge', 'key'].map((id) => document.getElementById(id).value));
     assert.deepEqual(values.slice(1), ['http://localhost:4711/v1', '3', '512', '']);
     assert.equal(await page.locator('#enlarge').isChecked(), false);
+    assert.equal(await page.locator('#crop-only').isChecked(), true);
+    assert.equal(await page.locator('#ask-prompt').inputValue(), 'Briefly: {question}');
     assert.equal(await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }).includes('sk-not-kept')), false);
     assert.equal(await page.locator('#keep-note').isVisible(), false);
   });

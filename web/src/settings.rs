@@ -1,4 +1,4 @@
-//! What is remembered of the settings of "Ask" when the page is left: provider, address, model, prices, size.
+//! What is remembered of the settings of "Ask" when the page is left: provider, address, model, prices, size, prompt.
 //!
 //! Never a key (see [`crate::keys`]), and no address that may hold one: a name, a password or a query in it is not kept.
 
@@ -32,6 +32,10 @@ pub struct Settings {
     pub edge: u32,
     /// A small crop is enlarged.
     pub enlarge: bool,
+    /// The crop goes without the full picture.
+    pub crop_only: bool,
+    /// The template of the prompt; empty, the usual one.
+    pub prompt: String,
     /// What was typed, by provider.
     pub typed: BTreeMap<String, Typed>,
 }
@@ -42,6 +46,8 @@ impl Default for Settings {
             provider: String::new(),
             edge: MAX_SENT_EDGE,
             enlarge: true,
+            crop_only: false,
+            prompt: String::new(),
             typed: BTreeMap::new(),
         }
     }
@@ -81,6 +87,8 @@ mod tests {
             provider: "openai".into(),
             edge: 512,
             enlarge: false,
+            crop_only: true,
+            prompt: "{images} {question}".into(),
             ..Settings::default()
         };
         settings

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use cropvlm_web::compare::{Forecast, Sizes, forecast};
 use cropvlm_web::keys::{KeyRing, origin};
+use cropvlm_web::prompt::TEMPLATE;
 use cropvlm_web::protocol::{ENLARGED_EDGE, MAX_SENT_EDGE};
 use cropvlm_web::settings::{Settings, Typed};
 use cropvlm_web::state::{Event, enlarged};
@@ -47,6 +48,8 @@ pub fn wire(app: &Rc<App>) {
             desk.edge.set_value(&settings.edge.to_string());
         }
         desk.enlarge.set_checked(settings.enlarge);
+        desk.crop_only.set_checked(settings.crop_only);
+        desk.prompt.set_value(or_usual(&settings.prompt));
     }
     if let Some(kept) = storage().and_then(|storage| storage.get_item(STORED).ok().flatten()) {
         *desk.keys.borrow_mut() = KeyRing::from_json(&kept);
@@ -75,7 +78,11 @@ pub fn wire(app: &Rc<App>) {
         });
     }
     on(&app.ui.base_url, "input", app, |app, _| app.keep_settings());
-    let choices: [&EventTarget; 2] = [desk.edge.as_ref(), desk.enlarge.as_ref()];
+    let choices: [&EventTarget; 3] = [
+        desk.edge.as_ref(),
+        desk.enlarge.as_ref(),
+        desk.crop_only.as_ref(),
+    ];
     for field in choices {
         on(field, "change", app, |app, _| {
             app.keep_settings();
@@ -116,7 +123,7 @@ impl App {
     }
 
     /// Remembers the settings for the next visit; where the browser refuses, for this one.
-    fn keep_settings(&self) {
+    pub fn keep_settings(&self) {
         let desk = &self.desk;
         self.leave_provider();
         let mut settings = desk.settings.borrow_mut();
@@ -127,6 +134,13 @@ impl App {
             .clone_into(&mut settings.provider);
         settings.edge = self.edge();
         settings.enlarge = desk.enlarge.checked();
+        settings.crop_only = desk.crop_only.checked();
+        let prompt = desk.prompt.value();
+        settings.prompt = if prompt == TEMPLATE {
+            String::new()
+        } else {
+            prompt
+        };
         if let Some(storage) = local() {
             storage.set_item(SETTINGS, &settings.to_json()).ok();
         }
@@ -365,6 +379,14 @@ impl App {
         }
         let needed = provider.needs_key(&endpoint.base_url);
         (needed && endpoint.key.is_empty()).then(|| ApiError::NoKey.to_string())
+    }
+}
+
+/// A template of the prompt, or the usual one.
+fn or_usual(template: &str) -> &str {
+    match template {
+        "" => TEMPLATE,
+        template => template,
     }
 }
 

@@ -17,19 +17,21 @@ use crate::input::on;
 use crate::sharing::clipboard;
 use crate::ui::say;
 
-/// Fills and wires the prompt.
+/// Wires the prompt; [`crate::provider`] has filled it.
 pub fn wire(app: &Rc<App>) {
     let desk = &app.desk;
-    desk.prompt.set_value(TEMPLATE);
-    on(&desk.prompt, "input", app, |app, _| app.draw_prompt());
+    on(&desk.prompt, "input", app, |app, _| {
+        app.keep_settings();
+        app.draw_prompt();
+    });
     on(&app.ui.question, "input", app, |app, _| app.draw_prompt());
     on(&desk.prompt_reset, "click", app, |app, _| {
         app.desk.prompt.set_value(TEMPLATE);
+        app.keep_settings();
         app.draw_prompt();
     });
     // A question that came with a sample or a link has typed nothing.
     on(&desk.request, "toggle", app, |app, _| app.draw_prompt());
-    on(&desk.crop_only, "change", app, |app, _| app.draw_forecast());
     on(&desk.curl, "click", app, |app, _| app.begin(Purpose::Copy));
     app.draw_prompt();
 }

@@ -42,6 +42,8 @@ impl State {
 
     /// The question's field says something else: what was on its way for the old one is not wanted any more.
     fn ask_anew(&mut self, question: String) {
+        // Typed anew letter by letter, it is the person's own even if it is the same.
+        self.typed = true;
         if question == self.question {
             return;
         }
@@ -50,7 +52,6 @@ impl State {
             self.pending = None;
         }
         self.question = question;
-        self.typed = true;
     }
 
     fn open(&mut self, shared: Shared, effects: &mut Effects) {
