@@ -63,6 +63,20 @@ pub fn scaled(b: NormBox, factor: f32) -> NormBox {
     NormBox { x1, y1, x2, y2 }
 }
 
+/// How far a page has to be scrolled down (up: negative) so that something from `top` to `bottom` is seen in a window of
+/// this height, pixels from its top; 0 where it is. `room`: wanted above and below it.
+pub fn scroll_to_see(top: f64, bottom: f64, window: f64, room: f64) -> f64 {
+    let room = room.min((window - (bottom - top)) / 2.0).max(0.0);
+    if top < room {
+        top - room
+    } else if bottom > window - room {
+        // Its upper edge stays in view, where it is too high for the window.
+        (bottom - window + room).min(top - room)
+    } else {
+        0.0
+    }
+}
+
 /// A box in percent of a part of the picture, in percent of the whole.
 pub fn out_of(inner: NormBox, part: NormBox) -> NormBox {
     let edge = |percent: f32, low: f32, high: f32| {
@@ -155,6 +169,16 @@ mod tests {
         assert_eq!(between((40.0, 35.0), (20.0, 30.0)), BOX);
         assert!(valid(between((100.0, 100.0), (130.0, 100.0))));
         assert!(valid(between((-5.0, 0.0), (-9.0, 0.0))));
+    }
+
+    #[test]
+    fn the_page_scrolls_no_farther_than_needed() {
+        assert_eq!(scroll_to_see(100.0, 200.0, 800.0, 60.0), 0.0);
+        assert_eq!(scroll_to_see(-300.0, -250.0, 800.0, 60.0), -360.0);
+        assert_eq!(scroll_to_see(900.0, 950.0, 800.0, 60.0), 210.0);
+        // Higher than the window: from its top.
+        assert_eq!(scroll_to_see(50.0, 2000.0, 800.0, 60.0), 50.0);
+        assert_eq!(scroll_to_see(-50.0, 2000.0, 800.0, 60.0), -50.0);
     }
 
     #[test]

@@ -101,6 +101,10 @@ pub struct Lesson {
     pub steps: u32,
     /// The step that was taken just before this group was drawn.
     pub step: Option<Step>,
+    /// A step was wanted, and the group before had nothing to learn from: none was taken.
+    pub skipped: bool,
+    /// The likeliest box of the policy as it is now.
+    pub best: NormBox,
 }
 
 impl Lesson {
@@ -108,6 +112,12 @@ impl Lesson {
     pub fn floor(&self) -> f64 {
         let least = self.group.iter().map(|drawn| drawn.reward);
         least.fold(-1.0, f64::min).floor()
+    }
+
+    /// Mean share of the picture that the boxes cover, 0 to 1.
+    pub fn size(&self) -> f64 {
+        let sizes = self.group.iter().map(|drawn| f64::from(drawn.bbox.area()));
+        sizes.sum::<f64>() / self.group.len().max(1) as f64
     }
 
     /// How strong a rollout's colour is, 0 to 1: its advantage relative to the largest one of the group.
@@ -180,6 +190,8 @@ pub struct Point {
     pub least: f64,
     /// The best.
     pub most: f64,
+    /// Mean share of the picture, 0 to 1.
+    pub size: f64,
 }
 
 impl From<&Lesson> for Point {
@@ -189,8 +201,38 @@ impl From<&Lesson> for Point {
             mean: lesson.mean,
             least: rewards().fold(0.0, f64::min),
             most: rewards().fold(f64::NEG_INFINITY, f64::max),
+            size: lesson.size(),
         }
     }
+}
+
+/// Boxes have grown this much, times their area, to be told.
+const GROWN: f64 = 1.4;
+/// A reward that has risen by less, nats a character, has not.
+const RISEN: f64 = 0.05;
+
+/// Whether boxes grow without more reward (reward hacking): what a reader that does not mind a larger crop allows. From
+/// the mean over the first third of the groups to that over the last; `None` where they do not, else how many times as
+/// large they are.
+///
+/// ```
+/// use cropvlm_web::lesson::{Point, grown_for_nothing};
+/// let group = |mean, size| Point { mean, least: mean, most: mean, size };
+/// let groups = [group(-1.0, 0.1), group(-1.0, 0.1), group(-0.99, 0.3)];
+/// assert!((grown_for_nothing(&groups).unwrap() - 3.0).abs() < 1e-9);
+/// ```
+pub fn grown_for_nothing(points: &[Point]) -> Option<f64> {
+    let third = points.len() / 3;
+    if third == 0 {
+        return None;
+    }
+    let mean = |points: &[Point], of: fn(&Point) -> f64| {
+        points.iter().map(of).sum::<f64>() / points.len() as f64
+    };
+    let (first, last) = (&points[..third], &points[points.len() - third..]);
+    let times = mean(last, |point| point.size) / mean(first, |point| point.size).max(1e-9);
+    let more = mean(last, |point| point.mean) - mean(first, |point| point.mean);
+    (times >= GROWN && more < RISEN).then_some(times)
 }
 
 /// The curve as the points of SVG's `polyline` and `polygon`: the means, and the band between worst and best.
@@ -234,7 +276,38 @@ mod tests {
             mean,
             steps: 0,
             step: None,
+            skipped: false,
+            best: NormBox::FULL,
         }
+    }
+
+    #[test]
+    fn boxes_that_grow_are_told_only_where_the_reward_does_not_rise() {
+        let group = |mean: f64, size: f64| Point {
+            mean,
+            least: mean,
+            most: mean,
+            size,
+        };
+        let told = |groups: [(f64, f64); 6]| {
+            grown_for_nothing(&groups.map(|(mean, size)| group(mean, size)))
+        };
+        let grown = [0.02, 0.02, 0.03, 0.05, 0.06, 0.06];
+        let with = |rewards: [f64; 6]| {
+            let mut groups = [(0.0, 0.0); 6];
+            for at in 0..6 {
+                groups[at] = (rewards[at], grown[at]);
+            }
+            told(groups)
+        };
+        let times = with([-0.5, -0.5, -0.5, -0.5, -0.5, -0.49]).unwrap();
+        assert!((times - 3.0).abs() < 1e-9, "{times}");
+        assert_eq!(with([-2.0, -1.5, -1.0, -0.5, -0.4, -0.3]), None, "it paid");
+        assert_eq!(told([(-0.5, 0.05); 6]), None, "no larger");
+        assert_eq!(
+            grown_for_nothing(&[group(-1.0, 0.1), group(-1.0, 0.9)]),
+            None
+        );
     }
 
     #[test]

@@ -7,8 +7,9 @@
 //! For asking a provider: [`keys`] (each with its origin), [`settings`] (what is remembered of the rest), [`prompt`] (what
 //! is sent), [`markdown`] (how answers read), [`compare`] ("Did the crop matter?").
 //! What of the page is pure lies here too, so that it is tested without a browser: [`geometry`] (a box moved by hand),
-//! [`intake`] (what a paste, a drop, a key means), [`places`] (what many sampled boxes have in common), [`inside`] (a second
-//! look), [`lesson`] (GRPO, live), [`share`] (links), [`samples`] (the pictures to try), [`state`] (what the page knows and decides).
+//! [`zoom`] (a picture shown larger), [`intake`] (what a paste, a drop, a key means), [`places`] (what many sampled boxes have in common), [`inside`] (a second
+//! look), [`lesson`] (GRPO, live), [`share`] (links),
+//! [`samples`] (the pictures to try), [`state`] (what the page knows and decides).
 //!
 //! ```
 //! use cropvlm_web::protocol::{DeviceChoice, ToWorker};
@@ -40,3 +41,4 @@ pub mod settings;
 pub mod share;
 pub mod state;
 pub mod text;
+pub mod zoom;

@@ -92,13 +92,14 @@ pub const SAMPLES: &[Sample] = &[
     },
 ];
 
-/// What one may ask of a picture that is not ours.
+/// What one may ask of a picture that is not ours: nobody knows what it shows, so that none of them names a kind of
+/// picture.
 pub const SUGGESTIONS: &[&str] = &[
-    "What is the total?",
+    "What is the title?",
     "What is the date?",
-    "What is the name of the company?",
-    "What is the address?",
-    "What does the sign say?",
+    "What is the name?",
+    "What is the number?",
+    "What is the largest print?",
 ];
 
 impl Sample {
@@ -137,6 +138,18 @@ impl Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn suggestions_for_a_picture_of_ones_own_fit_any_kind() {
+        let kinds = [
+            "sign", "total", "company", "receipt", "invoice", "bill", "plate", "table", "tax",
+        ];
+        for asked in SUGGESTIONS {
+            let lower = asked.to_lowercase();
+            let named = kinds.iter().find(|kind| lower.contains(*kind));
+            assert!(named.is_none(), "{asked} fits a {named:?} only");
+        }
+    }
 
     #[test]
     fn every_sample_is_there_small_and_named_with_its_source() {

@@ -5,12 +5,14 @@
 //! endpoint from `vlm-api`, which the command line shows too.
 
 pub mod asking;
+mod heard;
 pub mod learn;
 mod pictures;
 mod stage;
 
 use crate::protocol::{DeviceKind, MAX_QUESTION, Running, Stage, Why};
 
+pub use heard::*;
 pub use pictures::*;
 pub use stage::*;
 
@@ -24,6 +26,10 @@ pub const LABELS: &[(&str, &str)] = &[
     (
         "intro",
         "Vision models miss small print. This page finds the one part of a picture that answers a question, so that a model, or you, can read it large.",
+    ),
+    (
+        "reads",
+        "It reads print: receipts, forms, tables, signs, plates; not objects.",
     ),
     ("paper", "The idea: CropVLM"),
     ("image", "Image"),
@@ -40,6 +46,7 @@ pub const LABELS: &[(&str, &str)] = &[
     ("propose", "Propose crop"),
     ("evidence", "Where the model sees evidence"),
     ("canvas", "As the model sees it"),
+    ("draw-box", "Draw a box"),
     ("crop-title", "The crop"),
     (
         "crop-empty",

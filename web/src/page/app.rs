@@ -22,7 +22,7 @@ use crate::panel::Panel;
 use crate::readers::Readers;
 use crate::table::{Canvas, Table};
 use crate::ui::Ui;
-use crate::{edit, gallery, input, intake, learn, provider, readers, tiles, view};
+use crate::{edit, gallery, input, intake, learn, provider, readers, tiles, view, zoom};
 
 /// The page.
 pub struct App {
@@ -100,6 +100,7 @@ impl App {
         gallery::wire(&app);
         learn::wire(&app);
         tiles::wire(&app);
+        zoom::wire(&app);
         app.connect(app.device, None);
         app.dispatch(Event::Open(shared));
         Ok(())

@@ -65,6 +65,7 @@ pub fn wire(app: &Rc<App>) {
                 return;
             };
             held.set(None);
+            crate::zoom::drawn(app);
             if finished {
                 follow(app, event, Some(hold), true);
             } else if let Some(start) = hold.start {
@@ -107,7 +108,7 @@ fn down(app: &Rc<App>, event: &PointerEvent, held: &Cell<Option<Hold>>) {
         What::Resize(handle_of(&handle))
     } else if within("#grip").is_some() {
         What::Move
-    } else if event.pointer_type() == "touch" {
+    } else if event.pointer_type() == "touch" && !crate::zoom::draws(app) {
         return; // a finger beside the box scrolls the page
     } else {
         What::Draw

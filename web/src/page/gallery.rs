@@ -124,12 +124,15 @@ pub fn draw_past(app: &App) {
         let step = |(at, question, crop): &(usize, &str, &Crop)| {
             let button = button(app, "past-step", &at.to_string())?;
             button.set_title(question);
+            let name = text::step_heard(at + 1, question, crop.bbox, crop.pixels);
+            button.set_attribute("aria-label", &name).ok()?;
             if *at == now {
                 button.set_attribute("aria-current", "true").ok()?;
             }
             let crop = picture(app, &app.address(crop.key), false)?;
             button.append_child(crop.as_ref()).ok()?;
             let question = words(app, "span", question)?;
+            question.set_attribute("dir", "auto").ok()?;
             button.append_child(&question).ok()?;
             let item = words(app, "li", "")?;
             item.append_child(&button).ok()?;

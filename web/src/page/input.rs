@@ -40,7 +40,9 @@ pub fn wire(app: &Rc<App>) {
             app.propose();
         }
     });
-    on(&ui.question, "input", app, |app, _| app.hear_question());
+    on(&ui.question, "input", app, |app, _| {
+        app.dispatch(Happens::Question(app.ui.question.value()));
+    });
     on(&ui.evidence_toggle, "change", app, |app, _| {
         app.show_attention();
         view::draw_views(app);

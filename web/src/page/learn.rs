@@ -21,6 +21,9 @@ use crate::ui::say;
 /// Steps of one click on "Take 10 steps".
 const MANY: u32 = 10;
 
+/// Steps of "Play" at most, should nobody press "Pause".
+const LONG: u32 = 200;
+
 /// Wires the controls.
 pub fn wire(app: &Rc<App>) {
     let panel = &app.learn;
@@ -52,6 +55,7 @@ pub fn wire(app: &Rc<App>) {
     on(&panel.ten, "click", app, |app, _| {
         app.learn(Act::Step, MANY)
     });
+    on(&panel.play, "click", app, |app, _| app.play());
     on(&panel.forget, "click", app, |app, _| {
         app.learn(Act::Forget, 0)
     });
@@ -63,6 +67,24 @@ pub fn wire(app: &Rc<App>) {
 }
 
 impl App {
+    /// A click on "Play" or "Pause".
+    fn play(self: &Rc<Self>) {
+        let panel = &self.learn;
+        let plays = {
+            let run = panel.run.borrow();
+            run.plays && run.left > 0
+        };
+        if plays {
+            panel.run.borrow_mut().left = 0;
+            panel.working.set_text_content(Some(learn::STOPPING));
+        } else if !panel.is_busy() {
+            self.learn(Act::Step, LONG);
+            let mut run = panel.run.borrow_mut();
+            run.plays = run.job.is_some();
+        }
+        lesson::draw_buttons(self);
+    }
+
     /// A click: draw a group, take so many steps, or forget.
     fn learn(self: &Rc<Self>, act: Act, steps: u32) {
         let panel = &self.learn;
@@ -82,6 +104,7 @@ impl App {
             let mut run = panel.run.borrow_mut();
             run.about = Some(about);
             (run.left, run.of) = (steps, steps);
+            (run.skipped, run.plays) = (0, false);
             if act == Act::Forget {
                 run.points.clear();
             }
@@ -155,7 +178,9 @@ impl App {
         panel.progress.set_max(f64::from(all));
         panel.progress.set_value(f64::from(done) + share);
         let mut words = learn::reading(part, of);
-        if run.of > 1 && run.left > 0 {
+        if run.plays {
+            // Without an end, there is no share of it.
+        } else if run.of > 1 && run.left > 0 {
             words = format!("{} · {words}", learn::step_of(done + 1, run.of));
         }
         if run.of > 1 && run.left == 0 {

@@ -34,7 +34,38 @@ pub fn draw(app: &App) {
     if let Some(step) = &lesson.step {
         draw_step(app, step);
     }
+    draw_best(app, &run, lesson);
     draw_curve(panel, &run);
+}
+
+/// The likeliest box as the policy was shipped, and as it is now, side by side.
+fn draw_best(app: &App, run: &Run, lesson: &Lesson) {
+    let panel = &app.learn;
+    let natural = (
+        app.ui.picture.natural_width(),
+        app.ui.picture.natural_height(),
+    );
+    let pair = [run.first.unwrap_or(lesson.best), lesson.best];
+    // Both at one scale, so that a box that has grown is seen to have.
+    let Some(seen) = window(&pair, natural) else {
+        return;
+    };
+    let shape = seen.width() * natural.0 as f32 / (seen.height() * natural.1.max(1) as f32);
+    for ((frame, photo), bbox) in panel.best.iter().zip(pair) {
+        let style = frame.style();
+        style.set_property("aspect-ratio", &format!("{shape}")).ok();
+        if photo.src() != app.ui.picture.src() {
+            photo.set_src(&app.ui.picture.src());
+        }
+        lay(photo, within(NormBox::FULL, seen));
+        frame.dataset().set("box", &bbox.to_string()).ok();
+        let boxes = frame.query_selector(".best").ok().flatten();
+        if let Some(mark) = boxes.and_then(|mark| mark.dyn_into::<HtmlElement>().ok()) {
+            lay(&mark, within(bbox, seen));
+        }
+    }
+    let words = learn::best_after(lesson.steps);
+    panel.best_told.set_text_content(Some(&words));
 }
 
 /// Which buttons can be pressed. They keep the focus, so that a key can be pressed again and again.

@@ -3,7 +3,7 @@
 //! It holds no tensors and decodes nothing, so that no task on the main thread takes long. The order of
 //! reading: [`cropvlm_web::state`] (what is known and decided), [`ui`] and [`tools`] (the elements), [`table`] (files and crops), [`app`]
 //! (the whole), [`input`] (controls), [`intake`] (paste, drop, input methods), [`readers`] (pictures that need more than the worker),
-//! [`pictures`] (where pictures come from), [`edit`] (the box by hand),
+//! [`pictures`] (where pictures come from), [`edit`] (the box by hand), [`zoom`] (the picture larger),
 //! [`sharing`] (crops and links leave), [`view`], [`tiles`] and [`gallery`] (what is shown),
 //! [`panel`], [`learn`] and [`lesson`] (GRPO, live), [`link`] (the worker), [`recover`] (when it breaks), [`desk`], [`provider`], [`ask`], [`send`], [`answer`], [`markdown`], [`compare`] and [`request`]
 //! (asking a provider).
@@ -34,6 +34,7 @@ mod tiles;
 mod tools;
 mod ui;
 mod view;
+mod zoom;
 
 fn main() {
     if let Err(error) = app::App::start() {

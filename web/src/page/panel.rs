@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use cropvlm_web::lesson::{BETAS, Lesson, Point, RATES, Settings};
+use cropvlm_web::lesson::{BETAS, Lesson, Point, RATES, Settings, grown_for_nothing};
 use cropvlm_web::text::learn;
 use grounding::NormBox;
 use wasm_bindgen::JsValue;
@@ -22,6 +22,7 @@ pub struct Panel {
     pub draw: HtmlButtonElement,
     pub step: HtmlButtonElement,
     pub ten: HtmlButtonElement,
+    pub play: HtmlButtonElement,
     pub stop: HtmlButtonElement,
     pub forget: HtmlButtonElement,
     pub message: HtmlElement,
@@ -39,6 +40,9 @@ pub struct Panel {
     pub moved: HtmlElement,
     pub moves: HtmlElement,
     pub moved_said: HtmlElement,
+    /// The likeliest box, before and after: the part of the picture in each, and what stands under the second.
+    pub best: [(HtmlElement, HtmlImageElement); 2],
+    pub best_told: HtmlElement,
     pub curve: HtmlElement,
     pub chart: Element,
     pub band: Element,
@@ -63,6 +67,12 @@ pub struct Run {
     pub lesson: Option<Lesson>,
     /// The boxes of the group before it.
     pub ghosts: Vec<NormBox>,
+    /// The likeliest box of the policy as it was shipped.
+    pub first: Option<NormBox>,
+    /// Groups of this run that had nothing to learn from.
+    pub skipped: u32,
+    /// Steps follow one another until "Pause".
+    pub plays: bool,
     /// All groups so far.
     pub points: Vec<Point>,
     /// The picture and the question that the answer was typed for.
@@ -77,6 +87,11 @@ impl Panel {
             let told = get(document, &format!("learn-{name}-told"))?;
             Ok::<_, JsValue>((name, input, told))
         };
+        let best = |when: &str| {
+            let frame = get(document, &format!("learn-best-{when}"))?;
+            let photo = get(document, &format!("learn-best-{when}-photo"))?;
+            Ok::<_, JsValue>((frame, photo))
+        };
         Ok(Panel {
             root: get(document, "learn")?,
             answer: get(document, "learn-answer")?,
@@ -89,6 +104,7 @@ impl Panel {
             draw: get(document, "learn-draw")?,
             step: get(document, "learn-step")?,
             ten: get(document, "learn-ten")?,
+            play: get(document, "learn-play")?,
             stop: get(document, "learn-stop")?,
             forget: get(document, "learn-forget")?,
             message: get(document, "learn-message")?,
@@ -105,6 +121,8 @@ impl Panel {
             moved: get(document, "learn-moved")?,
             moves: get(document, "learn-moves")?,
             moved_said: get(document, "learn-moved-said")?,
+            best: [best("before")?, best("after")?],
+            best_told: get(document, "learn-best-told")?,
             curve: get(document, "learn-curve")?,
             chart: get(document, "learn-chart")?,
             band: get(document, "learn-band")?,
@@ -147,8 +165,13 @@ impl Panel {
 impl Run {
     /// Takes the next group; whether there are more steps to take.
     pub fn take(&mut self, lesson: Lesson) -> bool {
-        if lesson.step.is_some() {
+        // A group with nothing to learn from counts, too: otherwise it would never end.
+        if lesson.step.is_some() || lesson.skipped {
             self.left = self.left.saturating_sub(1);
+        }
+        self.skipped += u32::from(lesson.skipped);
+        if lesson.steps == 0 {
+            self.first = Some(lesson.best);
         }
         let old = self.lesson.take();
         self.ghosts = old.map_or_else(Vec::new, |old| {
@@ -164,6 +187,12 @@ impl Run {
         let lesson = self.lesson.as_ref()?;
         let spread = lesson.group.iter().map(|drawn| drawn.advantage.abs());
         let equal = spread.fold(0.0, f64::max) < 1e-6;
+        if self.skipped > 0 {
+            return Some(learn::no_step(self.skipped));
+        }
+        if let Some(times) = grown_for_nothing(&self.points) {
+            return Some(learn::hacked(times));
+        }
         Some(match equal {
             true if lesson.mean <= -4.99 => learn::NOWHERE.to_owned(),
             true => learn::ALL_EQUAL.to_owned(),
@@ -176,13 +205,18 @@ impl Run {
 
     /// Whether several steps are being taken.
     pub fn takes_many(&self) -> bool {
-        self.job.is_some() && self.of > 1
+        self.job.is_some() && self.of > 1 && !self.plays
     }
 }
 
 /// Shows what belongs to being busy.
 pub fn draw_busy(panel: &Panel) {
     let run = panel.run.borrow();
+    let plays = run.plays && run.left > 0;
+    let name = if plays { learn::PAUSE } else { learn::PLAY };
+    if panel.play.text_content().as_deref() != Some(name) {
+        panel.play.set_text_content(Some(name));
+    }
     show(&panel.progress, run.takes_many());
     show(&panel.stop, run.takes_many());
     if !run.takes_many() {

@@ -4,15 +4,16 @@
 //! left alone.
 
 use cropvlm_web::protocol::{Evidence, Proposed, Stage, Writing};
-use cropvlm_web::state::{CropView, View};
-use cropvlm_web::text;
-use grounding::NormBox;
+use cropvlm_web::state::{CropView, Phase, View};
+use cropvlm_web::text::{self, Came};
+use grounding::{NormBox, PixelBox};
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, HtmlElement, ImageData};
 
 use crate::app::App;
 use crate::gallery;
 use crate::ui::{Ui, say, show};
+use crate::zoom;
 
 /// Shows a view; what was seen before is not drawn anew.
 pub fn show_all(app: &App, view: View) {
@@ -55,6 +56,10 @@ pub fn show_all(app: &App, view: View) {
     }
     if changed(lesson) {
         crate::lesson::draw(app);
+    }
+    let done = |view: &View| view.phase == Phase::Done.name();
+    if done(view) && !old.as_ref().is_some_and(done) {
+        zoom::bring_in_view(app);
     }
 }
 
@@ -110,6 +115,7 @@ fn draw_stage_of(app: &App, view: &View) {
         ui.picture.remove_attribute("width").ok();
         ui.picture.remove_attribute("height").ok();
         ui.picture.set_src(&address);
+        zoom::reset(app);
     }
 }
 
@@ -158,15 +164,19 @@ fn draw_box(app: &App, view: &View) {
     if app.state.borrow().base.is_none() {
         tools.size.set_value("0");
     }
-    tools
-        .size_told
-        .set_text_content(Some(&text::times(app.factor())));
+    let times = text::times(app.factor());
+    tools.size.set_attribute("aria-valuetext", &times).ok();
+    tools.size_told.set_text_content(Some(&times));
     tools
         .reset
         .set_disabled(!crop.is_some_and(|crop| crop.moved));
     let seeking = if view.seeking { "true" } else { "false" };
     tools.elsewhere.set_attribute("aria-pressed", seeking).ok();
     draw_crop(app, crop);
+    if let Some(crop) = crop.filter(|crop| view.bbox == Some(crop.bbox)) {
+        let moved = crop.moved || crop.proposed.is_none();
+        say_box(app, moved, crop.bbox, crop.pixels);
+    }
 }
 
 fn draw_crop(app: &App, crop: Option<&CropView>) {
@@ -209,6 +219,16 @@ fn draw_asked(app: &App, old: Option<&View>, view: &View) {
         if element.text_content().as_ref() != Some(words.as_ref().unwrap_or(&String::new())) {
             say(element, words.as_deref());
         }
+    }
+}
+
+/// Tells where the box is to those who do not see it; once, as long as it stays there.
+fn say_box(app: &App, moved: bool, bbox: NormBox, pixels: PixelBox) {
+    let came = if moved { Came::Moved } else { Came::Found };
+    let words = text::box_heard(came, bbox, pixels);
+    let heard = &app.ui.tools.heard;
+    if heard.text_content().as_deref() != Some(&words) {
+        heard.set_text_content(Some(&words));
     }
 }
 

@@ -23,7 +23,10 @@ pub const LABELS: &[(&str, &str)] = &[
     ("learn-draw", "Draw a group"),
     ("learn-step", "Take one step"),
     ("learn-ten", "Take 10 steps"),
+    ("learn-play", PLAY),
     ("learn-stop", "Stop"),
+    ("learn-best", "The likeliest box, before and after"),
+    ("learn-best-before", "As it was shipped"),
     ("learn-forget", "Forget"),
     ("learn-rollout", "Box"),
     ("learn-bar", "Reward and mean"),
@@ -105,6 +108,38 @@ pub const LOST: &str =
 pub const ALL_EQUAL: &str = "All boxes earned the same: no advantage, nothing to learn from this group. Draw again, or raise the temperature or the group size.";
 /// No box holds the answer anywhere.
 pub const NOWHERE: &str = "The answer is in none of these crops, as far as the reader can tell. Check how it is printed, or draw again at a higher temperature.";
+
+/// Steps follow one another until it is pressed again.
+pub const PLAY: &str = "Play";
+/// They do.
+pub const PAUSE: &str = "Pause";
+
+/// No step was taken, `groups` of them had nothing to learn from.
+pub fn no_step(groups: u32) -> String {
+    let of = match groups {
+        1 => "that group".to_owned(),
+        _ => format!("{groups} of the groups"),
+    };
+    format!(
+        "No step on {of}: all its boxes earned nearly the same, so that every advantage is near zero and says nothing about which box is better. A step would follow noise. Draw again, raise the temperature, or raise the group size."
+    )
+}
+
+/// Under the box that was learned.
+pub fn best_after(steps: u32) -> String {
+    match steps {
+        0 => "No step yet".to_owned(),
+        1 => "After 1 step".to_owned(),
+        _ => format!("After {steps} steps"),
+    }
+}
+
+/// Boxes grow without more reward.
+pub fn hacked(times: f64) -> String {
+    format!(
+        "The boxes are {times:.1} times as large as at first, and the reward is no better: nothing in it asks for a small box, so that the policy takes the easy way (reward hacking). Raise beta, or stop here."
+    )
+}
 
 /// While crops are read.
 pub fn reading(part: u32, of: u32) -> String {

@@ -4,7 +4,7 @@ use crate::places::Place;
 use crate::protocol::{Proposed, Tiles};
 use crate::samples::Sample;
 
-use super::{NO_BOX, device, grouped, milliseconds, percent};
+use super::{NO_BOX, beside_blind, device, grouped, milliseconds, percent, sure};
 
 /// Description of the picture as the network gets it.
 pub const CANVAS_ALT: &str = "The picture as the network gets it";
@@ -14,6 +14,12 @@ pub const UNDO: &str = "Undo";
 pub const REDO: &str = "Redo";
 /// See [`UNDO`].
 pub const GRIP: &str = "Box: arrow keys move it, Shift and arrow keys resize it, plus and minus scale it, Escape resets it";
+/// Names of the buttons that show the picture larger and smaller.
+pub const NEARER: &str = "Zoom in";
+/// See [`NEARER`].
+pub const FARTHER: &str = "Zoom out";
+/// "Draw a box" was pressed.
+pub const DRAW: &str = "Draw the box with a finger or the mouse, from corner to corner.";
 /// The box stands again where the model put it.
 pub const RESET: &str = "The box stands where the model put it.";
 /// A second look ended where it began.
@@ -159,12 +165,14 @@ pub fn figures(proposed: &Proposed) -> Vec<(&'static str, String)> {
             "Cells of the map",
             format!("{} × {}", evidence.width, evidence.height),
         ));
-        let sure = evidence.values.iter().copied().max().unwrap_or(0);
-        figures.push(("Chance of the best cell", percent(f32::from(sure) / 255.0)));
+        let best = evidence.values.iter().copied().max().unwrap_or(0);
+        let best = f32::from(best) / 255.0;
+        figures.push(("Chance of the best cell", percent(best)));
+        figures.push(("The model is", sure(best).to_owned()));
     }
-    // Among five million boxes that differ by a percent, the chance of this very one is small by nature.
+    // Among millions of boxes, the chance of this very one is small by nature, and says nothing by itself.
     if let Some(chance) = proposed.chance {
-        figures.push(("Chance of this very box", percent(chance)));
+        figures.push(("Beside a box drawn blindly", beside_blind(chance)));
     }
     figures.push(("Box, percent", proposed.bbox.to_string().replace(',', ", ")));
     figures

@@ -11,6 +11,7 @@ use cropvlm_web::lesson::{Act, Drawn, Lesson, Settings, Step};
 use cropvlm_web::protocol::FromWorker;
 use cropvlm_web::text::{self, learn};
 use futures_util::lock::Mutex;
+use grounding::NormBox;
 use grounding::reward::{Scale, advantages, mean};
 use policy::grpo::GrpoSettings;
 use policy::map::live::Live;
@@ -102,15 +103,20 @@ impl School {
         if other || wish.act == Act::Forget {
             pupil.begin(wish);
         }
-        let step = match wish.act {
-            Act::Step if !pupil.group.is_empty() => {
-                let _turn = engine.turn().await;
-                Some(pupil.step(&wish.settings).await.map_err(sentence)?)
-            }
-            _ => None,
+        let wanted = wish.act == Act::Step && !pupil.group.is_empty();
+        let step = if wanted {
+            let _turn = engine.turn().await;
+            pupil.step(&wish.settings).await.map_err(sentence)?
+        } else {
+            None
         };
         self.draw(engine, decoded, wish, pupil).await?;
-        Ok(pupil.tell(step))
+        let best = {
+            let _turn = engine.turn().await;
+            let best = pupil.live.best(&pupil.question).await;
+            best.map_err(sentence)?.ok_or(text::NO_BOX)?
+        };
+        Ok(pupil.tell(wanted && step.is_none(), step, best))
     }
 
     /// Draws a group and has every crop read.
@@ -174,8 +180,8 @@ impl Pupil {
         self.steps = 0;
     }
 
-    /// One step on the present group.
-    async fn step(&mut self, settings: &Settings) -> Result<Step, PolicyError> {
+    /// One step on the present group; none where it has nothing to learn from.
+    async fn step(&mut self, settings: &Settings) -> Result<Option<Step>, PolicyError> {
         let (rollouts, rewards): (Vec<Rollout>, Vec<f64>) =
             std::mem::take(&mut self.group).into_iter().unzip();
         let rule = GrpoSettings {
@@ -190,16 +196,16 @@ impl Pupil {
             .live
             .step(&self.question, &rollouts, &rewards, &rule, rate)
             .await?;
-        self.steps += 1;
-        Ok(Step {
+        self.steps += u32::from(done.is_some());
+        Ok(done.map(|done| Step {
             advantages: done.advantages,
             before: done.before,
             after: done.after,
             kl: done.kl,
-        })
+        }))
     }
 
-    fn tell(&self, step: Option<Step>) -> Lesson {
+    fn tell(&self, skipped: bool, step: Option<Step>, best: NormBox) -> Lesson {
         let rewards: Vec<f64> = self.group.iter().map(|(_, reward)| *reward).collect();
         let advantages = advantages(&rewards, Scale::None);
         let rows = self.group.iter().zip(advantages);
@@ -216,6 +222,8 @@ impl Pupil {
             mean: mean(&rewards),
             steps: self.steps,
             step,
+            skipped,
+            best,
         }
     }
 }

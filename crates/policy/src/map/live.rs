@@ -9,6 +9,7 @@
 
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
+use grounding::NormBox;
 use grounding::reward::{self, advantages};
 use picture::RgbImage;
 use rand::Rng;
@@ -18,6 +19,24 @@ use super::readback::values;
 use super::{Features, MapNet, MapPolicy};
 use crate::grpo::{GroupLogprobs, GrpoSettings, loss};
 use crate::{Logprobs, ModelFiles, PolicyError, Result, Rollout, SampleOptions};
+
+/// Advantages that are nowhere larger than this, nats a character, say nothing: the reader's rewards differ by as much
+/// for boxes that people would call the same.
+pub const NEAR_ZERO: f64 = 1e-3;
+
+/// Whether a group has nothing to learn from: all its advantages are near zero. A step on it would not be none: Adam
+/// goes on where the steps before pointed, so that the policy would move without a reason.
+///
+/// ```
+/// use policy::map::live::says_nothing;
+/// assert!(says_nothing(&[0.0004, -0.0004]) && says_nothing(&[]));
+/// assert!(!says_nothing(&[0.2, -0.1, -0.1]));
+/// ```
+pub fn says_nothing(advantages: &[f64]) -> bool {
+    advantages
+        .iter()
+        .all(|advantage| advantage.abs() <= NEAR_ZERO)
+}
 
 /// A policy that learns on one picture.
 pub struct Live {
@@ -91,6 +110,15 @@ impl Live {
         policy.sample(&self.seen, question, options, rng).await
     }
 
+    /// The likeliest box of the policy as it is now.
+    ///
+    /// # Errors
+    /// A failed device.
+    pub async fn best(&self, question: &str) -> Result<Option<NormBox>> {
+        let policy = self.policy.without_gradients();
+        Ok(policy.propose(&self.seen, question).await?.bbox)
+    }
+
     /// The reward for a crop: how well a text can be read in it, see [`legibility`].
     ///
     /// # Errors
@@ -99,7 +127,8 @@ impl Live {
         legibility(&self.reference, crop, longest_edge, text).await
     }
 
-    /// One policy-gradient step on a group and its rewards.
+    /// One policy-gradient step on a group and its rewards; none, and nothing changes, where the group
+    /// [says nothing](says_nothing).
     ///
     /// # Errors
     /// Rewards that are not one number a rollout, a failed device.
@@ -110,13 +139,16 @@ impl Live {
         rewards: &[f64],
         settings: &GrpoSettings,
         learning_rate: f64,
-    ) -> Result<LiveStep> {
+    ) -> Result<Option<LiveStep>> {
         if rewards.len() != rollouts.len() || rewards.iter().any(|r| !r.is_finite()) {
             return Err(PolicyError::Rollouts(
                 "has not one finite reward for each rollout".into(),
             ));
         }
         let advantages = advantages(rewards, settings.loss_type.scale());
+        if says_nothing(&advantages) {
+            return Ok(None);
+        }
         let of = |policy: &MapPolicy| policy.token_logprobs(&self.seen, question, rollouts);
         let Logprobs { logprobs, mask } = of(&self.policy)?; // [G, 1]
         let before = numbers(logprobs.clone()).await?;
@@ -143,14 +175,14 @@ impl Live {
             .change(|net| optimizer.step(learning_rate, net, gradients));
         let moved = self.policy.without_gradients();
         let after = moved.token_logprobs(&self.seen, question, rollouts)?;
-        Ok(LiveStep {
+        Ok(Some(LiveStep {
             mean: reward::mean(rewards),
             advantages,
             loss: value,
             kl,
             before,
             after: numbers(after.logprobs).await?,
-        })
+        }))
     }
 }
 
@@ -199,7 +231,8 @@ mod tests {
             let step = live
                 .step("What is it?", &group, &rewards, &settings, 1e-4)
                 .await
-                .expect("a step");
+                .expect("a step")
+                .expect("something to learn");
             assert!(step.after[0] > step.before[0], "{step:?}");
             assert!(
                 step.kl.abs() < 1e-6,
@@ -208,10 +241,32 @@ mod tests {
             let again = live
                 .step("What is it?", &group, &rewards, &settings, 1e-4)
                 .await
-                .expect("a step");
+                .expect("a step")
+                .expect("something to learn");
             assert!(
                 again.kl > 0.0 && again.after[0] > step.after[0],
                 "{again:?}"
+            );
+            // Equal rewards: Adam would go on by itself.
+            let equal = vec![-0.3; group.len()];
+            let none = live
+                .step("What is it?", &group, &equal, &settings, 1e-4)
+                .await
+                .expect("a look");
+            assert_eq!(none, None);
+            let rested = live
+                .step("What is it?", &group, &rewards, &settings, 1e-4)
+                .await
+                .expect("a step")
+                .expect("something to learn");
+            let far = |a: &[f64], b: &[f64]| (a[0] - b[0]).abs();
+            let (still, moved) = (
+                far(&rested.before, &again.after),
+                far(&rested.before, &again.before),
+            );
+            assert!(
+                still < 0.01 * moved,
+                "it has moved meanwhile: {still} {moved}"
             );
             let wrong = live
                 .step("What is it?", &group, &[1.0], &settings, 1e-4)
@@ -221,7 +276,8 @@ mod tests {
             let anew = live
                 .step("What is it?", &group, &rewards, &settings, 1e-4)
                 .await
-                .expect("a step");
+                .expect("a step")
+                .expect("something to learn");
             assert_eq!((anew.before, anew.after), (step.before, step.after));
         });
     }
