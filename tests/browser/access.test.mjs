@@ -1,16 +1,17 @@
 // For everyone: axe-core finds no violation, on desk and phone, light and dark, in every state of the page; and all of it
-// fits the screen.
+// fits the screen; nothing that has the focus is covered, all of it can be hit, and what a box is, is heard.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { describe, test } from 'node:test';
 import { file } from './lib/files.mjs';
-import { boxAfter, image, kept, open, propose, started } from './lib/page.mjs';
+import { boxAfter, grip, image, kept, open, propose, question, started } from './lib/page.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 describe('for everyone', () => {
   const at = started();
+  const { on } = at;
 
   async function violations(page) {
     // Half-shown elements have half their contrast.
@@ -52,4 +53,47 @@ describe('for everyone', () => {
       });
     }
   }
+
+  for (const [name, context] of [
+    ['a small desk', { viewport: { width: 1024, height: 768 } }],
+    ['a phone', { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true }],
+  ]) {
+    on(`nothing that has the focus is covered, and everything can be hit: ${name}`, async (page) => {
+      await boxAfter(page, null);
+      await question(page).focus();
+      const hidden = await page.evaluate(() => {
+        const all = [...document.querySelectorAll('button, a[href], input, select, textarea, summary')];
+        const seen = all.filter((element) => element.checkVisibility() && !element.closest('[inert]') && !element.disabled && element.tabIndex >= 0);
+        return seen.flatMap((element) => {
+          element.focus();
+          if (document.activeElement !== element) return [];
+          const { left, top, width, height } = element.getBoundingClientRect();
+          const at = document.elementFromPoint(left + width / 2, top + height / 2);
+          const own = at && (element.contains(at) || at.contains(element) || element.labels?.[0]?.contains(at));
+          return own ? [] : [`${element.id || element.textContent}: ${at?.id || at?.className}`];
+        });
+      });
+      assert.deepEqual(hidden, []);
+      const small = await page.evaluate(() => [...document.querySelectorAll('button, input, select, textarea, summary, .link, label.check')]
+        .filter((element) => element.checkVisibility() && !element.matches('.check input, #grip'))
+        .map((element) => [element.id || element.textContent.trim(), element.getBoundingClientRect()])
+        .filter(([, { width, height }]) => width < 24 || height < 23.5)
+        .map(([name, { width, height }]) => `${name} ${width} x ${height}`));
+      assert.deepEqual(small, []);
+    }, { context });
+  }
+
+  on('what a box is, is heard: found, moved by keys, and in the history', async (page) => {
+    await boxAfter(page, null);
+    const heard = page.locator('#heard');
+    assert.match(await heard.innerText(), /^Box found: [\d.]+ % wide, [\d.]+ % high, (left|centre|right), (top|middle|bottom); crop \d+ × \d+$/);
+    await grip(page).focus();
+    await page.keyboard.press('ArrowUp');
+    await heard.filter({ hasText: 'Box moved' }).waitFor();
+    assert.equal(await propose(page, 'What is the date?'), 'done');
+    assert.match(await page.getByLabel('Size').getAttribute('aria-valuetext'), /× area/);
+    const names = await page.locator('#past button').evaluateAll((all) => all.map((button) => button.ariaLabel));
+    assert.ok(names.length > 1 && new Set(names).size === names.length, names.join(' | '));
+    assert.deepEqual(await page.locator('#question, #answer, #run-full').evaluateAll((all) => all.map((element) => element.dir)), ['auto', 'auto', 'auto']);
+  });
 });

@@ -1,28 +1,19 @@
 // "Did the crop matter?": three questions to the same model, side by side, with what differs marked and counted.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe } from 'node:test';
 import { file, picture } from './lib/files.mjs';
-import { askButton, browser, choose, cropBytes, kept, open, propose, site } from './lib/page.mjs';
+import { askButton, choose, cropBytes, onePage, propose } from './lib/page.mjs';
 import { KEY, standIn } from './lib/providers.mjs';
 
 const RECEIPT = file('receipt.png', picture('receipt.png'));
 const isGrey = ({ rgb, width, height }) => [[0, 0], [width - 1, height - 1], [width >> 1, height >> 1]].every((at) => rgb(...at).every((value) => value === 127));
 
 describe('did the crop matter', () => {
-  let chrome, server, endpoint, page;
-  before(async () => {
-    [chrome, server, endpoint] = await Promise.all([browser(), site(), standIn('chat')]);
-    page = await open(await chrome.newContext({ acceptDownloads: true }), server.url);
-  });
-  after(async () => {
-    await chrome?.close();
-    await server?.close();
-    await endpoint?.close();
-  });
-  const on = (name, body) => test(name, () => kept(page, name, body));
-  const field = (name) => page.getByLabel(name, { exact: true });
+  const at = onePage(() => standIn('chat'), { acceptDownloads: true });
+  const { on, field, wrong } = at;
+  let endpoint, page;
+  before(() => ({ endpoint, page } = at));
   const button = () => page.getByRole('button', { name: 'Compare', exact: true });
-  const wrong = async () => ((await page.locator('#ask-message').isVisible()) ? page.locator('#ask-message').innerText() : '');
   const ended = () => page.waitForFunction(() => !document.querySelector('#compare').disabled, null, { timeout: 20_000 });
   const compare = async () => {
     endpoint.requests.length = 0;

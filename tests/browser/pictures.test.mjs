@@ -1,9 +1,11 @@
 // Getting a picture in: paste, drop, keys of input methods, odd files, other people's formats, a page that arrives in part.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { describe } from 'node:test';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
 import { decode, file, greyPng, picture } from './lib/files.mjs';
-import { boxAfter, choose, complaint, cropBytes, image, propose, question, started, state } from './lib/page.mjs';
+import { boxAfter, choose, complaint, cropBytes, image, open, propose, question, started, state } from './lib/page.mjs';
 
 const golden = (name) => readFileSync(new URL(`../../crates/picture/goldens/pictures/${name}`, import.meta.url));
 const RECEIPT = file('receipt.png', picture('receipt.png'));
@@ -152,10 +154,62 @@ describe('getting a picture in', () => {
     assert.match(await notes(page).innerText(), /Page 2 of 3/);
   });
 
+  on('an AVIF goes through the browser, and says so', async (page) => {
+    await image(page).setInputFiles(file('receipt.avif', picture('receipt.avif')));
+    await facts(page, '248 × 392');
+    assert.match(await notes(page).innerText(), /browser/i);
+    assert.equal(await propose(page, 'What is the total?'), 'done');
+    const crop = decode(await cropBytes(page));
+    assert.ok(crop.width > 10 && crop.width < 248);
+  });
+
+  on('a document with a password is named, and the picture before it stays', async (page) => {
+    await choose(page, RECEIPT);
+    await image(page).setInputFiles(file('letter.pdf', picture('locked.pdf')));
+    await page.locator('#message').waitFor();
+    assert.match(await complaint(page), /password/);
+    await facts(page, '620 ×');
+  });
+
+  on('a folder that is dropped is named, and the picture before it stays', async (page) => {
+    await choose(page, RECEIPT);
+    const folder = mkdtempSync(join(tmpdir(), 'dropped-'));
+    const { x, y, width, height } = await page.locator('#drop').boundingBox();
+    const client = await page.context().newCDPSession(page);
+    const data = { items: [], files: [folder], dragOperationsMask: 1 };
+    for (const type of ['dragEnter', 'dragOver', 'drop']) {
+      await client.send('Input.dispatchDragEvent', { type, x: x + width / 2, y: y + height / 2, data });
+    }
+    await page.locator('#message').waitFor();
+    rmSync(folder, { recursive: true });
+    assert.match(await complaint(page), /That is a folder/);
+    await facts(page, '620 ×');
+  });
+
   on('a damaged document is named', async (page) => {
     await image(page).setInputFiles(file('a.pdf', Buffer.from('%PDF-1.7\n and nothing else')));
     await page.locator('#message').waitFor();
     assert.match(await complaint(page), /PDF document is damaged/);
+  });
+
+  test('a page that takes long to start says so with a button that reloads, and takes it back when it comes', async () => {
+    let arrive;
+    at.server.replace.set('page_bg.wasm', () => new Promise((resolve) => (arrive = () => resolve(undefined))));
+    const context = await at.chrome.newContext();
+    await context.clock.install();
+    const page = await open(context, at.server.url, { ready: false });
+    const slow = page.getByText('taking long to start');
+    await context.clock.fastForward(44_000);
+    assert.equal(await slow.isVisible(), false);
+    await context.clock.fastForward(2_000);
+    await slow.waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Reload the page' }).isVisible(), true);
+    await context.clock.resume();
+    at.server.replace.clear();
+    arrive();
+    assert.equal(await state(page, 'ready'), 'ready');
+    assert.equal(await slow.isVisible(), false);
+    await context.close();
   });
 
   const html = Buffer.from('<!doctype html><title>Welcome</title>');

@@ -2,9 +2,9 @@
 // prompt that a person sees and changes, the crop alone, the request as a command.
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import { after, before, describe, test } from 'node:test';
+import { before, describe } from 'node:test';
 import { decode, file, picture } from './lib/files.mjs';
-import { askButton, browser, choose, kept, open, propose, site } from './lib/page.mjs';
+import { askButton, choose, onePage, propose } from './lib/page.mjs';
 
 const RECEIPT = file('receipt.png', picture('receipt.png'));
 const KEY = 'sk-test-4711';
@@ -40,26 +40,18 @@ async function raw() {
 }
 
 describe('answers and prompts', () => {
-  let chrome, server, endpoint, page;
+  const at = onePage(raw, { permissions: ['clipboard-read', 'clipboard-write'] });
+  const { on, field, wrong: said } = at;
+  let endpoint, page;
   before(async () => {
-    [chrome, server, endpoint] = await Promise.all([browser(), site(), raw()]);
-    const context = await chrome.newContext({ permissions: ['clipboard-read', 'clipboard-write'] });
-    page = await open(context, server.url);
+    ({ endpoint, page } = at);
     await choose(page, RECEIPT);
     assert.equal(await propose(page, 'What is the total?'), 'done');
     await field('Provider').selectOption({ label: 'Other (OpenAI-compatible)' });
   });
-  after(async () => {
-    await chrome?.close();
-    await server?.close();
-    await endpoint?.close();
-  });
-  const on = (name, body) => test(name, () => kept(page, name, body));
-  const field = (name) => page.getByLabel(name, { exact: true });
   const answer = () => page.locator('#answer');
   const thoughts = () => page.locator('#answer-thoughts');
   const ended = () => page.waitForFunction(() => !document.querySelector('#ask').disabled, null, { timeout: 20_000 });
-  const said = async () => ((await page.locator('#ask-message').isVisible()) ? page.locator('#ask-message').innerText() : '');
   const ask = async (texts, stays = false) => {
     Object.assign(endpoint, { answer: () => texts, stays });
     endpoint.bodies.length = 0;

@@ -143,6 +143,15 @@ describe('the page in use', () => {
     await touch('touchEnd', []);
     await settled(page);
     assert.ok((await edges(page))[1] < y1 - 2, `${await edges(page)}`);
+    const moved = await data(page);
+    assert.equal(await page.evaluate(() => scrollY), 0, 'the page stayed where it was');
+    const { x, y } = await page.locator('#picture').boundingBox();
+    const beside = { x: x + 12, y: y + 300 };
+    await touch('touchStart', [beside]);
+    for (let step = 1; step <= 10; step++) await touch('touchMove', [{ x: beside.x, y: beside.y - step * 15 }]);
+    await touch('touchEnd', []);
+    await page.waitForFunction(() => scrollY > 60);
+    assert.equal(await data(page), moved);
   }, { context: { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true } });
 
   on('keys move, resize, scale and reset the box', async (page) => {

@@ -90,6 +90,24 @@ pub fn out_of(inner: NormBox, part: NormBox) -> NormBox {
     }
 }
 
+/// Where a box stands after its picture was turned by 90 degrees clockwise.
+///
+/// ```
+/// use cropvlm_web::geometry::quarter;
+/// use grounding::NormBox;
+/// let left_top = NormBox { x1: 0.0, y1: 0.0, x2: 30.0, y2: 10.0 };
+/// let right_top = NormBox { x1: 90.0, y1: 0.0, x2: 100.0, y2: 30.0 };
+/// assert_eq!(quarter(left_top), right_top);
+/// ```
+pub fn quarter(b: NormBox) -> NormBox {
+    NormBox {
+        x1: 100.0 - b.y2,
+        y1: b.x1,
+        x2: 100.0 - b.y1,
+        y2: b.x2,
+    }
+}
+
 /// Percents with at most two digits after the point, so that what is shown, shared and cut is one and the same.
 pub fn tidy(b: NormBox) -> NormBox {
     let edge = |percent: f32| (percent * 100.0).round() / 100.0;

@@ -285,67 +285,47 @@ mod tests {
         names.iter().map(|&file| file.into()).collect()
     }
 
+    fn offer(pictures: &[(&str, &str)], text: &str, html: &str) -> Offer {
+        Offer {
+            files: files(pictures),
+            text: text.into(),
+            html: html.into(),
+            ..Offer::default()
+        }
+    }
+
+    const SHOT: &[(&str, &str)] = &[("image.png", "image/png")];
+    const ADDRESS: &str = "https://a.example/x.png";
+    const MARKUP: &str = "<img src='https://a.example/x.png'>";
+
     #[test]
     fn text_pasted_into_a_field_is_text_whatever_lies_beside_it() {
-        let sheet = Offer {
-            files: files(&[("image.png", "image/png")]),
-            text: "Total\t4.20".into(),
-            html: "<table><td>4.20</td></table><img src='https://a.example/x.png'>".into(),
-            ..Offer::default()
-        };
-        assert_eq!(paste(&sheet, true), Intake::Leave);
-        let taken = Intake::File {
+        let taken = || Intake::File {
             at: 0,
             others: vec![],
         };
-        assert_eq!(paste(&sheet, false), taken);
-        // A screenshot alone is a picture, wherever the cursor stands.
-        let shot = Offer {
-            files: files(&[("image.png", "image/png")]),
-            ..Offer::default()
-        };
-        assert_eq!(paste(&shot, true), taken);
-        // Words beside a field are nothing to complain about.
-        let words = Offer {
-            text: "only words".into(),
-            ..Offer::default()
-        };
-        assert_eq!(paste(&words, false), Intake::Leave);
-        let address = Offer {
-            text: " https://a.example/x.png\n".into(),
-            ..Offer::default()
-        };
-        assert_eq!(
-            paste(&address, false),
-            Intake::Address("https://a.example/x.png".into())
-        );
-        assert_eq!(paste(&address, true), Intake::Leave);
-        let link = Offer {
-            html: "<img src='https://a.example/x.png'>".into(),
-            ..Offer::default()
-        };
-        assert_eq!(
-            paste(&link, true),
-            Intake::Leave,
-            "a field takes markup as it likes"
-        );
-    }
-
-    #[test]
-    fn an_image_pasted_with_its_address_is_taken_once() {
-        let both = Offer {
-            files: files(&[("image.png", "image/png")]),
-            text: "https://a.example/x.png".into(),
-            html: "<img src=\"https://a.example/x.png\">".into(),
-            ..Offer::default()
-        };
-        assert_eq!(
-            paste(&both, false),
-            Intake::File {
-                at: 0,
-                others: vec![]
-            }
-        );
+        let sheet = format!("<table><td>4.20</td></table>{MARKUP}");
+        let address = || Intake::Address(ADDRESS.into());
+        for (offered, within_a_field, outside) in [
+            // A spreadsheet puts a picture beside its text.
+            (offer(SHOT, "Total\t4.20", &sheet), Intake::Leave, taken()),
+            // A screenshot alone is a picture, wherever the cursor stands.
+            (offer(SHOT, "", ""), taken(), taken()),
+            // Words beside a field are nothing to complain about.
+            (offer(&[], "only words", ""), Intake::Leave, Intake::Leave),
+            (
+                offer(&[], &format!(" {ADDRESS}\n"), ""),
+                Intake::Leave,
+                address(),
+            ),
+            // A field takes markup as it likes.
+            (offer(&[], "", MARKUP), Intake::Leave, address()),
+            // An image beside its address is taken once.
+            (offer(SHOT, ADDRESS, MARKUP), Intake::Leave, taken()),
+        ] {
+            assert_eq!(paste(&offered, true), within_a_field, "{offered:?}");
+            assert_eq!(paste(&offered, false), outside, "{offered:?}");
+        }
     }
 
     #[test]

@@ -70,6 +70,13 @@ pub enum ToWorker {
         picture: u32,
         /// Percent of width and height.
         bbox: NormBox,
+        /// See [`Proposed::quarters`].
+        quarters: u32,
+    },
+    /// Turn a picture by 90 degrees clockwise: answered by [`FromWorker::Turned`].
+    Turn {
+        /// Number of the picture.
+        picture: u32,
     },
     /// Learn on this picture: answered by [`FromWorker::Learning`], several times, and [`FromWorker::Learned`]. Another
     /// question or answer begins anew from the weights that were shipped.
@@ -118,7 +125,9 @@ pub enum ToWorker {
         picture: u32,
         /// Pixels of the original.
         pixels: PixelBox,
-        /// Pixels that they become.
+        /// See [`Proposed::quarters`].
+        quarters: u32,
+        /// Pixels that they become, upright.
         width: u32,
         /// Pixels that they become.
         height: u32,
@@ -170,6 +179,11 @@ pub enum FromWorker {
     /// could not be made.
     Shown {
         /// Number of the picture.
+        picture: u32,
+    },
+    /// The picture turned by 90 degrees. The payload is a PNG; without one, it could not be made.
+    Turned {
+        /// Number of the picture as it lay.
         picture: u32,
     },
     /// A crop. The payload is the crop as PNG.
@@ -295,6 +309,8 @@ pub struct Proposed {
     pub inside: NormBox,
     /// A second look found nothing smaller: the box is the one that was looked into.
     pub same: bool,
+    /// Quarter turns clockwise after which the picture reads, 0 to 3: crops are turned by them.
+    pub quarters: u32,
     /// What computed it.
     pub device: DeviceKind,
     /// Where the model saw evidence, if it says.
@@ -432,6 +448,7 @@ mod tests {
             },
             inside: NormBox::FULL,
             same: false,
+            quarters: 3,
             device: DeviceKind::Cpu,
             evidence: Some(Evidence {
                 width: 1,

@@ -6,6 +6,7 @@
 use grounding::PixelBox;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::imageops::{rotate90, rotate180, rotate270};
 use image::{ExtendedColorType, ImageEncoder};
 
 use crate::decode::plain;
@@ -55,6 +56,24 @@ pub fn encode_png_with(
         PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive);
     write(picture, Format::Png, encoder, profile)?;
     Ok(file)
+}
+
+/// The picture turned by so many quarters clockwise.
+///
+/// ```
+/// let picture = picture::RgbImage::from_fn(3, 2, |x, y| [x as u8, y as u8, 0].into());
+/// let turned = picture::turned(picture, 1);
+/// assert_eq!(turned.dimensions(), (2, 3));
+/// assert_eq!(turned.get_pixel(1, 0).0, [0, 0, 0], "left above goes right above");
+/// assert_eq!(turned.get_pixel(0, 0).0, [0, 1, 0]);
+/// ```
+pub fn turned(picture: RgbImage, quarters: u32) -> RgbImage {
+    match quarters % 4 {
+        0 => picture,
+        1 => rotate90(&picture),
+        2 => rotate180(&picture),
+        _ => rotate270(&picture),
+    }
 }
 
 /// The picture as a baseline JPEG file; `quality` 1 to 100 as in libjpeg (numbers outside are moved inside).

@@ -38,7 +38,7 @@ mod resize;
 mod sniff;
 mod turn;
 
-pub use cut::{crop, encode_jpeg, encode_jpeg_with, encode_png, encode_png_with};
+pub use cut::{crop, encode_jpeg, encode_jpeg_with, encode_png, encode_png_with, turned};
 pub use decode::{Decoded, Probe, decode, decode_with_notes, probe};
 pub use error::PictureError;
 pub use image::{GrayImage, RgbImage, metadata::Orientation};

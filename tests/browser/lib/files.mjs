@@ -25,6 +25,19 @@ export function decode(bytes) {
   return { width, height, rgb: (x, y) => [...data.subarray((y * width + x) * 4, (y * width + x) * 4 + 3)] };
 }
 
+/** A PNG turned by 90 degrees counter-clockwise: it reads again when turned clockwise. */
+export function turned(bytes) {
+  const from = PNG.sync.read(bytes);
+  const to = new PNG({ width: from.height, height: from.width });
+  for (let y = 0; y < to.height; y++) {
+    for (let x = 0; x < to.width; x++) {
+      const at = (x * from.width + from.width - 1 - y) * 4;
+      from.data.copy(to.data, (y * to.width + x) * 4, at, at + 4);
+    }
+  }
+  return PNG.sync.write(to);
+}
+
 /** A PNG of one grey channel whose rows come from `row(y)`; made without holding the whole picture. */
 export function greyPng(width, height, row) {
   const raw = Buffer.alloc((width + 1) * height);

@@ -129,6 +129,28 @@ export function started({ spotless = false, permissions } = {}) {
   return at;
 }
 
+/**
+ * For a `describe` whose tests follow one another on one page: a browser, a server, a stand-in for a provider. `on(name,
+ * body)` is a test; `context` is Playwright's; `field` finds a field by its name. `page` and `endpoint` are there once the tests run.
+ */
+export function onePage(standIn, context) {
+  const at = {};
+  before(async () => {
+    [at.chrome, at.server, at.endpoint] = await Promise.all([browser(), site(), standIn()]);
+    at.page = await open(await at.chrome.newContext(context), at.server.url);
+  });
+  after(async () => {
+    await at.chrome?.close();
+    await at.server?.close();
+    await at.endpoint?.close();
+  });
+  at.on = (name, body) => test(name, () => kept(at.page, name, body));
+  at.field = (name) => at.page.getByLabel(name, { exact: true });
+  /** The sentence under "Ask", or ''. */
+  at.wrong = async () => ((await at.page.locator('#ask-message').isVisible()) ? at.page.locator('#ask-message').innerText() : '');
+  return at;
+}
+
 /** Waits until the page is in one of these states, and says which. */
 export async function state(page, ...wanted) {
   const handle = await page.waitForFunction(

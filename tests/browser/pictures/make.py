@@ -1,9 +1,10 @@
-"""Makes the pictures of the browser tests. Run by a person, never by a test: `python3 make.py` (needs Pillow and
-the DejaVu fonts of Debian's fonts-dejavu-core). Everything on them is invented."""
+"""Makes the pictures of the browser tests. Run by a person, never by a test: `python3 make.py` (needs Pillow,
+pypdf[crypto] and the DejaVu fonts of Debian's fonts-dejavu-core). Everything on them is invented."""
 
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+from pypdf import PdfWriter
 
 HERE = Path(__file__).parent
 FONTS = Path("/usr/share/fonts/truetype/dejavu")
@@ -58,3 +59,10 @@ small = page.resize((248, 392), Image.LANCZOS)
 small.convert("CMYK").save(HERE / "cmyk.jpg", quality=80)
 frames = [small.convert("P", palette=Image.ADAPTIVE, colors=16), Image.new("P", small.size, 0)]
 frames[0].save(HERE / "animated.gif", save_all=True, append_images=frames[1:], duration=100, loop=0)
+# What the worker does not read, but the browser does.
+small.save(HERE / "receipt.avif", quality=60)
+# Nobody reads it without the password.
+locked = PdfWriter()
+locked.add_blank_page(200, 100)
+locked.encrypt("secret", algorithm="AES-256")
+locked.write(HERE / "locked.pdf")

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use cropvlm_web::protocol::{DeviceChoice, FromWorker, Stage, ToWorker};
 use cropvlm_web::share::Shared;
 use cropvlm_web::state::{self, Effect, Event, Key, Say, State, View};
+use cropvlm_web::text;
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -234,6 +235,10 @@ impl App {
                 self.redrawn(picture, payload);
                 return view::draw_again(self);
             }
+            FromWorker::Turned { picture } => Event::Turned {
+                picture,
+                file: put(payload).ok_or_else(|| text::BROKEN.to_owned()),
+            },
             FromWorker::Proposed(proposed) => Event::Proposed {
                 proposed: Box::new(proposed),
                 crop: put(payload),

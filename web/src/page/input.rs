@@ -109,6 +109,9 @@ fn wire_tools(app: &Rc<App>) {
             app.complain(text::NO_ADDRESS);
         }
     });
+    on(&tools.turn, "click", app, |app, _| {
+        app.dispatch(Happens::Turn);
+    });
     on(&tools.undo, "click", app, |app, _| {
         app.dispatch(Happens::Undo(-1))
     });

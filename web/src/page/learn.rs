@@ -178,7 +178,7 @@ impl App {
         panel.progress.set_max(f64::from(all));
         panel.progress.set_value(f64::from(done) + share);
         let mut words = learn::reading(part, of);
-        if run.plays {
+        if run.plays && run.left > 0 {
             // Without an end, there is no share of it.
         } else if run.of > 1 && run.left > 0 {
             words = format!("{} · {words}", learn::step_of(done + 1, run.of));

@@ -355,10 +355,9 @@ impl App {
     fn sizes(&self) -> Option<Sizes> {
         let state = self.state.borrow();
         let shown = state.settled()?;
-        let pixels = &shown.crop.as_ref()?.pixels;
         Some(Sizes {
             original: shown.picture.size?,
-            crop: enlarged((pixels.width(), pixels.height()), self.enlarge()),
+            crop: enlarged(shown.crop.as_ref()?.size(), self.enlarge()),
             edge: self.edge(),
             crop_only: self.desk.crop_only.checked(),
         })

@@ -32,6 +32,7 @@ pub struct Tools {
     pub nearer: HtmlButtonElement,
     pub farther: HtmlButtonElement,
     pub heard: HtmlElement,
+    pub turn: HtmlButtonElement,
     pub undo: HtmlButtonElement,
     pub redo: HtmlButtonElement,
     pub gallery: HtmlElement,
@@ -79,6 +80,7 @@ impl Tools {
             nearer: get(document, "nearer")?,
             farther: get(document, "farther")?,
             heard: get(document, "heard")?,
+            turn: get(document, "turn")?,
             undo: get(document, "undo")?,
             redo: get(document, "redo")?,
             gallery: get(document, "gallery")?,
@@ -104,6 +106,7 @@ impl Tools {
         for (button, name) in [
             (&tools.nearer, text::NEARER),
             (&tools.farther, text::FARTHER),
+            (&tools.turn, text::TURN),
             (&tools.undo, text::UNDO),
             (&tools.redo, text::REDO),
             (&tools.grip, text::GRIP),

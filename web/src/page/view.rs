@@ -29,6 +29,7 @@ pub fn show_all(app: &App, view: View) {
     gallery::draw_chips(app, view);
     gallery::draw_past(app);
     let (back, forth) = view.steps;
+    app.ui.tools.turn.set_disabled(view.size.is_none());
     app.ui.tools.undo.set_disabled(!back);
     app.ui.tools.redo.set_disabled(!forth);
     let picture = |view: &View| format!("{:?} {:?} {}", view.number, view.size, view.question);

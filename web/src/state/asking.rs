@@ -188,7 +188,7 @@ impl State {
             crop: crop.key,
         };
         let (picture, pixels) = (shown.picture.number, crop.pixels);
-        let size = (pixels.width(), pixels.height());
+        let (size, quarters) = (crop.size(), crop.quarters());
         let (width, height) = enlarged(size, pressed.enlarge);
         let as_it_is = size == (width, height);
         let job = self.number();
@@ -219,6 +219,7 @@ impl State {
                 job,
                 picture,
                 pixels,
+                quarters,
                 width,
                 height,
             };

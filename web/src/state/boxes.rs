@@ -279,7 +279,15 @@ impl State {
         let job = self.number();
         let bbox = draft.bbox;
         self.cutting = Some((job, draft));
-        State::post(effects, ToWorker::Cut { job, picture, bbox });
+        let crop = self.stage.as_ref().and_then(|shown| shown.crop.as_ref());
+        let quarters = crop.map_or(0, Crop::quarters);
+        let message = ToWorker::Cut {
+            job,
+            picture,
+            bbox,
+            quarters,
+        };
+        State::post(effects, message);
     }
 
     /// A new worker knows nothing of what the old one was cutting.

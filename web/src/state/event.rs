@@ -58,6 +58,15 @@ pub enum Event {
         /// A sentence.
         why: String,
     },
+    /// "Rotate by 90 degrees".
+    Turn,
+    /// The worker has turned a picture.
+    Turned {
+        /// Its number.
+        picture: u32,
+        /// The turned one, or a sentence.
+        file: Result<Key, String>,
+    },
     /// "Propose crop".
     Propose,
     /// "Look again inside".

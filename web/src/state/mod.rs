@@ -7,7 +7,7 @@
 //! changes nothing.
 //!
 //! The order of reading: [`event`] (what happens, what is to be done), `pictures` (how one comes on the stage), `boxes`
-//! (proposals, boxes by hand, places), `asking` (what goes to a provider), `history`, `worker` (the model, and when it
+//! (proposals, boxes by hand, places), `turn` (the picture turned), `asking` (what goes to a provider), `history`, `worker` (the model, and when it
 //! breaks), [`view`].
 //!
 //! ```
@@ -27,6 +27,7 @@ mod history;
 mod pictures;
 #[cfg(test)]
 mod tests;
+mod turn;
 pub mod view;
 mod worker;
 
@@ -82,6 +83,8 @@ pub struct State {
     pub draft: Option<Draft>,
     /// Boxes that were let go while an older one was being cut, the oldest first.
     owed: Vec<Draft>,
+    /// The picture that the worker is turning.
+    turning: Option<u32>,
     /// The cut that the worker is busy with.
     cutting: Option<(u32, Draft)>,
     /// What the size slider starts from: the box before it was touched.

@@ -35,6 +35,8 @@ impl State {
                 width,
                 height,
             } => self.accepted(picture, (width, height), effects),
+            Event::Turn => self.turn(effects),
+            Event::Turned { picture, file } => self.turned(picture, file, effects),
             Event::Refused { picture, why } => self.refused(picture, &why, effects),
             other => self.take_box(other, effects),
         }
@@ -208,7 +210,7 @@ impl State {
         }
     }
 
-    fn bring(
+    pub(super) fn bring(
         &mut self,
         incoming: Incoming,
         question: Option<(String, bool)>,
@@ -298,7 +300,7 @@ impl State {
         self.before = None;
         self.unasked = settled.unasked;
         self.remember(None);
-        if settled.sample {
+        if settled.sample || wanted.is_some() {
             self.history.awaits_box();
         }
         if let Some((bbox, question)) = wanted.and_then(|it| Some((it.bbox?, it.question))) {

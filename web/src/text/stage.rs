@@ -11,6 +11,10 @@ pub const CANVAS_ALT: &str = "The picture as the network gets it";
 /// Names of buttons that show a picture, and of the box's handle.
 pub const UNDO: &str = "Undo";
 /// See [`UNDO`].
+pub const TURN: &str = "Rotate by 90°";
+/// While it is being turned.
+pub const TURNING: &str = "Turning the picture";
+/// See [`UNDO`].
 pub const REDO: &str = "Redo";
 /// See [`UNDO`].
 pub const GRIP: &str = "Box: arrow keys move it, Shift and arrow keys resize it, plus and minus scale it, Escape resets it";
@@ -173,6 +177,10 @@ pub fn figures(proposed: &Proposed) -> Vec<(&'static str, String)> {
     // Among millions of boxes, the chance of this very one is small by nature, and says nothing by itself.
     if let Some(chance) = proposed.chance {
         figures.push(("Beside a box drawn blindly", beside_blind(chance)));
+    }
+    if proposed.quarters > 0 {
+        let turned = format!("turned by {}° to read it", proposed.quarters * 90);
+        figures.push(("The picture was", turned));
     }
     figures.push(("Box, percent", proposed.bbox.to_string().replace(',', ", ")));
     figures

@@ -343,15 +343,18 @@ impl Engine {
         let inside = inside.unwrap_or(NormBox::FULL);
         let bbox = proposal.bbox.ok_or(text::NO_BOX)?;
         let evidence = proposal.evidence.as_ref().map(shown);
+        let quarters = (proposal.rotation / 90.0).round().rem_euclid(4.0) as u32;
         let smaller = part.map(|_| {
             let found = out_of(bbox, inside);
-            second_look(found, inside, evidence.as_ref(), (width, height)).map(tidy)
+            // Of a picture on its side, rows of cells are no lines.
+            let lines = evidence.as_ref().filter(|_| quarters % 2 == 0);
+            second_look(found, inside, lines, (width, height)).map(tidy)
         });
         let same = smaller == Some(None);
         let bbox = smaller.map_or(bbox, |smaller| smaller.unwrap_or(inside));
         let pixels = bbox.to_pixels(width, height);
         let milliseconds = post::now() - start;
-        let crop = pictures::cut(decoded, pixels)?;
+        let crop = pictures::cut(decoded, pixels, quarters)?;
         let timings = proposal.timings;
         let once = |time: f64| if known { 0.0 } else { time };
         let proposed = Proposed {
@@ -370,6 +373,7 @@ impl Engine {
             },
             inside,
             same,
+            quarters,
             device: runner.device,
             evidence,
             writing,

@@ -163,11 +163,15 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
             job,
             picture,
             pixels,
+            quarters,
             width,
             height,
         } => spawn_local(async move {
-            let enlarged = worker.pictures.get(picture).await;
-            match enlarged.and_then(|decoded| pictures::enlarge(&decoded, pixels, width, height)) {
+            let enlarged =
+                worker.pictures.get(picture).await.and_then(|decoded| {
+                    pictures::enlarge(&decoded, pixels, quarters, (width, height))
+                });
+            match enlarged {
                 Ok(file) => post::with_file(&FromWorker::Enlarged { job }, &file, "image/png"),
                 Err(why) => post::message(&FromWorker::EncodeRefused { job, why }),
             }
@@ -187,11 +191,24 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
             };
             post::message(&FromWorker::Places { job, places });
         }),
-        ToWorker::Cut { job, picture, bbox } => spawn_local(async move {
+        ToWorker::Turn { picture } => spawn_local(async move {
+            let message = FromWorker::Turned { picture };
+            let decoded = worker.pictures.get(picture).await;
+            match decoded.and_then(|decoded| pictures::turned(&decoded)) {
+                Ok(file) => post::with_file(&message, &file, "image/png"),
+                Err(_) => post::message(&message),
+            }
+        }),
+        ToWorker::Cut {
+            job,
+            picture,
+            bbox,
+            quarters,
+        } => spawn_local(async move {
             let cut = worker.pictures.get(picture).await.and_then(|decoded| {
                 let (width, height) = decoded.pixels.dimensions();
                 let pixels = bbox.to_pixels(width, height);
-                Ok((pixels, pictures::cut(&decoded, pixels)?))
+                Ok((pixels, pictures::cut(&decoded, pixels, quarters)?))
             });
             match cut {
                 Ok((pixels, crop)) => {

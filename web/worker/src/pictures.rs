@@ -156,20 +156,27 @@ fn scaled(pixels: &RgbImage, edge: u32) -> Option<RgbImage> {
     smaller.then(|| picture::resize(pixels, to_width, to_height, Filter::Lanczos))
 }
 
-/// Pixels of the original as PNG.
-pub fn cut(decoded: &Decoded, pixels: PixelBox) -> Result<Vec<u8>, String> {
-    let crop = picture::crop(&decoded.pixels, pixels);
+/// Pixels of the original as PNG, turned by so many quarters clockwise.
+pub fn cut(decoded: &Decoded, pixels: PixelBox, quarters: u32) -> Result<Vec<u8>, String> {
+    let crop = picture::turned(picture::crop(&decoded.pixels, pixels), quarters);
     picture::encode_png_with(&crop, decoded.profile.as_ref()).map_err(|error| error.to_string())
 }
 
-/// Pixels of the original, enlarged by Lanczos resampling, as PNG.
+/// The picture as PNG, turned by 90 degrees clockwise.
+pub fn turned(decoded: &Decoded) -> Result<Vec<u8>, String> {
+    let turned = picture::turned(decoded.pixels.clone(), 1);
+    let file = picture::encode_png_with(&turned, decoded.profile.as_ref());
+    file.map_err(|error| error.to_string())
+}
+
+/// Pixels of the original as PNG, turned by so many quarters clockwise and enlarged by Lanczos resampling.
 pub fn enlarge(
     decoded: &Decoded,
     pixels: PixelBox,
-    width: u32,
-    height: u32,
+    quarters: u32,
+    (width, height): (u32, u32),
 ) -> Result<Vec<u8>, String> {
-    let crop = picture::crop(&decoded.pixels, pixels);
+    let crop = picture::turned(picture::crop(&decoded.pixels, pixels), quarters);
     let large = picture::resize(&crop, width, height, Filter::Lanczos);
     picture::encode_png_with(&large, decoded.profile.as_ref()).map_err(|error| error.to_string())
 }

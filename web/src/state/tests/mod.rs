@@ -1,10 +1,11 @@
 //! Sequences of events, without a browser: a stand-in for worker and browser answers what is asked of it, in any order,
 //! late, twice or never. `properties` holds for all of them; each single case of the rules has a test of its own beside it
-//! (`asking`, `stage`).
+//! (`asking`, `stage`, `turn`).
 
 mod asking;
 mod properties;
 mod stage;
+mod turn;
 
 use std::collections::HashMap;
 
@@ -193,7 +194,9 @@ impl World {
                 pixels: Err(why()),
                 crop: None,
             },
-            ToWorker::Cut { job, picture, bbox } => Event::Cut {
+            ToWorker::Cut {
+                job, picture, bbox, ..
+            } => Event::Cut {
                 job,
                 pixels: Ok(bbox.to_pixels(1000, 1000)),
                 crop: Some(self.cut(picture, bbox, None)),
@@ -332,6 +335,7 @@ fn proposed(job: u32, picture: u32, bbox: NormBox, inside: Option<NormBox>) -> P
         parts: Parts::default(),
         inside: inside.unwrap_or(NormBox::FULL),
         same: false,
+        quarters: 0,
         device: DeviceKind::Cpu,
         evidence: None,
         writing: None,
