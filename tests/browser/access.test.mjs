@@ -91,7 +91,7 @@ describe('for everyone', () => {
     await page.keyboard.press('ArrowUp');
     await heard.filter({ hasText: 'Box moved' }).waitFor();
     assert.equal(await propose(page, 'What is the date?'), 'done');
-    assert.match(await page.getByLabel('Size').getAttribute('aria-valuetext'), /× area/);
+    assert.match(await page.getByLabel('Size', { exact: true }).getAttribute('aria-valuetext'), /× area/);
     const names = await page.locator('#past button').evaluateAll((all) => all.map((button) => button.ariaLabel));
     assert.ok(names.length > 1 && new Set(names).size === names.length, names.join(' | '));
     assert.deepEqual(await page.locator('#question, #answer, #run-full').evaluateAll((all) => all.map((element) => element.dir)), ['auto', 'auto', 'auto']);

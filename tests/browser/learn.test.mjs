@@ -10,8 +10,11 @@ const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length
 describe('GRPO, live', () => {
   const at = started({ spotless: true });
   const on = (name, body, options) => at.on(name, async (page) => {
-    await boxAfter(page, null);
+    const [x1, y1, x2, y2] = await boxAfter(page, null);
     await page.getByText('Learn: GRPO, live').click();
+    // It opens on a question that there is something to learn for.
+    await page.waitForFunction(() => document.querySelector('#question').value === 'What is the phone number?');
+    await boxAfter(page, [x1, y1, x2, y2].join(','));
     await body(page);
   }, options);
   const press = (page, name) => page.getByRole('button', { name, exact: true }).click();
@@ -31,7 +34,7 @@ describe('GRPO, live', () => {
   const said = (page) => page.locator('#learn-message').innerText();
 
   on('a group of the chosen size, its rewards, its advantages, a step, and back', async (page) => {
-    assert.equal(await page.getByLabel('The answer that you expect').inputValue(), '1.535,68');
+    assert.equal(await page.getByLabel('The answer that you expect').inputValue(), '382 608 4933');
     const shipped = await box(page).getAttribute('data-box');
     const first = await act(page, 'Draw a group');
     assert.equal(first.length, 6);
@@ -86,13 +89,37 @@ describe('GRPO, live', () => {
     assert.match(await page.locator('#learn-chart').getAttribute('aria-label'), /Mean reward over \d+ groups: from −/);
   });
 
+  on('a group whose boxes all earn the same takes no step and says why', async (page) => {
+    await question(page).fill('What is the total?');
+    assert.equal(await page.getByLabel('The answer that you expect').inputValue(), '1.535,68');
+    const first = await act(page, 'Draw a group');
+    assert.ok(first.every(({ advantage }) => Math.abs(advantage) < 0.05), JSON.stringify(first));
+    await act(page, 'Take one step');
+    assert.match(await page.locator('#learn-said').innerText(), /^No step on that group: .*every advantage is near zero/);
+    assert.match(await page.locator('#learn-caption').innerText(), /as it was shipped/);
+  });
+
+  on('steps play until they are paused; the likeliest box stands there before and after', async (page) => {
+    const shipped = await box(page).getAttribute('data-box');
+    await press(page, 'Play');
+    await page.locator('#learn-caption').filter({ hasText: 'after 2 steps' }).waitFor({ timeout: 120_000 });
+    await press(page, 'Pause');
+    await idle(page);
+    await page.getByRole('button', { name: 'Play', exact: true }).waitFor();
+    const [before, after] = await Promise.all(['before', 'after'].map((when) => page.locator(`#learn-best-${when}`).getAttribute('data-box')));
+    assert.equal(before, shipped);
+    assert.match(after, /^[\d.]+,[\d.]+,[\d.]+,[\d.]+$/);
+    const [left, right] = await Promise.all(['before', 'after'].map((when) => page.locator(`#learn-best-${when} .best`).boundingBox()));
+    assert.ok(left.width > 4 && right.width > 4 && left.x < right.x);
+  });
+
   on('another answer, question or picture ends the lesson; what is missing is said', async (page) => {
     await page.getByLabel('The answer that you expect').fill('');
     await press(page, 'Draw a group');
     assert.match(await said(page), /Type the answer/);
     await page.getByLabel('The answer that you expect').fill('99.999,99');
     assert.equal((await act(page, 'Draw a group')).length, 6);
-    await page.getByLabel('The answer that you expect').fill('1.535,68');
+    await page.getByLabel('The answer that you expect').fill('382 608 4933');
     assert.equal(await page.locator('#learn-result').isVisible(), false);
     assert.equal(await page.locator('#rollouts .rollout').count(), 0);
     await act(page, 'Take one step');

@@ -33,8 +33,8 @@ describe('on a phone and a small desk', () => {
 
   on('the smallest box is moved by its middle', async (page) => {
     await boxAfter(page, null);
-    await page.getByLabel('Size').fill('-20');
-    await page.getByLabel('Size').dispatchEvent('change');
+    await page.getByLabel('Size', { exact: true }).fill('-20');
+    await page.getByLabel('Size', { exact: true }).dispatchEvent('change');
     await page.locator('#crop-facts').filter({ hasText: 'by hand' }).waitFor();
     const before = await edges(page);
     const { x, y, width, height } = await grip(page).boundingBox();

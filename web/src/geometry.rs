@@ -63,6 +63,24 @@ pub fn scaled(b: NormBox, factor: f32) -> NormBox {
     NormBox { x1, y1, x2, y2 }
 }
 
+/// How far a list has to scroll sideways so that an item from `left` to `right` is seen in its room, pixels; the start of
+/// one that is wider than the room.
+///
+/// ```
+/// use cropvlm_web::geometry::sideways;
+/// assert_eq!(sideways((10.0, 90.0), (0.0, 100.0)), 0.0);
+/// assert_eq!(sideways((80.0, 130.0), (0.0, 100.0)), 30.0);
+/// assert_eq!(sideways((-20.0, 30.0), (0.0, 100.0)), -20.0);
+/// assert_eq!(sideways((50.0, 250.0), (0.0, 100.0)), 50.0);
+/// ```
+pub fn sideways((left, right): (f64, f64), (from, to): (f64, f64)) -> f64 {
+    if left < from {
+        left - from
+    } else {
+        (right - to).max(0.0).min(left - from)
+    }
+}
+
 /// How far a page has to be scrolled down (up: negative) so that something from `top` to `bottom` is seen in a window of
 /// this height, pixels from its top; 0 where it is. `room`: wanted above and below it.
 pub fn scroll_to_see(top: f64, bottom: f64, window: f64, room: f64) -> f64 {

@@ -11,6 +11,8 @@ pub struct Sample {
     pub source: &'static str,
     /// What one may want to know, and the answer as it is printed, on one line; the first is filled in.
     pub questions: &'static [(&'static str, &'static str)],
+    /// Which of them a lesson has something to learn from: boxes for it earn different rewards.
+    pub lesson: usize,
 }
 
 const OURS: &str = "Drawn by this project";
@@ -27,6 +29,7 @@ pub const SAMPLES: &[Sample] = &[
             ("What is the phone number?", "382 608 4933"),
             ("How much is the \"Draft Beer\"?", "186,98"),
         ],
+        lesson: 2,
     },
     Sample {
         name: "scan",
@@ -44,6 +47,7 @@ pub const SAMPLES: &[Sample] = &[
                 "De Maximum Thai Express Sdn Bhd",
             ),
         ],
+        lesson: 0,
     },
     Sample {
         name: "invoice",
@@ -58,6 +62,7 @@ pub const SAMPLES: &[Sample] = &[
                 "W & U Enterprise (M) Sdn Bhd",
             ),
         ],
+        lesson: 0,
     },
     Sample {
         name: "sign",
@@ -67,12 +72,14 @@ pub const SAMPLES: &[Sample] = &[
             ("How far is it to Glasgow?", "193"),
             ("How far is it to \"Brooklyn\"?", "77"),
         ],
+        lesson: 0,
     },
     Sample {
         name: "plate",
         title: "Plate",
         source: OURS,
         questions: &[("What is written on the number plate?", "DY-367-KB")],
+        lesson: 0,
     },
     Sample {
         name: "table",
@@ -89,6 +96,7 @@ pub const SAMPLES: &[Sample] = &[
             ),
             ("\"Low\" of \"Cheese\"?", "14"),
         ],
+        lesson: 0,
     },
 ];
 
@@ -127,6 +135,11 @@ impl Sample {
         known
             .find(|(asked, _)| *asked == question)
             .map(|(_, answer)| *answer)
+    }
+
+    /// The question that a lesson begins with.
+    pub fn lesson(&self) -> &'static str {
+        self.questions[self.lesson].0
     }
 
     /// The sample at an address, if it is one.

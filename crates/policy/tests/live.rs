@@ -1,4 +1,4 @@
-//! The lesson of the page, with the model that ships and the picture that the page opens with: GRPO raises the reward.
+//! The lesson of the page, with the model that ships and the picture and the question that it opens on: GRPO raises the reward.
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
@@ -10,8 +10,8 @@ use policy::map::live::Live;
 use policy::{ModelFiles, SampleOptions};
 use rand::SeedableRng;
 
-const QUESTION: &str = "What is the total?";
-const ANSWER: &str = "1.535,68";
+const QUESTION: &str = "What is the phone number?";
+const ANSWER: &str = "382 608 4933";
 
 #[test]
 fn the_reward_rises_within_fifteen_steps() {

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use cropvlm_web::geometry::sideways;
 use cropvlm_web::places::Place;
 use cropvlm_web::samples::{SAMPLES, SUGGESTIONS, Sample};
 use cropvlm_web::state::{Crop, Event as Happens, View};
@@ -13,6 +14,9 @@ use crate::app::{App, now};
 use crate::input::on;
 use crate::ui::show;
 
+/// Over so many pixels the end of a list that scrolls sideways fades.
+const FADE: f64 = 28.0;
+
 /// Steps that are shown.
 const SHOWN: usize = 12;
 
@@ -20,6 +24,10 @@ const SHOWN: usize = 12;
 pub fn wire(app: &Rc<App>) {
     for sample in SAMPLES {
         add_sample(app, sample);
+    }
+    let tools = &app.ui.tools;
+    for list in [&tools.gallery, &tools.chips, &tools.past] {
+        follow_focus(app, list);
     }
     heard(app, &app.ui.tools.gallery, |app, name| {
         if let Some(sample) = SAMPLES.iter().find(|sample| sample.name == name) {
@@ -38,6 +46,25 @@ pub fn wire(app: &Rc<App>) {
         if let Ok(at) = at.parse() {
             app.dispatch(Happens::GoTo(at));
         }
+    });
+}
+
+/// Has whatever gets the focus in a list that scrolls sideways come into view, whole: browsers leave one that is seen in
+/// part where it is.
+fn follow_focus(app: &Rc<App>, list: &HtmlElement) {
+    let target: &EventTarget = list.as_ref();
+    let list = list.clone();
+    on(target, "focusin", app, move |_, event: Event| {
+        let at = event
+            .target()
+            .and_then(|target| target.dyn_into::<Element>().ok());
+        let Some(at) = at.map(|at| at.get_bounding_client_rect()) else {
+            return;
+        };
+        let room = list.get_bounding_client_rect();
+        // The list fades towards its end.
+        let by = sideways((at.left(), at.right()), (room.left(), room.right() - FADE));
+        list.set_scroll_left(list.scroll_left() + by.round() as i32);
     });
 }
 

@@ -49,7 +49,12 @@ pub fn wire(app: &Rc<App>) {
         app.follow_lesson();
     });
     on(&app.ui.question, "input", app, |app, _| app.follow_lesson());
-    on(&panel.root, "toggle", app, |app, _| lesson::draw(app));
+    on(&panel.root, "toggle", app, |app, _| {
+        if app.learn.root.has_attribute("open") {
+            app.dispatch(Event::LessonOpened);
+        }
+        lesson::draw(app);
+    });
     on(&panel.draw, "click", app, |app, _| app.learn(Act::Draw, 0));
     on(&panel.step, "click", app, |app, _| app.learn(Act::Step, 1));
     on(&panel.ten, "click", app, |app, _| {

@@ -208,7 +208,7 @@ pub fn draws(app: &App) -> bool {
 }
 
 /// A box was drawn, or the one that was there was taken.
-pub fn drawn(app: &App) {
+pub fn drawn(app: &Rc<App>) {
     if draws(app) {
         draw_mode(app, false);
         app.tell("");

@@ -108,6 +108,7 @@ impl State {
                 }
             }
             Event::OtherProvider => self.ask_message = None,
+            Event::LessonOpened => self.open_lesson(effects),
             Event::LessonShown => self.lesson_aside = false,
             other => self.take_step(other, effects),
         }

@@ -12,6 +12,7 @@ use super::{Click, Crop, Draft, Effect, Event, How, Key, Phase, State};
 use crate::geometry::{scaled, tidy};
 use crate::places::Place;
 use crate::protocol::{Attention, MAX_QUESTION, Proposed, ToWorker};
+use crate::samples::Sample;
 use crate::text;
 
 type Effects = Vec<Effect>;
@@ -152,6 +153,24 @@ impl State {
             unasked: true,
         });
         self.post_click(effects);
+    }
+
+    /// "Learn" opens on something that it can learn: of a sample whose first question is there, the question that its
+    /// boxes earn different rewards for. What a person has typed or picked stays.
+    pub(super) fn open_lesson(&mut self, effects: &mut Effects) {
+        let source = self.settled().and_then(|it| it.picture.source.as_deref());
+        let Some(sample) = source.and_then(Sample::at) else {
+            return;
+        };
+        let begun = self.typed || self.is_busy() || self.asking.is_some();
+        if begun || self.asked() != sample.questions[0].0 || self.asked() == sample.lesson() {
+            return;
+        }
+        sample.lesson().clone_into(&mut self.question);
+        self.forget_places();
+        self.unasked = true;
+        self.click.take_if(|click| click.unasked);
+        self.propose_unasked(effects);
     }
 
     /// Sends the click to the worker.

@@ -193,6 +193,8 @@ pub enum Event {
     Stop,
     /// Another provider, or another address of one.
     OtherProvider,
+    /// "Learn" was opened.
+    LessonOpened,
     /// A lesson's group is to be seen.
     LessonShown,
     /// How far the model is.

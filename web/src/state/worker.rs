@@ -84,6 +84,7 @@ impl State {
         self.running = None;
         self.attending = None;
         self.seeking = None;
+        self.turning = None;
         self.ask_lost(effects);
         effects.push(Effect::Restart { why });
         let stage = self.stage.iter().map(|shown| &shown.picture);

@@ -226,6 +226,10 @@ impl World {
                     file: Some(key),
                 }
             }
+            ToWorker::Turn { picture } => Event::Turned {
+                picture,
+                file: if well { Ok(self.key()) } else { Err(why()) },
+            },
             ToWorker::Blank { job, .. } => Event::Blanked {
                 job,
                 file: Some(self.key()),

@@ -13,6 +13,7 @@ enum Act {
     Link(bool),
     Type(u8),
     Suggest(u8),
+    Turn,
     Propose,
     LookInside,
     Edit(u8, u8, bool, u8),
@@ -40,6 +41,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => any::<bool>().prop_map(Act::Link),
         4 => (0u8..4).prop_map(Act::Type),
         1 => (0u8..4).prop_map(Act::Suggest),
+        2 => Just(Act::Turn),
         4 => Just(Act::Propose),
         1 => Just(Act::LookInside),
         4 => (any::<u8>(), any::<u8>(), any::<bool>(), 0u8..4).prop_map(|(a, b, c, d)| Act::Edit(a, b, c, d)),
@@ -78,6 +80,7 @@ impl World {
             }),
             Act::Type(n) => Event::Question(question(n).into()),
             Act::Suggest(n) => Event::Suggested(question(n).into()),
+            Act::Turn => Event::Turn,
             Act::Propose => Event::Propose,
             Act::LookInside => Event::LookInside,
             Act::Edit(at, side, finished, how) => Event::Edit {

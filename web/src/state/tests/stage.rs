@@ -191,6 +191,24 @@ fn a_proposal_is_seen_while_a_lesson_is_open() {
 }
 
 #[test]
+fn learn_opens_on_something_to_learn_unless_a_person_has_begun() {
+    let mut world = World::opened();
+    let phase = world.state.phase;
+    world.happens(Event::LessonOpened);
+    world.answer_all();
+    let view = draw(&world.state);
+    assert_eq!(view.question, SAMPLES[0].lesson());
+    assert_ne!(view.question, SAMPLES[0].questions[0].0);
+    assert_eq!(view.crop.map(|crop| crop.other), Some(None), "its own box");
+    assert_eq!(world.state.phase, phase, "nobody clicked");
+    let mut world = World::opened();
+    let same = world.state.question.clone();
+    world.type_in(&same);
+    world.happens(Event::LessonOpened);
+    assert_eq!(world.state.question, same);
+}
+
+#[test]
 fn a_second_look_with_nothing_smaller_says_so_and_makes_no_step() {
     let mut world = World::opened();
     let steps = world.state.history.steps.len();

@@ -53,6 +53,20 @@ fn box_and_question_follow_a_turned_picture_and_undo_is_one_step() {
 }
 
 #[test]
+fn a_worker_that_broke_while_it_turned_a_picture_is_asked_again() {
+    let mut world = World::opened();
+    world.happens(Event::Turn);
+    world.happens(Event::Broken {
+        why: "memory".into(),
+        started: true,
+    });
+    world.open.clear();
+    world.happens(Event::Turn);
+    let asked = |it: &Effect| matches!(it, Effect::Post(ToWorker::Turn { .. }));
+    assert!(world.open.iter().any(asked), "{:?}", world.open);
+}
+
+#[test]
 fn a_turned_picture_that_comes_after_another_was_chosen_changes_nothing() {
     let mut world = World::opened();
     let picture = world.state.stage.as_ref().unwrap().picture.number;
