@@ -37,6 +37,7 @@ describe('on a phone and a small desk', () => {
     await page.getByLabel('Size', { exact: true }).dispatchEvent('change');
     await page.locator('#crop-facts').filter({ hasText: 'by hand' }).waitFor();
     const before = await edges(page);
+    await grip(page).scrollIntoViewIfNeeded();
     const { x, y, width, height } = await grip(page).boundingBox();
     const touch = await hand(page);
     const at = { x: x + width / 2, y: y + height / 2 };
