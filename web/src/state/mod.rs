@@ -7,8 +7,8 @@
 //! changes nothing.
 //!
 //! The order of reading: [`event`] (what happens, what is to be done), `pictures` (how one comes on the stage), `boxes`
-//! (proposals, boxes by hand, places), `turn` (the picture turned), `asking` (what goes to a provider), `history`, `worker` (the model, and when it
-//! breaks), [`view`].
+//! (proposals), `edits` (boxes by hand), `places`, `turn` (the picture turned), `asking` (what goes to a provider),
+//! `history`, `worker` (the model, and when it breaks), [`view`].
 //!
 //! ```
 //! use cropvlm_web::state::{Event, State, draw, update};
@@ -22,9 +22,11 @@
 
 mod asking;
 mod boxes;
+mod edits;
 pub mod event;
 mod history;
 mod pictures;
+mod places;
 #[cfg(test)]
 mod tests;
 mod turn;
