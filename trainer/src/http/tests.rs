@@ -163,7 +163,7 @@ fn serve_open(events: &'static str) -> (String, mpsc::Sender<()>) {
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a request");
         let mut request = [0; 4096];
-        stream.read(&mut request).expect("its head");
+        assert!(stream.read(&mut request).expect("its head") > 0);
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
         std::io::Write::write_all(&mut stream, (head.to_owned() + events).as_bytes()).ok();
         closed.recv().ok();

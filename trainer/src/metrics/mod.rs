@@ -122,10 +122,10 @@ pub fn measured(run: &Path, step: u64) -> bool {
         let mut names = line.as_object().into_iter().flat_map(|line| line.keys());
         line["step"].as_u64() == Some(step) && names.any(|name| name.starts_with("eval/"))
     };
-    let lines = text
+    let mut lines = text
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok());
-    lines.map(measured).any(|measured| measured)
+    lines.any(measured)
 }
 
 /// Every number of an object under its path, the step aside. Infinities and NaN, which JSON writes as

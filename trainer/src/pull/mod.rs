@@ -1,7 +1,7 @@
 //! `cropvlm pull`: models and data sets from the Hugging Face hub.
 //!
 //! hf-hub knows the hub's addresses and the place of a stored token. What a repository holds is asked in `hub.rs`, and
-//! the files come through [`download`]: hf-hub 0.5 does not compare what arrived with the size and checksum that the
+//! the files come through [`mod@download`]: hf-hub 0.5 does not compare what arrived with the size and checksum that the
 //! hub gives, takes up a broken file at the wrong place if the first try of a run brings nothing, sends the token
 //! wherever it is redirected on the same host, and drops the hub's reasons for a refusal.
 

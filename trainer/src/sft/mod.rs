@@ -181,7 +181,7 @@ impl Run<'_> {
                     format!("loss {smooth:.3} ({})", parts.join(", "))
                 });
                 let last = step == steps || passed >= 1.0;
-                if step % config.log_every == 0 || last {
+                if step.is_multiple_of(config.log_every) || last {
                     let mut line = serde_json::json!({
                         "step": step, "loss": total, "lr": rate, "grad_norm": norm,
                         "samples_per_second": progress.rate(),
@@ -192,7 +192,7 @@ impl Run<'_> {
                     metrics.write(&line)?;
                 }
                 let stopped = self.stop.raised() && !last;
-                if step % config.checkpoint_every == 0 || last || stopped {
+                if step.is_multiple_of(config.checkpoint_every) || last || stopped {
                     self.place.save(step, &policy, &optimizer)?;
                     train::save_model(self.out, &train::averaged(&policy, &optimizer)?)?;
                     if !stopped {
