@@ -82,7 +82,7 @@ impl BoxGrammar {
         &self.open
     }
 
-    /// The tokens a choice can fall on, in the order of [`Choice`] indices.
+    /// The tokens a choice can fall on, in the order of `Choice` indices.
     pub fn alphabet(&self) -> [u32; ALPHABET] {
         let mut ids = [0; ALPHABET];
         ids[..10].copy_from_slice(&self.digits);

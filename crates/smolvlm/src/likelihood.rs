@@ -49,7 +49,7 @@ impl SmolVlm {
         Ok(chosen.squeeze_dim::<2>(2).mask_fill(beyond, 0.0)) // [n, T]
     }
 
-    /// Log of the chance of each box under the constrained model, [n]: what
+    /// Log of the chance of each box under the constrained model, `[n]`: what
     /// [`crate::BoxCompletion::logprob`] says, differentiable. Edges are rounded to whole
     /// percents.
     ///

@@ -18,7 +18,7 @@ use crate::precision::{like, to_f32};
 pub struct Projection {
     /// Weight [in, out].
     pub weight: Param<Tensor<2>>,
-    /// Bias [out].
+    /// Bias `[out]`.
     pub bias: Option<Param<Tensor<1>>>,
     /// Adapter.
     pub lora: Option<Factors>,

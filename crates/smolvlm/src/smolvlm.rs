@@ -233,7 +233,7 @@ impl SmolVlm {
         self.images.process(pictures, edge)
     }
 
-    /// Ids of the whole prompt, [T]: pictures, then text.
+    /// Ids of the whole prompt, `[T]`: pictures, then text.
     ///
     /// # Errors
     /// [`SmolVlmError::Tokenizer`].
