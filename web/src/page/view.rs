@@ -146,10 +146,12 @@ fn draw_box(app: &App, view: &View) {
     // A box of another question is there, but steps back.
     let other = crop.and_then(|crop| crop.other.as_deref());
     for element in [&ui.boxed, &ui.crop_of] {
-        match other {
-            Some(_) => element.dataset().set("other", "question").ok(),
-            None => Some(element.dataset().delete("other")),
-        };
+        let data = element.dataset();
+        if other.is_some() {
+            data.set("other", "question").ok();
+        } else {
+            data.delete("other");
+        }
     }
     let words = other.map(text::crop_of_other);
     if ui.crop_of.text_content() != words.clone().or(Some(String::new())) {

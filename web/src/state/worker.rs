@@ -14,11 +14,7 @@ impl State {
         match event {
             Event::Model(stage) => self.model(stage, effects),
             Event::Broken { why, started } => self.broken(why, started, effects),
-            Event::NeedWorker => {
-                if !self.linked {
-                    self.restart(None, effects);
-                }
-            }
+            Event::NeedWorker if !self.linked => self.restart(None, effects),
             Event::NoWorker { why } => self.no_worker(&why, effects),
             _ => {}
         }
