@@ -16,8 +16,11 @@ use serde_json::Value;
 /// included. A new package has to be entered here, with the reason for its place.
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     const CRATES: &[&str] = &[
+        "engine",
         "grounding",
         "kernels",
+        "mapnet",
+        "tensors",
         "picture",
         "smolvlm",
         "policy",
@@ -29,10 +32,25 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         // The map policy's network without burn, so that the browser's threads get nothing else.
         ("kernels", &[]),
         ("picture", &["grounding"]),
+        // Model folders, for every network.
+        ("tensors", &[]),
+        // The map policy for use, and what page, package and command line call: no burn, see below.
+        ("mapnet", &["grounding", "kernels", "picture", "tensors"]),
+        ("engine", &["grounding", "mapnet", "picture", "tensors"]),
         // The model knows no provider, and what talks to providers knows no model.
-        ("smolvlm", &["grounding", "picture"]),
+        ("smolvlm", &["grounding", "picture", "tensors"]),
         ("vlm-api", &["grounding"]),
-        ("policy", &["grounding", "kernels", "picture", "smolvlm"]),
+        (
+            "policy",
+            &[
+                "grounding",
+                "kernels",
+                "mapnet",
+                "picture",
+                "smolvlm",
+                "tensors",
+            ],
+        ),
         // The two programs, command line and page, use the crates, never each other.
         ("trainer", CRATES),
         // The page's own module holds no tensors, so that it is there at once ...
@@ -43,6 +61,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
             &[
                 "grounding",
                 "kernels",
+                "mapnet",
                 "picture",
                 "smolvlm",
                 "policy",
@@ -51,6 +70,11 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ),
         // Its encoder on several threads, built with shared memory.
         ("cropvlm-threads", &["kernels"]),
+        // The npm package, for other people's pages: no burn either.
+        (
+            "cropvlm-js",
+            &["engine", "grounding", "picture", "tensors", "vlm-api"],
+        ),
         // Starts the programs; compiled before everything else, so it depends on none.
         ("xtask", &[]),
         (
@@ -124,6 +148,8 @@ fn the_rules_themselves_hold_what_the_house_says() {
     let allowed = allowed();
     for (one, other) in [
         ("smolvlm", "vlm-api"),
+        ("smolvlm", "mapnet"),
+        ("mapnet", "vlm-api"),
         ("trainer", "cropvlm-web"),
         ("trainer", "cropvlm-worker"),
         ("trainer", "xtask"),
@@ -139,6 +165,42 @@ fn the_rules_themselves_hold_what_the_house_says() {
     for package in allowed.keys() {
         assert!(packages.contains_key(*package), "{package} is gone");
     }
+}
+
+/// Every package that one of the workspace needs to be built, the workspace's and others, by name.
+fn closure(of: &str) -> BTreeSet<String> {
+    let arguments = [
+        "tree",
+        "--offline",
+        "--prefix",
+        "none",
+        "--edges",
+        "normal,build",
+    ];
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .args(["--package", of, "--format", "{p}", "--target", "all"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo tree: {stderr}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let names = text.lines().filter_map(|line| line.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn what_only_proposes_needs_no_training_framework() {
+    for light in ["tensors", "kernels", "mapnet", "engine", "cropvlm-js"] {
+        let heavy: Vec<String> = closure(light)
+            .into_iter()
+            .filter(|name| name.starts_with("burn") || name.starts_with("cubecl"))
+            .collect();
+        assert!(heavy.is_empty(), "{light} needs {heavy:?}");
+    }
+    // And the question is one that can be answered with yes.
+    assert!(closure("policy").contains("burn"));
 }
 
 /// All Rust files under a folder of the repository.

@@ -28,7 +28,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use grounding::metrics::Summary;
 use grounding::{FixedBoxes, NormBox, Sample};
-use policy::{Policy, ProposeOptions};
+use policy::ProposeOptions;
 use serde::Deserialize;
 
 use self::ask::End;
@@ -40,6 +40,7 @@ use crate::counting::Counting;
 use crate::data::{self, DataSet};
 use crate::device::DeviceKind;
 use crate::model::ModelArgs;
+use crate::proposer::Proposer;
 use crate::stop::Stop;
 use crate::vlm::TargetArgs;
 use crate::write;
@@ -105,12 +106,12 @@ pub struct Args {
     lift: LiftArgs,
 }
 
-/// Boxes of a policy on samples, in their order.
+/// Boxes that are proposed for samples, in their order.
 ///
 /// # Errors
-/// Pictures that cannot be read, a policy that fails.
+/// Pictures that cannot be read, a model that fails.
 pub fn boxes(
-    policy: &Policy,
+    proposer: &Proposer,
     samples: &[Sample],
     longest_edge: Option<u32>,
     picture: impl Fn(&str) -> Result<picture::RgbImage>,
@@ -125,13 +126,17 @@ pub fn boxes(
             .is_none_or(|(image, _)| *image != sample.image)
         {
             let picture = picture(&sample.image)?;
-            let seen = pollster::block_on(policy.look_upright(&picture, longest_edge))
+            let encoded = proposer
+                .encode(&picture, longest_edge)
                 .with_context(|| format!("picture {}", sample.image))?;
-            current = Some((sample.image.clone(), seen));
+            current = Some((sample.image.clone(), encoded));
         }
-        let Some((_, seen)) = &current else { continue };
+        let Some((_, encoded)) = &current else {
+            continue;
+        };
         let options = ProposeOptions::default();
-        let proposal = pollster::block_on(policy.propose(seen, &sample.question, &options))
+        let proposal = proposer
+            .propose(encoded, &sample.question, &options)
             .with_context(|| format!("question {}", sample.id))?;
         boxes.push(proposal.bbox);
         progress(i + 1);
@@ -255,13 +260,15 @@ fn proposed(args: &Args, set: &DataSet) -> Result<Option<(Vec<Option<NormBox>>, 
                 model: model.clone(),
                 adapter: args.adapter.clone(),
             };
-            let policy = model.policy(&args.device.open()?)?;
+            let proposer = Proposer::open(&model, args.device)?;
             let start = Instant::now();
             let total = samples.len();
             let counting = Counting::to(total, "questions");
             let picture = |image: &str| set.picture(image);
             let edge = args.longest_edge;
-            let boxes = boxes(&policy, samples, edge, picture, |done| counting.done(done))?;
+            let boxes = boxes(&proposer, samples, edge, picture, |done| {
+                counting.done(done)
+            })?;
             drop(counting);
             let ms = start.elapsed().as_secs_f64() * 1e3 / total.max(1) as f64;
             (boxes, ms)

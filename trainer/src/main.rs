@@ -23,6 +23,7 @@ mod http;
 mod metrics;
 mod model;
 mod propose;
+mod proposer;
 mod pull;
 mod reader;
 mod render;

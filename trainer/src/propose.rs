@@ -6,11 +6,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use picture::RgbImage;
 use policy::ProposeOptions;
-use pollster::block_on;
 
 use crate::data;
 use crate::device::DeviceKind;
 use crate::model::ModelArgs;
+use crate::proposer::Proposer;
 use crate::write;
 
 /// Propose the crop that helps to answer a question about a picture.
@@ -22,8 +22,9 @@ use crate::write;
   cropvlm propose --model SmolVLM-256M-Instruct --adapter runs/grpo/adapter --image page.png --question \"Who signed?\"
 
 With --json one line: box (percent x1,y1,x2,y2; null if the completion holds none), pixels (x2, y2
-exclusive), completion, logprob, valid, timings_ms (image, vision, prefill, decode), and crop, the file
-of --out (null without one).
+exclusive), completion, logprob, valid, timings_ms (image, vision, prefill, decode), crop, the file of
+--out (null without one), rotation (degrees clockwise that would make the picture upright), and backend, where it was
+computed (cpu, wgpu, cuda).
 
 logprob is the natural logarithm of the chance of the box under the distribution that proposed it.
 A text policy is constrained to valid boxes: at every choice the probabilities of the tokens that can
@@ -70,14 +71,14 @@ pub fn run(args: Args) -> Result<()> {
     let picture = data::picture(&args.image)?;
     let decoding = start.elapsed().as_secs_f64() * 1e3;
 
-    let device = args.device.open()?;
-    let policy = args.model.policy(&device)?;
-    let seen = block_on(policy.look_upright(&picture, args.longest_edge))
+    let proposer = Proposer::open(&args.model, args.device)?;
+    let encoded = proposer
+        .encode(&picture, args.longest_edge)
         .with_context(|| args.image.display().to_string())?;
     let options = ProposeOptions {
         unconstrained: args.unconstrained,
     };
-    let proposal = block_on(policy.propose(&seen, &args.question, &options))?;
+    let proposal = proposer.propose(&encoded, &args.question, &options)?;
 
     let (width, height) = picture.dimensions();
     let pixels = proposal.bbox.map(|bbox| bbox.to_pixels(width, height));
@@ -96,6 +97,7 @@ pub fn run(args: Args) -> Result<()> {
             "rotation": proposal.rotation,
             "valid": proposal.valid,
             "crop": crop.map(|out| out.display().to_string()),
+            "backend": proposer.backend(),
             "timings_ms": {
                 "image": image,
                 "vision": proposal.timings.vision,

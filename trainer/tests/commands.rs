@@ -119,6 +119,7 @@ fn propose_prints_the_contract() {
             format!("[{x1}, {y1}, {x2}, {y2}]."),
             "{line}"
         );
+        assert_eq!(line["backend"], "cpu");
         assert!(line["valid"] == true && line["logprob"].as_f64().expect("number") < 0.0);
         for part in ["image", "vision", "prefill", "decode"] {
             assert!(

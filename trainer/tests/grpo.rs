@@ -173,7 +173,7 @@ fn frozen_weights_may_be_bf16() {
     // The adapter is f32 and has moved; the merged model is what it gives, in f32.
     for out in [&exact, &rough] {
         let bytes = file(out, "weights.safetensors");
-        let weights = policy::map::weights::read(&bytes).expect("weights");
+        let weights = tensors::read("weights", &bytes).expect("weights");
         let moved = |(name, (_, values)): (&String, &(Vec<usize>, Vec<f32>))| {
             name.ends_with(".b") && values.iter().any(|v| *v != 0.0)
         };
@@ -205,7 +205,7 @@ fn replicas_take_the_step_of_one() {
         let (a, b) = (a.expect("number"), b.expect("number"));
         assert!((a - b).abs() <= 1e-4 * a.abs(), "{name}: {a} and {b}");
     }
-    let weights = |bytes: Vec<u8>| policy::map::weights::read(&bytes).expect("weights");
+    let weights = |bytes: Vec<u8>| tensors::read("weights", &bytes).expect("weights");
     let after = |out: &Path| weights(file(out, "weights.safetensors"));
     let start = std::fs::read(place.path("policy/model.safetensors")).expect("weights");
     let (start, a, b) = (weights(start), after(&alone), after(&shared));
@@ -301,7 +301,7 @@ fn averaged_weights_are_exported() {
     let average = "optimizer.lr = 1e-2\noptimizer.warmup = 0.0\noptimizer.average = 0.9";
     let out = place.path("averaged");
     finish(&place.config(2, average), &out);
-    let weights = |bytes: Vec<u8>| policy::map::weights::read(&bytes).expect("weights");
+    let weights = |bytes: Vec<u8>| tensors::read("weights", &bytes).expect("weights");
     let exported = std::fs::read(out.join("model/model.safetensors")).expect("weights");
     let (exported, last) = (
         weights(exported),

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use policy::map::weights::{self, Values};
 use serde_json::json;
+use tensors::{Precision, Values};
 
 use self::run::{TINY_MAP, finish, lines, metrics, place, sft, step, text_of, wait_for};
 
@@ -132,17 +132,18 @@ fn a_damaged_file_of_a_checkpoint_is_refused_by_its_own_name() {
     let file = |name: &str| out.join("checkpoint").join(name);
     let kept = std::fs::read(file("optimizer.safetensors")).unwrap();
     let none: Vec<(String, Values)> = Vec::new();
-    let fewer = weights::read(&kept).unwrap().into_iter().skip(1).collect();
+    let read = tensors::read("optimizer", &kept).unwrap();
+    let fewer: Vec<(String, Values)> = read.into_iter().skip(1).collect();
     let cases = [
         ("optimizer.safetensors", Vec::new()),
         ("optimizer.safetensors", kept[..kept.len() / 2].to_vec()),
         (
             "optimizer.safetensors",
-            weights::write(none, false).unwrap(),
+            tensors::write("optimizer", none, Precision::F32).unwrap(),
         ),
         (
             "optimizer.safetensors",
-            weights::write(fewer, false).unwrap(),
+            tensors::write("optimizer", fewer, Precision::F32).unwrap(),
         ),
         ("weights.safetensors", Vec::new()),
         ("state.json", b"{\"step\": ".to_vec()),
@@ -171,7 +172,7 @@ fn a_step_that_diverges_replaces_nothing() {
     finish(&config, &out);
     let path = out.join("checkpoint/optimizer.safetensors");
     let mut moments: HashMap<String, Values> =
-        weights::read(&std::fs::read(&path).unwrap()).unwrap();
+        tensors::read("optimizer", &std::fs::read(&path).unwrap()).unwrap();
     for (name, (_, values)) in &mut moments {
         if name.ends_with(".first") {
             values.fill(3e38);
@@ -180,7 +181,7 @@ fn a_step_that_diverges_replaces_nothing() {
     let count = moments.len();
     std::fs::write(
         &path,
-        weights::write(moments.into_iter().collect(), false).unwrap(),
+        tensors::write("optimizer", moments, Precision::F32).unwrap(),
     )
     .unwrap();
     assert!(count > 10);

@@ -95,19 +95,6 @@ pub fn scroll_to_see(top: f64, bottom: f64, window: f64, room: f64) -> f64 {
     }
 }
 
-/// A box in percent of a part of the picture, in percent of the whole.
-pub fn out_of(inner: NormBox, part: NormBox) -> NormBox {
-    let edge = |percent: f32, low: f32, high: f32| {
-        (low + percent / 100.0 * (high - low)).clamp(0.0, 100.0)
-    };
-    NormBox {
-        x1: edge(inner.x1, part.x1, part.x2),
-        y1: edge(inner.y1, part.y1, part.y2),
-        x2: edge(inner.x2, part.x1, part.x2),
-        y2: edge(inner.y2, part.y1, part.y2),
-    }
-}
-
 /// Where a box stands after its picture was turned by 90 degrees clockwise.
 ///
 /// ```
@@ -224,18 +211,6 @@ mod tests {
         assert!((small.area() - 0.25 * BOX.area()).abs() < 1e-4);
         assert!(BOX.contains(small));
         assert!(valid(scaled(BOX, 0.0)) && valid(scaled(BOX, f32::NAN)));
-    }
-
-    #[test]
-    fn a_box_in_a_part_is_a_box_in_the_whole() {
-        let inner = NormBox {
-            x1: 50.0,
-            y1: 0.0,
-            x2: 100.0,
-            y2: 100.0,
-        };
-        assert_eq!(out_of(inner, BOX), NormBox { x1: 30.0, ..BOX });
-        assert_eq!(out_of(NormBox::FULL, BOX), BOX);
     }
 
     #[test]

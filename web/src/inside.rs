@@ -6,7 +6,6 @@
 
 use grounding::NormBox;
 
-use crate::geometry::out_of;
 use crate::protocol::Evidence;
 
 /// Shortest useful length of a box's longer side, pixels.
@@ -129,7 +128,7 @@ fn lines(evidence: &Evidence, over: NormBox) -> Vec<NormBox> {
         x2: (right + 1) as f32 / columns * 100.0,
         y2: (bottom + 1) as f32 / rows * 100.0,
     };
-    strong.map(|line| out_of(percent(line), over)).collect()
+    strong.map(|line| percent(line).out_of(over)).collect()
 }
 
 #[cfg(test)]
@@ -217,15 +216,13 @@ mod tests {
         let mut looks = 0;
         // A model that finds the middle fifth of whatever it sees.
         while let Some(bbox) = second_look(
-            out_of(
-                NormBox {
-                    x1: 40.0,
-                    y1: 40.0,
-                    x2: 60.0,
-                    y2: 60.0,
-                },
-                outer,
-            ),
+            NormBox {
+                x1: 40.0,
+                y1: 40.0,
+                x2: 60.0,
+                y2: 60.0,
+            }
+            .out_of(outer),
             outer,
             None,
             size,
@@ -249,7 +246,7 @@ mod tests {
         ) {
             let outer = NormBox { x1: x, y1: y, x2: x + w, y2: y + h };
             let inner = NormBox { x1: ix, y1: iy, x2: ix + iw, y2: iy + ih };
-            let found = out_of(inner, outer);
+            let found = inner.out_of(outer);
             let evidence = Evidence { width: 4, height: 3, values };
             if let Some(bbox) = second_look(found, outer, Some(&evidence), size) {
                 let near = |a: f32, b: f32| a <= b + 1e-3;

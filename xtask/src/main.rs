@@ -18,6 +18,7 @@ mod figures;
 mod licences;
 mod lint;
 mod markers;
+mod npm;
 mod page;
 mod pdf;
 mod program;
@@ -44,10 +45,12 @@ use clap::{Parser, Subcommand};
   cargo xtask demo --port 9000 --no-open
   cargo xtask test                    every test, those in a real browser included
   cargo xtask test --only browser     the browser tests alone
+  cargo xtask test --only npm         the npm package: in Node, and built by each example's tool
   cargo xtask bench                   the table of speed and size, as Markdown
   cargo xtask figures --data DIR      the tables of what the default model can do, into README and its card
   cargo xtask recipe                  the paper's recipe in small, with its ablations, into docs/recipe.md
   cargo xtask page                    build the page into dist/, nothing else
+  cargo xtask npm                     build the npm package into web/js/pkg
 
 Tools are kept in ~/.cache/cropvlm/tools (CROPVLM_TOOLS chooses another folder)."
 )]
@@ -93,6 +96,9 @@ enum Command {
     /// Build the page into dist/
     #[command(after_help = "Examples:\n  cargo xtask page\n  cargo xtask page --toolchain debian")]
     Page(page::Options),
+    /// Build the npm package into web/js/pkg, its tarball included
+    #[command(after_help = "Example:\n  cargo xtask npm")]
+    Npm(page::Options),
     /// Serve dist/ as it is, without building
     #[command(after_help = "Examples:\n  cargo xtask serve --port 9000")]
     Serve {
@@ -125,6 +131,7 @@ fn main() -> ExitCode {
         Command::Figures(options) => figures::run(&options),
         Command::Recipe(options) => recipe::run(&options),
         Command::Page(options) => page::build(&options),
+        Command::Npm(options) => npm::build(&options),
         Command::Serve { port } => serve::serve(&root().join("dist"), port, false),
         Command::Lint => lint::lint(),
         Command::Setup { toolchain } => page::setup(toolchain)

@@ -20,8 +20,21 @@ pub struct Options {
 
 /// What a build of the page needs on this machine.
 pub struct Setup {
-    toolchain: wasm::Toolchain,
+    /// The compiler for wasm32.
+    pub toolchain: wasm::Toolchain,
+    /// Folders of tools that come first on `PATH`.
     path: Vec<PathBuf>,
+}
+
+impl Setup {
+    /// `PATH` with the tools first.
+    pub fn path(&self) -> Result<std::ffi::OsString> {
+        let known = std::env::var_os("PATH").unwrap_or_default();
+        let all = self.path.iter().cloned();
+        Ok(std::env::join_paths(
+            all.chain(std::env::split_paths(&known)),
+        )?)
+    }
 }
 
 /// Finds or installs compiler and tools.
@@ -63,12 +76,8 @@ pub fn build(options: &Options) -> Result<()> {
 }
 
 fn trunk(setup: &Setup) -> Result<()> {
-    let mut path: Vec<PathBuf> = setup.path.clone();
-    path.extend(std::env::split_paths(
-        &std::env::var_os("PATH").unwrap_or_default(),
-    ));
     let mut command = command("trunk", &["build", "--release", "--cargo-profile", PROFILE]);
-    command.env("PATH", std::env::join_paths(path)?);
+    command.env("PATH", setup.path()?);
     // RUSTFLAGS of the caller would replace those of .cargo/config.toml, SIMD among them.
     command.env_remove("RUSTFLAGS").env_remove("NO_COLOR");
     if let Some(name) = &setup.toolchain.name {

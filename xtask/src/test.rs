@@ -1,4 +1,4 @@
-//! Every test: formatting, licences, crates, end to end, and the page in a real browser.
+//! Every test: formatting, licences, crates, end to end, the page in a real browser, and (by name) the npm package.
 //!
 //! All parts run even when an earlier one fails; the last line adds up what the runners counted
 //! (`cargo test` and `node --test`).
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::lint::{CHECKS, WASM_ONLY};
 use crate::step::{command, step};
-use crate::{browser, licences, page, tools};
+use crate::{browser, licences, npm, page, root, tools};
 
 /// What `cargo xtask test` runs.
 #[derive(clap::Args, Clone, Debug)]
@@ -35,6 +35,8 @@ enum Part {
     Crates,
     /// The page in Chromium
     Browser,
+    /// The npm package: its tarball in Node and, built by each example's tool, in Chromium; runs only when named
+    Npm,
 }
 
 /// What a runner counted.
@@ -78,6 +80,16 @@ fn run_all(options: &Options) -> Result<Counts> {
             }
         }));
     }
+    // By name only: it builds a module of its own and installs five bundlers.
+    if options.only == Some(Part::Npm) {
+        sum.add(npm_part(options).unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            Counts {
+                passed: 0,
+                failed: 1,
+            }
+        }));
+    }
     Ok(sum)
 }
 
@@ -106,6 +118,26 @@ fn browser_part(options: &Options) -> Result<Counts> {
     let arguments = ["--test", "--test-concurrency=1", "--test-reporter=spec"];
     step("the page in Chromium (node --test)", || {
         counted(browser::node(&chromium, &arguments), node_line)
+    })
+}
+
+fn npm_part(options: &Options) -> Result<Counts> {
+    if !options.no_build {
+        npm::build(&options.page)?;
+    }
+    browser::packages()?;
+    let chromium = browser::find_or_install()?;
+    let arguments = [
+        "--test",
+        "--test-concurrency=1",
+        "--test-reporter=spec",
+        "node.test.mjs",
+        "browser.test.mjs",
+    ];
+    step("the npm package in Node and Chromium (node --test)", || {
+        let mut node = browser::node(&chromium, &arguments);
+        node.current_dir(root().join("web/js/tests"));
+        counted(node, node_line)
     })
 }
 

@@ -176,6 +176,19 @@ impl NormBox {
         }
     }
 
+    /// A box of a part of the picture, percent of that part, in percent of the whole picture.
+    pub fn out_of(self, part: NormBox) -> NormBox {
+        let edge = |percent: f32, low: f32, high: f32| {
+            (low + percent / 100.0 * (high - low)).clamp(0.0, 100.0)
+        };
+        NormBox {
+            x1: edge(self.x1, part.x1, part.x2),
+            y1: edge(self.y1, part.y1, part.y2),
+            x2: edge(self.x2, part.x1, part.x2),
+            y2: edge(self.y2, part.y1, part.y2),
+        }
+    }
+
     /// What a policy writes for this box, [rounded](NormBox::rounded) to whole percents:
     /// `[10, 20, 63, 57].`
     pub fn completion(self) -> String {

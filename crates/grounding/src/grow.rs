@@ -20,6 +20,22 @@ impl NormBox {
         let (y1, y2) = grow_side(self.y1, self.y2, factor);
         NormBox { x1, y1, x2, y2 }
     }
+
+    /// The box, each side at least so many pixels of a picture of `width` x `height` long, as far as the picture has them;
+    /// grown around its centre and shifted back into the picture.
+    pub fn at_least(self, pixels: u32, width: u32, height: u32) -> NormBox {
+        let side = |low: f32, high: f32, length: u32| {
+            // A tenth of a pixel more, against rounding.
+            let wanted = (pixels as f32 + 0.1) / length.max(1) as f32 * 100.0;
+            match pixels > 1 && wanted > high - low {
+                true => grow_side(low, high, wanted / (high - low)),
+                false => (low, high),
+            }
+        };
+        let (x1, x2) = side(self.x1, self.x2, width);
+        let (y1, y2) = side(self.y1, self.y2, height);
+        NormBox { x1, y1, x2, y2 }
+    }
 }
 
 /// One side of a box in percent, `factor` times as long.

@@ -362,6 +362,28 @@ proptest! {
     }
 
     #[test]
+    fn a_box_of_a_part_lies_in_that_part(inner in any_box(), part in any_box()) {
+        let outer = inner.out_of(part);
+        let near = |a: f32, b: f32| (a - b).abs() < 1e-3;
+        prop_assert!(near(outer.width(), inner.width() * part.width() / 100.0));
+        prop_assert!(near(outer.x1, part.x1 + inner.x1 * part.width() / 100.0));
+        prop_assert!(near(outer.y2, part.y1 + inner.y2 * part.height() / 100.0));
+        prop_assert_eq!(NormBox::FULL.out_of(part), part);
+        let same = inner.out_of(NormBox::FULL).to_array();
+        prop_assert!(same.iter().zip(inner.to_array()).all(|(a, b)| near(*a, b)));
+    }
+
+    #[test]
+    fn a_box_grows_to_the_pixels_that_are_wanted(bbox in any_box(), pixels in 1u32..400) {
+        let (width, height) = (300, 200);
+        let grown = bbox.at_least(pixels, width, height);
+        prop_assert!(grown.contains(bbox));
+        let cut = grown.to_pixels(width, height);
+        prop_assert!(cut.width() >= pixels.min(width) && cut.height() >= pixels.min(height));
+        prop_assert_eq!(bbox.at_least(1, width, height), bbox);
+    }
+
+    #[test]
     fn metrics_are_shares(a in any_box(), b in any_box()) {
         let (iou, recall) = (metrics::iou(a, b), metrics::recall(a, b));
         prop_assert!((0.0..=1.0).contains(&iou) && (0.0..=1.0).contains(&recall));

@@ -44,8 +44,12 @@ impl Tensors {
         self.0.get(name).ok_or_else(missing)
     }
 
-    fn vector(&self, name: &str) -> Result<Vec<f32>, KernelError> {
-        Ok(self.get(name)?.1.clone())
+    /// The values of a tensor, row by row.
+    ///
+    /// # Errors
+    /// [`KernelError::Missing`].
+    pub fn values(&self, name: &str) -> Result<&[f32], KernelError> {
+        Ok(&self.get(name)?.1)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -90,8 +94,8 @@ impl Tensors {
 
     pub(crate) fn norm(&self, name: &str) -> Result<Norm, KernelError> {
         Ok(Norm {
-            gamma: self.vector(&format!("{name}.gamma"))?,
-            beta: self.vector(&format!("{name}.beta"))?,
+            gamma: self.values(&format!("{name}.gamma"))?.to_vec(),
+            beta: self.values(&format!("{name}.beta"))?.to_vec(),
         })
     }
 }

@@ -23,18 +23,16 @@ pub enum PolicyError {
     /// A configuration value that cannot be.
     #[error("config.json: {0}")]
     Config(String),
-    /// Weights that do not fit the configuration.
-    #[error("{file}: {problem}")]
-    Weights {
-        /// The file.
-        file: String,
-        /// Which tensor, what was expected and what is there.
-        problem: String,
-    },
     /// The device did not deliver.
     #[error("the device failed while computing: {0}")]
     Device(String),
-    /// From the model folder or SmolVLM.
+    /// From the model folder.
+    #[error(transparent)]
+    Folder(#[from] tensors::TensorError),
+    /// From the map policy's plain side.
+    #[error(transparent)]
+    Map(#[from] mapnet::MapError),
+    /// From SmolVLM.
     #[error(transparent)]
     SmolVlm(#[from] smolvlm::SmolVlmError),
 }

@@ -37,7 +37,9 @@ use serde::{Deserialize, Serialize};
 
 pub use error::PolicyError;
 pub use map::{MapConfig, MapPolicy};
-pub use smolvlm::{LoraConfig, ModelFiles};
+pub use mapnet::{EvidenceMap, Proposal, Timings};
+pub use smolvlm::LoraConfig;
+pub use tensors::ModelFiles;
 pub use text::{Attention, TextPolicy, Tiles};
 pub use train::{Canvas, Tracking};
 
@@ -68,51 +70,6 @@ pub struct ProposeOptions {
     /// Lets the text policy write freely, so that an invalid box becomes possible. The map policy
     /// knows valid boxes only and ignores this.
     pub unconstrained: bool,
-}
-
-/// Where the evidence may be: one value in 0..=1 a cell, row by row, over the whole picture.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EvidenceMap {
-    /// Cells in a row.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// `width * height` probabilities that the cell belongs to the evidence.
-    pub values: Vec<f32>,
-}
-
-/// Milliseconds that the parts of a proposal took. A map policy has no decode step of its own
-/// beyond reading the box off the map.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Timings {
-    /// Resizing and normalising the picture.
-    pub image: f64,
-    /// Encoding the picture.
-    pub vision: f64,
-    /// Reading the question (text policy: the prompt).
-    pub prefill: f64,
-    /// From the first number to the finished box.
-    pub decode: f64,
-}
-
-/// One proposed box.
-#[derive(Debug, Clone)]
-pub struct Proposal {
-    /// The box in percent; `None` when an unconstrained completion could not be parsed.
-    pub bbox: Option<NormBox>,
-    /// The box as text, or what the text policy wrote instead.
-    pub completion: String,
-    /// Natural logarithm of the probability of this box (see [`Policy::log_probs`]).
-    pub logprob: f64,
-    /// Whether `completion` is a valid box.
-    pub valid: bool,
-    /// Time spent.
-    pub timings: Timings,
-    /// The evidence map, where the policy has one.
-    pub evidence: Option<EvidenceMap>,
-    /// Degrees clockwise by which the picture has to be turned to be upright, 0 to 360, as far as the policy found out. Box
-    /// and evidence are those of the picture as it lies.
-    pub rotation: f64,
 }
 
 /// A token of a box.

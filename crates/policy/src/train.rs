@@ -6,11 +6,13 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, GradientCheckpointingStrategy, Gradients, Tensor};
 use grounding::NormBox;
+use mapnet::canvas::canvas_size;
 use picture::RgbImage;
+use tensors::Values;
 
 use crate::map::loss::{Loss, Targets};
-use crate::map::weights::{self, Values};
-use crate::map::{MapConfig, MapPolicy, input, loss};
+use crate::map::weights;
+use crate::map::{MapConfig, MapPolicy, loss};
 use crate::{ModelFiles, Policy, PolicyError, Result, TextPolicy};
 use smolvlm::{LoraConfig, Precision, SmolVlm};
 
@@ -391,9 +393,7 @@ impl Canvas {
     /// Width and height for a page of this aspect (width divided by height).
     pub fn size(self, aspect: f64) -> [u32; 2] {
         match self {
-            Self::Pixels(pixels) => {
-                input::canvas_size(pixels, (aspect * 1000.0).max(1.0) as u32, 1000)
-            }
+            Self::Pixels(pixels) => canvas_size(pixels, (aspect * 1000.0).max(1.0) as u32, 1000),
             Self::Edge(edge) => {
                 let side = |share: f64| (f64::from(edge) * share.min(1.0)).round().max(1.0) as u32;
                 [side(aspect), side(1.0 / aspect)]

@@ -1,9 +1,9 @@
 //! Map policies' folders that cannot be: weights that are no numbers, configurations with huge numbers.
 
 use burn::tensor::Device;
-use policy::map::weights;
 use policy::{MapConfig, MapPolicy, ModelFiles, Policy};
 use serde_json::{Value, json};
+use tensors::Precision;
 
 const WEIGHTS: &str = "model.safetensors";
 
@@ -23,7 +23,7 @@ fn refusal(files: &ModelFiles) -> String {
 fn weights_that_are_no_numbers_are_named() {
     for value in [f32::NAN, f32::INFINITY] {
         let mut files = whole();
-        let mut tensors: Vec<_> = weights::read(files.get(WEIGHTS).expect("weights"))
+        let mut tensors: Vec<_> = tensors::read(WEIGHTS, files.get(WEIGHTS).expect("weights"))
             .expect("tensors")
             .into_iter()
             .collect();
@@ -31,7 +31,10 @@ fn weights_that_are_no_numbers_are_named() {
         let (name, (_, values)) = &mut tensors[3];
         values[0] = value;
         let expected = format!("model.safetensors: tensor {name} holds {value}");
-        files.insert(WEIGHTS, weights::write(tensors, false).expect("bytes"));
+        files.insert(
+            WEIGHTS,
+            tensors::write(WEIGHTS, tensors, Precision::F32).expect("bytes"),
+        );
         let said = refusal(&files);
         assert!(said.starts_with(&expected), "{said}");
     }

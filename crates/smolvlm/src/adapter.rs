@@ -9,12 +9,12 @@ use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use burn::module::Module;
+use tensors::Precision;
 
 use crate::error::{Result, SmolVlmError};
 use crate::params::walk_projections;
 use crate::projection::{Factors, Projection};
 use crate::smolvlm::SmolVlm;
-use crate::weights::Precision;
 
 /// Which modules are adapted, and how. Keys and defaults are PEFT's, except that the default
 /// targets are those of the CropVLM paper.

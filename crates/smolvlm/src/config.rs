@@ -7,9 +7,9 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use tensors::ModelFiles;
 
 use crate::error::{Result, SmolVlmError};
-use crate::files::ModelFiles;
 
 const FILE: &str = "config.json";
 

@@ -7,30 +7,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SmolVlmError {
-    /// A file of the model folder could not be read from the disk.
-    #[error("{path}: cannot be read: {source}")]
-    Io {
-        /// The file or folder.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The model folder lacks a file that is needed.
-    #[error("the model folder has no {file} (it has: {present})")]
-    MissingFile {
-        /// Name of the file, without the folder.
-        file: String,
-        /// Names of the files that are there.
-        present: String,
-    },
-    /// A JSON file could not be understood.
-    #[error("{file}: {message}")]
-    Json {
-        /// Name of the file.
-        file: String,
-        /// What the parser said, with line and column.
-        message: String,
-    },
+    /// The model folder, a file of it, or a tensor's number type cannot be read.
+    #[error(transparent)]
+    Folder(#[from] tensors::TensorError),
     /// A setting of a file is outside what this crate implements.
     #[error("{file}: {item} is {actual}, but {expected}")]
     Unsupported {
@@ -83,41 +62,11 @@ pub enum SmolVlmError {
         /// The file that says which shape it has.
         by: &'static str,
     },
-    /// A tensor's number type cannot be loaded.
-    #[error("{file}: tensor {name} has type {actual}, expected F32, F16 or BF16")]
-    TensorType {
-        /// Weight file.
-        file: String,
-        /// Key of the tensor.
-        name: String,
-        /// Type in the file.
-        actual: String,
-    },
-    /// A weight file is no safetensors file, or a truncated one.
-    #[error("{file}: not a readable safetensors file: {message}")]
-    Safetensors {
-        /// Weight file.
-        file: String,
-        /// What the reader said.
-        message: String,
-    },
     /// The tokenizer failed.
     #[error("tokenizer.json: {message}")]
     Tokenizer {
         /// What the tokenizer said.
         message: String,
-    },
-    /// A weight that is no number.
-    #[error(
-        "{file}: tensor {name} holds {value}: the file is damaged, or a training run diverged; get it again"
-    )]
-    Weight {
-        /// Weight file.
-        file: String,
-        /// Key of the tensor.
-        name: String,
-        /// NaN or infinity.
-        value: f32,
     },
     /// Numbers that the model computed and that are none.
     #[error(

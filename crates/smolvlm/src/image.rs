@@ -9,9 +9,9 @@
 use grounding::PixelBox;
 use picture::{Filter, RgbImage};
 use serde::Deserialize;
+use tensors::ModelFiles;
 
 use crate::error::{Result, SmolVlmError};
-use crate::files::ModelFiles;
 
 /// transformers never resizes beyond this, whatever is asked.
 const MAX_SIDE: usize = 4096;

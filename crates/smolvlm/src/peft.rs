@@ -7,16 +7,14 @@
 
 use std::collections::HashMap;
 
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value, json};
+use tensors::{ModelFiles, Precision, SafeTensors, TensorView, open_file, values};
 
 use crate::adapter::LoraConfig;
 use crate::error::{Result, SmolVlmError};
-use crate::files::ModelFiles;
 use crate::params::{turned, walk_projections};
 use crate::smolvlm::SmolVlm;
-use crate::weights::{more, values};
+use crate::weights::more;
 
 /// Settings of a PEFT adapter.
 pub const ADAPTER_CONFIG: &str = "adapter_config.json";
@@ -143,11 +141,7 @@ impl SmolVlm {
     pub fn load_adapter(&mut self, files: &ModelFiles) -> Result<()> {
         let (mut config, listed) = read_config(files)?;
         let bytes = files.get(ADAPTER_WEIGHTS)?;
-        let tensors =
-            SafeTensors::deserialize(bytes).map_err(|error| SmolVlmError::Safetensors {
-                file: ADAPTER_WEIGHTS.to_string(),
-                message: error.to_string(),
-            })?;
+        let tensors = open_file(ADAPTER_WEIGHTS, bytes)?;
         if !listed {
             let mut names: Vec<String> = tensors
                 .names()
@@ -211,22 +205,9 @@ impl SmolVlm {
         let mut tensors = Vec::with_capacity(pending.len());
         for (key, shape, tensor) in pending {
             let values = crate::generate::read(tensor, &key).await?;
-            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            tensors.push((key, shape, bytes));
+            tensors.push((key, (shape, values)));
         }
-        let failed = |error: safetensors::SafeTensorError| SmolVlmError::Safetensors {
-            file: ADAPTER_WEIGHTS.to_string(),
-            message: error.to_string(),
-        };
-        let views = tensors
-            .iter()
-            .map(|(key, shape, bytes)| {
-                Ok((key, TensorView::new(Dtype::F32, shape.clone(), bytes)?))
-            })
-            .collect::<std::result::Result<Vec<_>, _>>()
-            .map_err(failed)?;
-        let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-        let weights = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
+        let weights = tensors::write(ADAPTER_WEIGHTS, tensors, Precision::F32)?;
         Ok(ModelFiles::from_memory([
             (ADAPTER_CONFIG.to_string(), write_config(config)),
             (ADAPTER_WEIGHTS.to_string(), weights),

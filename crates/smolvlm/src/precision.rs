@@ -5,10 +5,10 @@
 
 use burn::module::Param;
 use burn::tensor::{DType, FloatDType, Tensor};
+use tensors::Precision;
 
 use crate::params::{Slot, walk};
 use crate::smolvlm::SmolVlm;
-use crate::weights::Precision;
 
 /// Computes something in f32 and returns it in the number type that came in.
 pub(crate) fn in_f32<const D: usize>(

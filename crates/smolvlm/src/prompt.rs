@@ -9,11 +9,11 @@
 //! `<end_of_utterance>`) are plain text here. There they would break the prompt.
 
 use serde::Deserialize;
+use tensors::ModelFiles;
 use tokenizers::Tokenizer;
 
 use crate::config::{Config, OneOrMany};
 use crate::error::{Result, SmolVlmError};
-use crate::files::ModelFiles;
 use crate::image::Pictures;
 
 /// What follows the first token in the chat template of every Idefics3 checkpoint.

@@ -10,18 +10,19 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use picture::RgbImage;
+use tensors::{INDEX, ModelFiles, Precision, SINGLE};
 
 use crate::adapter::LoraConfig;
 use crate::config::Config;
 use crate::decoder::KvCache;
 use crate::error::{Result, SmolVlmError};
-use crate::files::ModelFiles;
 use crate::grammar::BoxGrammar;
 use crate::image::{ImageProcessor, Pictures};
 use crate::model::{Idefics3, id_tensor};
 use crate::params;
 use crate::prompt::Prompts;
-use crate::weights::{self, Precision};
+
+use crate::weights;
 
 /// Standard deviation of random weights, transformers' `initializer_range`.
 const RANDOM_STD: f32 = 0.02;
@@ -159,7 +160,7 @@ impl SmolVlm {
         let images = ImageProcessor::from_files(files)?;
         let prompts = Prompts::from_files(files, &config, images.tile())?;
         let rest = files.names().filter(|name| {
-            let weights = name.ends_with(".safetensors") || *name == weights::INDEX;
+            let weights = name.ends_with(".safetensors") || *name == INDEX;
             !weights && *name != crate::peft::ADAPTER_CONFIG
         });
         let rest: Result<Vec<_>> = rest
@@ -182,7 +183,7 @@ impl SmolVlm {
     /// [`SmolVlmError::Readback`] if the device does not hand the weights over.
     pub async fn save(&self, precision: Precision) -> Result<ModelFiles> {
         let mut files = ModelFiles::clone(&self.files);
-        files.insert(weights::SINGLE, weights::save(&self.net, precision).await?);
+        files.insert(SINGLE, weights::save(&self.net, precision).await?);
         Ok(files)
     }
 

@@ -5,7 +5,7 @@
 //!
 //! The files are written by `goldens/make.py`, which also makes transformers compute with them.
 
-use crate::files::ModelFiles;
+use tensors::ModelFiles;
 
 /// The preset's folder without weights, for [`crate::SmolVlm::random`].
 pub fn files() -> ModelFiles {

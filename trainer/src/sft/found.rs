@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use mapnet::char_logits::{HALVES, classes_of};
+use mapnet::text_search::{Match, Text};
 use policy::MapPolicy;
-use policy::map::find::{Match, Text};
-use policy::map::letters::{HALVES, classes_of};
 
 use crate::data::{self, PageLines};
 
@@ -27,7 +27,7 @@ pub fn share(policy: &MapPolicy, file: &Path) -> Result<f64> {
         let path = data::find_image(file, None, &page.image)?;
         let picture = data::picture(&path)?;
         let seen = pollster::block_on(policy.look(&picture, None))?;
-        let Some(index) = seen.letters.first() else {
+        let Some(index) = seen.text.first() else {
             continue;
         };
         let texts: Vec<Vec<u8>> = page.lines.iter().map(|l| classes_of(&l.text)).collect();

@@ -36,6 +36,7 @@ use crate::device::DeviceKind;
 use crate::eval::sentences;
 use crate::metrics::{self, Metrics};
 use crate::model;
+use crate::proposer::Proposer;
 use crate::reader::RewardModel;
 use crate::stop::Stop;
 use crate::train::{self, Accumulator, AdamW, Checkpoint, Progress, RunFolder};
@@ -400,14 +401,15 @@ fn evaluate(out: &Path, config: &SftConfig, set: &DataSet) -> Result<serde_json:
         return answer::measure(&config.answer, set, &reader);
     }
     let files = ModelFiles::from_dir(&out.join("model"))?;
-    let policy = Policy::load(&files, &device)?;
+    let proposer = Proposer::on_cpu(&files)?;
     let picture = |image: &str| set.picture(image);
-    let boxes = crate::eval::boxes(&policy, &set.samples, None, picture, |_| ())?;
+    let boxes = crate::eval::boxes(&proposer, &set.samples, None, picture, |_| ())?;
     let mut report = crate::eval::report(&set.samples, &boxes, 0.0);
-    if let (Policy::Map(policy), Some(file)) =
-        (&policy, config.eval.as_ref().and_then(|e| e.lines.as_ref()))
+    let lines = config.eval.as_ref().and_then(|e| e.lines.as_ref());
+    if let Some(file) = lines
+        && let Policy::Map(policy) = Policy::load(&files, &device)?
     {
-        report["lines_found"] = found::share(policy, file)?.into();
+        report["lines_found"] = found::share(&policy, file)?.into();
     }
     Ok(report)
 }

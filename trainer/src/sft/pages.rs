@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Error, Result, bail};
+use mapnet::canvas::luma;
 use picture::{Filter, GrayImage};
-use policy::map::input::luma;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

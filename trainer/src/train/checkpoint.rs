@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
-use policy::map::weights::{self, Values};
-use policy::{Policy, PolicyError};
+use anyhow::{Context, Result, bail};
+use policy::Policy;
 use serde::{Deserialize, Serialize};
+use tensors::{Precision, Values};
 
 use super::Diverged;
 use super::optimizer::AdamW;
@@ -72,8 +72,11 @@ impl Checkpoint {
             optimizer_tensors: Some(moments.len()),
         };
         let files = [
-            (WEIGHTS, weights::write(weights, false)?),
-            (OPTIMIZER, weights::write(moments, false)?),
+            (WEIGHTS, tensors::write(WEIGHTS, weights, Precision::F32)?),
+            (
+                OPTIMIZER,
+                tensors::write(OPTIMIZER, moments, Precision::F32)?,
+            ),
             (STATE, serde_json::to_vec_pretty(&state)?),
         ];
         let write = |new: &Path| -> Result<()> {
@@ -126,12 +129,7 @@ impl Checkpoint {
     }
 
     fn tensors(&self, name: &str) -> Result<HashMap<String, Values>> {
-        let read = weights::read(&self.read(name)?).map_err(|error| match error {
-            // The reader knows model folders only, and would name their file.
-            PolicyError::Weights { problem, .. } => anyhow!(problem),
-            error => error.into(),
-        });
-        read.with_context(|| self.damaged(name))
+        tensors::read(name, &self.read(name)?).with_context(|| self.damaged(name))
     }
 
     fn damaged(&self, name: &str) -> String {

@@ -10,9 +10,9 @@ use anyhow::{Result, bail};
 use burn::module::{ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
-use policy::map::weights::Values;
 use policy::{Policy, Tracking};
 use serde::{Deserialize, Serialize};
+use tensors::Values;
 
 use super::finite;
 

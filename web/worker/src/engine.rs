@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use burn::tensor::Device;
-use cropvlm_web::geometry::{out_of, tidy};
+use cropvlm_web::geometry::tidy;
 use cropvlm_web::inside::second_look;
 use cropvlm_web::places::Place;
 use cropvlm_web::protocol::{
@@ -345,7 +345,7 @@ impl Engine {
         let evidence = proposal.evidence.as_ref().map(shown);
         let quarters = (proposal.rotation / 90.0).round().rem_euclid(4.0) as u32;
         let smaller = part.map(|_| {
-            let found = out_of(bbox, inside);
+            let found = bbox.out_of(inside);
             // Of a picture on its side, rows of cells are no lines.
             let lines = evidence.as_ref().filter(|_| quarters % 2 == 0);
             second_look(found, inside, lines, (width, height)).map(tidy)

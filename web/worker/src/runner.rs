@@ -10,8 +10,8 @@ use cropvlm_web::protocol::{
 };
 use cropvlm_web::text;
 use grounding::PixelBox;
+use mapnet::canvas;
 use picture::RgbImage;
-use policy::map::input;
 use policy::{
     EvidenceMap, ModelFiles, Policy, PolicyError, Proposal, ProposeOptions, SampleOptions, Seen,
     Written,
@@ -205,8 +205,8 @@ impl Runner {
         let broken = || text::BROKEN.to_owned();
         match &self.policy {
             Policy::Map(policy) => {
-                let [width, height] = input::canvas_of(&policy.config, pixels, None);
-                let grey = input::canvas(pixels, width, height);
+                let [width, height] = canvas::canvas_of(&policy.config, pixels, None);
+                let grey = canvas::canvas(pixels, width, height);
                 let rgb = grey.into_iter().flat_map(|value| [value; 3]).collect();
                 let canvas = RgbImage::from_raw(width, height, rgb).ok_or_else(broken)?;
                 Ok((canvas, None))

@@ -1,9 +1,9 @@
 //! How well a text can be read in a picture, by a map policy's letters: a reward that needs no VLM.
 
+use mapnet::text_search::Text;
 use picture::RgbImage;
 
 use super::MapPolicy;
-use super::find::Text;
 use crate::Result;
 
 /// Nats a character above which a text counts as read.
@@ -28,7 +28,7 @@ pub async fn legibility(
     let seen = policy.look(picture, Some(edge)).await?;
     let text = Text::anywhere(text);
     let best = seen
-        .letters
+        .text
         .first()
         .and_then(|i| i.find(&text, 1).first().copied());
     Ok(best.map_or(NOWHERE, |place| place.score.max(NOWHERE)))

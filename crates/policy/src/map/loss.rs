@@ -12,12 +12,12 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use grounding::NormBox;
+use mapnet::boxes::{MAPS, REACH, SCALE, centre_percent, whole};
 
-use super::boxes::{REACH, SCALE, centre_percent, whole};
-use super::net::{MAPS, MapNet};
+use super::net::MapNet;
 use super::question::encode_questions;
 use super::reading::{Line, reading};
-use super::{MapConfig, input};
+use super::{MapConfig, batch};
 use crate::Result;
 
 /// `ln(1 + e^x)`, stable on both sides.
@@ -211,13 +211,13 @@ pub async fn sft(
     targets: &Targets,
     device: &Device,
 ) -> Result<Loss> {
-    let pixels = input::tensor(&targets.canvases, targets.width, targets.height, device);
+    let pixels = batch::canvases(&targets.canvases, targets.width, targets.height, device);
     let mut seen = net.encode(pixels);
-    let letters = seen.letters().await?;
+    let read = seen.char_logits().await?;
     let mut total = Tensor::<1>::zeros([1], device);
     let mut parts = Vec::new();
     if !targets.questions.is_empty() {
-        seen.find_in(&letters);
+        seen.find_in(&read);
         let texts = encode_questions(&targets.questions, config, device);
         let maps = net.decode(&seen, &targets.owners, &targets.questions, &texts);
         let pointing = pointing(maps, targets, device);
@@ -227,7 +227,7 @@ pub async fn sft(
         parts.extend(pointing);
     }
     if !targets.lines.is_empty() {
-        let reading = reading(&seen, &letters, targets, device);
+        let reading = reading(&seen, &read, targets, device);
         total = total + reading.clone().mul_scalar(READING);
         parts.push(("reading", reading));
     }

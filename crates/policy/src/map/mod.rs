@@ -7,28 +7,23 @@
 //! mixture over the cells ([`boxes`]), so sampling and log-probabilities need no approximation
 //! and GRPO can train it like the text policy.
 //!
-//! Files: [`config`] the shape, [`net`] picture encoder and decoder, [`question`] text encoder,
-//! [`letters`] reading, [`hints`] where a question's texts stand, [`boxes`] the distribution, [`input`] picture → canvas, [`weights`] in and out (quantized),
-//! [`loss`] what SFT minimises, [`reading`] the part of it that teaches to read, [`legible`] a reward by
-//! reading, [`live`] GRPO on one picture, [`upright`] which way up a picture is, `tilt` a part of it.
+//! What needs no gradients lies in the `mapnet` crate: the shape, canvases, reading, hints, the distribution. Here is the
+//! network as burn has it, which learns.
+//!
+//! Files: [`net`] picture encoder and decoder, [`question`] text encoder, [`batch`] several pictures and questions as tensors,
+//! [`weights`] in and out, [`loss`] what SFT minimises, [`reading`] the part of it that teaches to read, [`legible`] a reward
+//! by reading, [`live`] GRPO on one picture, `fast` the same network without gradients.
 
-pub mod boxes;
-pub mod config;
+pub mod batch;
 mod conv;
 mod fast;
-pub mod find;
-pub mod hints;
-pub mod input;
 pub mod legible;
-pub mod letters;
 pub mod live;
 pub mod loss;
 pub mod net;
 pub mod question;
 mod readback;
 pub mod reading;
-mod tilt;
-pub mod upright;
 pub mod weights;
 
 use std::sync::Arc;
@@ -37,20 +32,17 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use grounding::NormBox;
 pub use kernels::Encoded;
-use picture::{GrayImage, RgbImage};
+use mapnet::proposal::{Clock, timed};
+use mapnet::upright::{Upright, encode_turned, encode_upright};
+pub use mapnet::{BoxDistribution, MODEL_TYPE, MapConfig, Turn};
+use mapnet::{MapModel, canvas};
+use picture::RgbImage;
 use rand::Rng;
 
-use crate::{
-    EvidenceMap, Logprobs, PolicyError, Proposal, Result, Rollout, SampleOptions, Timings,
-};
-pub use boxes::BoxDistribution;
-pub use config::MapConfig;
+use crate::{Logprobs, PolicyError, Proposal, Result, Rollout, SampleOptions, Timings};
 pub use net::{Features, MapNet};
-pub use smolvlm::ModelFiles;
-pub use upright::Turn;
-
-/// `model_type` of a map policy's `config.json`.
-pub const MODEL_TYPE: &str = "cropvlm_map";
+pub use tensors::ModelFiles;
+use tensors::{Precision, SINGLE};
 
 /// A map policy: configuration, network and the device that it runs on.
 #[derive(Clone)]
@@ -62,7 +54,7 @@ pub struct MapPolicy {
     /// The weights.
     net: MapNet,
     /// A copy of the weights for looking and proposing on a CPU. Never older than `net`: [`MapPolicy::change`].
-    fast: Option<Arc<fast::Net>>,
+    fast: Option<Arc<MapModel>>,
 }
 
 impl MapPolicy {
@@ -93,10 +85,8 @@ impl MapPolicy {
         config.check()?;
         // Nothing is drawn: the parameters are only described until the file's values, whose shapes were compared, are
         // put in.
-        let net = weights::load(
-            MapNet::new(&config, device),
-            files.get("model.safetensors")?,
-        )?;
+        let weights = tensors::read(SINGLE, files.get(SINGLE)?)?;
+        let net = weights::apply(MapNet::new(&config, device), weights)?;
         let mut policy = Self {
             net,
             config,
@@ -125,7 +115,7 @@ impl MapPolicy {
     /// A device that does not deliver its tensors.
     pub fn prepare(&mut self) -> Result<()> {
         if fast::serves(&self.device) {
-            self.fast = Some(Arc::new(fast::Net::of(&self.net)?));
+            self.fast = Some(Arc::new(fast::copy(&self.config, &self.net)?));
         }
         Ok(())
     }
@@ -134,7 +124,7 @@ impl MapPolicy {
     ///
     /// # Errors
     /// A device that does not deliver its tensors.
-    pub fn encoder_weights(&self) -> Result<Vec<(String, weights::Values)>> {
+    pub fn encoder_weights(&self) -> Result<Vec<(String, tensors::Values)>> {
         let mut weights = weights::collect(&self.net)?;
         weights.retain(|(name, _)| kernels::Encoder::wants(name));
         Ok(weights)
@@ -147,10 +137,14 @@ impl MapPolicy {
     pub fn files(&self, quantize: bool) -> Result<ModelFiles> {
         let config = serde_json::to_string_pretty(&self.config)
             .map_err(|e| PolicyError::Config(e.to_string()))?;
-        let tensors = weights::save(&self.net, quantize)?;
+        let weights = weights::collect(&self.net)?;
+        let tensors = match quantize {
+            true => tensors::write_q8(SINGLE, weights)?,
+            false => tensors::write(SINGLE, weights, Precision::F32)?,
+        };
         Ok(ModelFiles::from_memory([
             ("config.json".to_string(), (config + "\n").into_bytes()),
-            ("model.safetensors".to_string(), tensors),
+            (SINGLE.to_string(), tensors),
         ]))
     }
 
@@ -160,16 +154,21 @@ impl MapPolicy {
     /// A device that failed.
     pub async fn look(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<Features> {
         let mut clock = Timings::default();
-        let grey = timed(&mut clock.image, || input::grey(picture));
+        let grey = timed(&mut clock.image, || canvas::grey(picture));
         let turn = Turn::none(picture.width(), picture.height());
-        let pixels = input::pixels_of(&self.config, &turn, longest_edge);
-        let seen = self.encode(&grey, turn, pixels, &mut clock, &mut |values, size| {
-            self.encode_here(values, size)
-        })?;
-        self.finish(seen, clock).await
+        let mut encode = async |values, size| char_logits(self.encode_here(values, size)).await;
+        let level = encode_turned(
+            &self.config,
+            &grey,
+            turn,
+            longest_edge,
+            &mut clock,
+            &mut encode,
+        );
+        Ok(finish(level.await?, clock))
     }
 
-    /// Encodes a picture the way up in which it can be read, and reads it ([`upright`]): what a person gets. Boxes and evidence
+    /// Encodes a picture the way up in which it can be read, and reads it ([`mapnet::upright`]): what a person gets. Boxes and evidence
     /// are those of the picture as it lies all the same.
     ///
     /// # Errors
@@ -179,7 +178,7 @@ impl MapPolicy {
         picture: &RgbImage,
         longest_edge: Option<u32>,
     ) -> Result<Features> {
-        let encode = |values, size| self.encode_here(values, size);
+        let encode = |values, size| Ok(self.encode_here(values, size));
         self.look_turning(picture, longest_edge, encode).await
     }
 
@@ -199,47 +198,17 @@ impl MapPolicy {
     }
 
     /// Encodes a canvas on this policy's device.
-    fn encode_here(&self, values: Vec<f32>, [height, width]: [usize; 2]) -> Result<Features> {
-        Ok(match &self.fast {
-            Some(fast) => fast::features(fast.encoder.encode(values, [height, width])),
+    fn encode_here(&self, values: Vec<f32>, [height, width]: [usize; 2]) -> Features {
+        match &self.fast {
+            Some(fast) => fast::features(fast.encoder().encode(values, [height, width])),
             None => {
                 let canvas = TensorData::new(values, [1, 1, height, width]);
                 self.net.encode(Tensor::from_data(canvas, &self.device))
             }
-        })
+        }
     }
 
-    /// Encodes a grey picture under a turn, on about so many pixels.
-    fn encode(
-        &self,
-        grey: &GrayImage,
-        turn: Turn,
-        pixels: usize,
-        clock: &mut Timings,
-        encode: &mut impl FnMut(Vec<f32>, [usize; 2]) -> Result<Features>,
-    ) -> Result<Features> {
-        let [width, height] = turn.size().map(|side| side.round() as u32);
-        let [width, height] = input::canvas_size(pixels, width, height);
-        let values = timed(&mut clock.image, || {
-            let canvas = turn.draw(grey, width, height);
-            input::normalised(canvas.as_raw()).collect()
-        });
-        let size = [height as usize, width as usize];
-        let mut features = timed(&mut clock.vision, || encode(values, size))?;
-        features.turn = turn;
-        Ok(features)
-    }
-
-    /// The end of looking: what was read is made ready for questions.
-    async fn finish(&self, features: Features, mut clock: Timings) -> Result<Features> {
-        let start = Clock::start();
-        let mut features = features.read().await?;
-        clock.vision += start.ms();
-        features.timings = clock;
-        Ok(features)
-    }
-
-    /// Tries the turns that the picture's profile and what can be read of it suggest, and keeps the one that reads best.
+    /// Tries the turns that the picture suggests, and keeps the one that reads best.
     async fn look_turning(
         &self,
         picture: &RgbImage,
@@ -247,29 +216,10 @@ impl MapPolicy {
         mut encode: impl FnMut(Vec<f32>, [usize; 2]) -> Result<Features>,
     ) -> Result<Features> {
         let mut clock = Timings::default();
-        let grey = timed(&mut clock.image, || input::grey(picture));
-        let level = Turn::none(picture.width(), picture.height());
-        let all = input::pixels_of(&self.config, &level, longest_edge);
-        let mut seen = self.encode(&grey, level, all, &mut clock, &mut encode)?;
-        let as_it_lies = seen.surely_read().await?;
-        let tilt = timed(&mut clock.image, || tilt::tilt(&grey));
-        // A turn is tried where the picture's profile speaks for it, or for want of anything that reads well.
-        let mut tries: Vec<Turn> = Vec::new();
-        tries.extend(tilt.map(|tilt| Turn { tilt, ..level }));
-        if !as_it_lies.is_well() {
-            tries.extend([1, 2, 3].map(|quarters| Turn { quarters, ..level }));
-        }
-        let mut letters = 0;
-        for turn in tries {
-            let pixels = input::pixels_of(&self.config, &turn, longest_edge);
-            let other = self.encode(&grey, turn, pixels, &mut clock, &mut encode)?;
-            let read = other.surely_read().await?;
-            // Of those that beat the picture as it lies, the one with most letters: on its head, print beats print on its side.
-            if read.beats(as_it_lies, &turn) && read.letters > letters {
-                (seen, letters) = (other, read.letters);
-            }
-        }
-        self.finish(seen, clock).await
+        let grey = timed(&mut clock.image, || canvas::grey(picture));
+        let mut encode = async |values, size| char_logits(encode(values, size)?).await;
+        let upright = encode_upright(&self.config, &grey, longest_edge, &mut clock, &mut encode);
+        Ok(finish(upright.await?, clock))
     }
 
     /// The distribution over boxes that a question gets on a picture.
@@ -283,13 +233,7 @@ impl MapPolicy {
             let values = readback::finite(maps).await?;
             return Ok(BoxDistribution::new(&values, width, height));
         };
-        let texts = question::encode_questions(&[question], &self.config, &self.device);
-        let steer = readback::finite(self.net.steering(&texts)).await?;
-        let hints = hints::of_question(&seen.letters[0], question);
-        let values = fast.decoder.decode(maps, &hints, &steer); // [9, h, w/2]
-        readback::check(&values)?;
-        let [_, _, height, width] = seen.fine.dims();
-        Ok(BoxDistribution::new(&values, width / 2, height))
+        Ok(fast.distribution_of(maps, &seen.text[0], question)?)
     }
 
     /// Raw maps of one question: logit and edge parameters a cell, `[1, 9, H/8, W/16]`.
@@ -303,29 +247,16 @@ impl MapPolicy {
     pub async fn propose(&self, seen: &Features, question: &str) -> Result<Proposal> {
         let start = Clock::start();
         let distribution = self.distribution(seen, question).await?;
-        let prefill = start.ms();
-        let start = Clock::start();
-        let bbox = distribution.propose(self.config.coverage, self.config.area_price);
-        let logprob = distribution.log_prob(bbox);
-        let bbox = seen.turn.back(bbox);
-        let evidence = seen.turn.evidence_back(EvidenceMap {
-            width: distribution.width,
-            height: distribution.height,
-            values: distribution.evidence(),
-        });
-        Ok(Proposal {
-            bbox: Some(bbox),
-            completion: bbox.completion(),
-            logprob,
-            valid: true,
-            timings: Timings {
-                prefill,
-                decode: start.ms(),
-                ..seen.timings
-            },
-            evidence: Some(evidence),
-            rotation: seen.turn.degrees(),
-        })
+        let timings = Timings {
+            prefill: start.ms(),
+            ..seen.timings
+        };
+        Ok(Proposal::of(
+            &distribution,
+            &self.config,
+            &seen.turn,
+            timings,
+        ))
     }
 
     /// Draws boxes. Temperature divides the cell logits and widens the edge distributions.
@@ -411,23 +342,18 @@ pub(crate) fn rollout(completion: &str) -> Result<Rollout> {
     })
 }
 
-/// Does some work and adds the milliseconds that it took.
-fn timed<T>(clock: &mut f64, work: impl FnOnce() -> T) -> T {
-    let start = Clock::start();
-    let result = work();
-    *clock += start.ms();
-    result
+/// Features, and their logits of characters back from the device.
+async fn char_logits(features: Features) -> Result<(Features, Vec<f32>)> {
+    let values = readback::finite(features.characters.clone().detach()).await?;
+    Ok((features, values))
 }
 
-/// Milliseconds since a start; the page's clock where there is no `Instant` (wasm32).
-struct Clock(web_time::Instant);
-
-impl Clock {
-    fn start() -> Self {
-        Self(web_time::Instant::now())
-    }
-
-    fn ms(&self) -> f64 {
-        self.0.elapsed().as_secs_f64() * 1e3
-    }
+/// The end of looking: what was read is made ready for questions.
+fn finish(upright: Upright<Features>, mut clock: Timings) -> Features {
+    let mut features = timed(&mut clock.vision, || {
+        upright.encoded.index(&upright.char_logits)
+    });
+    features.turn = upright.turn;
+    features.timings = clock;
+    features
 }

@@ -2,8 +2,8 @@
 //!
 //! The encoder is a residual U-Net without a question in it, so a picture is encoded once however
 //! many questions follow (in training: about three a picture, which makes them cheap). It also
-//! reads: every half cell gets a probability for each character ([`super::letters`]). The decoder
-//! mixes what reading found of the question ([`super::hints`]) with feature maps that the question
+//! reads: every half cell gets a probability for each character ([`mapnet::char_logits`]). The decoder
+//! mixes what reading found of the question ([`mapnet::hints`]) with feature maps that the question
 //! modulates (FiLM). Strides 8, 16 and 32; local features want convolutions. Lines of text are wide
 //! and thin, and so are the decoder's cells: 16 px wide, 8 px high.
 //!
@@ -18,20 +18,18 @@ use burn::nn::{GroupNorm, GroupNormConfig, Initializer, Linear, LinearConfig, Pa
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kernels::GROUPS;
+use mapnet::TextIndex;
+use mapnet::boxes::MAPS;
+use mapnet::char_logits::{CLASSES, CharLogits, HALVES};
+use mapnet::hints::HINTS;
 use rayon::prelude::*;
 
+use super::batch;
 use super::conv::convolve;
-use super::find::Index;
-use super::hints::{self, HINTS};
-use super::letters::{CLASSES, HALVES, Letters};
 use super::question::{TextEncoder, Texts};
 use super::readback::finite;
-use super::{MapConfig, Turn, upright};
+use super::{MapConfig, Turn};
 use crate::{Result, Timings};
-
-/// Output maps a cell: evidence logit, then position and log-scale of the left, top, right and
-/// bottom edge.
-pub const MAPS: usize = 9;
 
 /// Feature maps of pictures, good for any number of questions.
 #[derive(Clone, Debug)]
@@ -45,7 +43,7 @@ pub struct Features {
     /// Logits of characters, `[B, H/8, W/4, CLASSES]`.
     pub characters: Tensor<4>,
     /// What was read, picture by picture; empty until [`Features::read`].
-    pub letters: Arc<Vec<Index>>,
+    pub text: Arc<Vec<TextIndex>>,
     /// How long encoding took.
     pub timings: Timings,
     /// How the picture was turned before it was encoded; boxes are given on the picture as it lies.
@@ -63,7 +61,7 @@ impl Features {
             middle: plain(&self.middle),
             coarse: plain(&self.coarse),
             characters: plain(&self.characters),
-            letters: self.letters.clone(),
+            text: self.text.clone(),
             timings: self.timings,
             turn: self.turn,
             fast: self.fast.clone(),
@@ -74,42 +72,38 @@ impl Features {
     ///
     /// # Errors
     /// A failed device, numbers that are none.
-    pub async fn letters(&self) -> Result<Vec<Letters>> {
+    pub async fn char_logits(&self) -> Result<Vec<CharLogits>> {
         let [_, rows, columns, _] = self.characters.dims();
         let logits = self.characters.clone().detach();
         let values = finite(log_softmax(logits, 3)).await?;
         let pages = values.par_chunks_exact(rows * columns * CLASSES);
         Ok(pages
-            .map(|page| Letters::new(page.to_vec(), rows, columns))
+            .map(|page| CharLogits::new(page.to_vec(), rows, columns))
             .collect())
-    }
-
-    /// How surely the print was read, for choosing among turns.
-    ///
-    /// # Errors
-    /// As [`Features::letters`].
-    pub(super) async fn surely_read(&self) -> Result<upright::Reading> {
-        let values = finite(self.characters.clone().detach()).await?;
-        Ok(upright::reading(&values))
     }
 
     /// Reads the pictures, so that questions can be decoded.
     ///
     /// # Errors
-    /// As [`Features::letters`].
-    pub async fn read(mut self) -> Result<Self> {
-        let [_, rows, columns, _] = self.characters.dims();
+    /// As [`Features::char_logits`].
+    pub async fn read(self) -> Result<Self> {
         // Finding compares classes within a frame: logits serve as well as log-probabilities.
         let values = finite(self.characters.clone().detach()).await?;
+        Ok(self.index(&values))
+    }
+
+    /// As [`Features::read`], from the logits of characters, which are back from the device already.
+    pub(super) fn index(mut self, values: &[f32]) -> Self {
+        let [_, rows, columns, _] = self.characters.dims();
         let pages = values.par_chunks_exact(rows * columns * CLASSES);
-        let indices = pages.map(|page| Index::new(page, rows, columns));
-        self.letters = Arc::new(indices.collect());
-        Ok(self)
+        let indices = pages.map(|page| TextIndex::new(page, rows, columns));
+        self.text = Arc::new(indices.collect());
+        self
     }
 
     /// Prepares for finding texts among letters that are there already.
-    pub(super) fn find_in(&mut self, letters: &[Letters]) {
-        self.letters = Arc::new(letters.par_iter().map(Letters::index).collect());
+    pub(super) fn find_in(&mut self, read: &[CharLogits]) {
+        self.text = Arc::new(read.par_iter().map(CharLogits::index).collect());
     }
 }
 
@@ -311,7 +305,7 @@ impl MapNet {
             middle,
             coarse,
             characters,
-            letters: Arc::default(),
+            text: Arc::default(),
             timings: Timings::default(),
             turn: Turn::none(1, 1),
             fast: None,
@@ -352,7 +346,7 @@ impl MapNet {
             film(x, steer(level)) // [Q, C, ...]
         };
 
-        let hints = hints::tensor(&seen.letters, owners, questions, &device); // [Q, HINTS, h, w]
+        let hints = batch::hints(&seen.text, owners, questions, &device); // [Q, HINTS, h, w]
         let x = Tensor::cat(vec![level(0, &seen.fine), hints], 1);
         let fine = convolve(&self.enter, x); // [Q, C, h, w/2]
         let middle = convolve(&self.down_middle, relu(fine.clone())) + level(1, &seen.middle);

@@ -1,24 +1,15 @@
-//! Reading a question: bytes → a vector that steers the decoder, and a key to look for.
+//! Reading a question, with gradients: bytes → a vector that steers the decoder.
 //!
-//! Bytes, not tokens: the default model then needs no vocabulary file, and any spelling works. The
-//! *key* is what stands in quotation marks, if anything does; [`super::hints`] looks for it on the
-//! page, and its letters are hidden from the vector, which is to say what kind of thing is asked for
-//! and not to learn keys by heart. Letters are lower-cased.
+//! What the bytes are, and why a quoted key's letters are hidden, [`mapnet::question`] says.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv1d, Conv1dConfig};
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, PaddingConfig1d};
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use mapnet::question::{BYTE_DIM, BYTES, HEADS, HIDDEN, WINDOW, bytes_of, without_key};
 
 use super::MapConfig;
-
-/// Byte 0 pads.
-const BYTES: usize = 256;
-/// Size of a byte's vector.
-const BYTE_DIM: usize = 32;
-/// Ways in which a text is pooled at once.
-const HEADS: usize = 4;
 
 /// Padded bytes of texts and the mask of those that are there.
 #[derive(Clone)]
@@ -27,34 +18,6 @@ pub struct Texts {
     pub bytes: Tensor<2, Int>,
     /// 1 for a byte, 0 for padding, `[N, L]`.
     pub mask: Tensor<2>,
-}
-
-/// What stands between the first and the last quotation mark, where something does.
-pub fn key_of(question: &str) -> Option<&str> {
-    const MARKS: [char; 8] = ['"', '“', '”', '„', '«', '»', '「', '」'];
-    let (i, mark) = question.char_indices().find(|(_, c)| MARKS.contains(c))?;
-    let (j, _) = question.char_indices().rfind(|(_, c)| MARKS.contains(c))?;
-    let from = i + mark.len_utf8();
-    (from < j).then(|| &question[from..j])
-}
-
-/// Bytes of a text as the network reads them: lower case, white space folded, cut to `max`.
-fn bytes_of(text: &str, max: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(max.min(text.len()));
-    for word in text.split_whitespace() {
-        if !bytes.is_empty() {
-            bytes.push(b' ');
-        }
-        bytes.extend(word.to_lowercase().bytes().filter(|b| *b != 0));
-        if bytes.len() >= max {
-            break;
-        }
-    }
-    bytes.truncate(max);
-    if bytes.is_empty() {
-        bytes.push(b' ');
-    }
-    bytes
 }
 
 /// Pads texts to the longest one (at most `max` bytes).
@@ -84,15 +47,7 @@ pub fn encode_questions<S: AsRef<str>>(
 ) -> Texts {
     let questions: Vec<String> = questions
         .iter()
-        .map(|question| {
-            let question = question.as_ref();
-            let Some(key) = key_of(question) else {
-                return question.to_string();
-            };
-            // The key is a part of the question: where it begins is known.
-            let at = key.as_ptr() as usize - question.as_ptr() as usize;
-            format!("{}{}", &question[..at], &question[at + key.len()..])
-        })
+        .map(|question| without_key(question.as_ref()))
         .collect();
     encode_texts(&questions, config.max_question_bytes, device)
 }
@@ -110,18 +65,17 @@ pub struct TextEncoder {
 impl TextEncoder {
     /// A reader whose vectors have `dim` numbers.
     pub fn new(dim: usize, device: &Device) -> Self {
-        let hidden = 64;
         let conv = |from, to| {
-            Conv1dConfig::new(from, to, 5)
+            Conv1dConfig::new(from, to, WINDOW)
                 .with_padding(PaddingConfig1d::Same)
                 .init(device)
         };
         Self {
             embedding: EmbeddingConfig::new(BYTES, BYTE_DIM).init(device),
-            near: conv(BYTE_DIM, hidden),
-            far: conv(hidden, hidden),
-            attention: LinearConfig::new(hidden, HEADS).init(device),
-            out: LinearConfig::new(hidden * HEADS, dim).init(device),
+            near: conv(BYTE_DIM, HIDDEN),
+            far: conv(HIDDEN, HIDDEN),
+            attention: LinearConfig::new(HIDDEN, HEADS).init(device),
+            out: LinearConfig::new(HIDDEN * HEADS, dim).init(device),
         }
     }
 
@@ -150,24 +104,6 @@ impl TextEncoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_is_what_stands_in_quotation_marks() {
-        let beside = "What is written to the right of \"CASH\"?";
-        assert_eq!(key_of(beside), Some("CASH"));
-        assert_eq!(key_of("What is the “TO”?"), Some("TO"));
-        assert_eq!(key_of("\"DATE\""), Some("DATE"));
-        for none in ["What is the total?", "an odd \" mark", "\"\""] {
-            assert_eq!(key_of(none), None);
-        }
-    }
-
-    #[test]
-    fn texts_are_folded_and_cut() {
-        assert_eq!(bytes_of("  The\n TOTAL ", 99), b"the total");
-        assert_eq!(bytes_of("ABCDEFG", 3), b"abc");
-        assert_eq!(bytes_of(" ", 3), b" ");
-    }
 
     #[test]
     fn padding_changes_nothing() {

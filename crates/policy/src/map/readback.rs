@@ -1,7 +1,6 @@
 //! Numbers from the device, asynchronously: in a browser a synchronous read would block or panic.
 
 use burn::tensor::Tensor;
-use rayon::prelude::*;
 
 use crate::{PolicyError, Result};
 
@@ -22,19 +21,6 @@ pub async fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
 /// A failed device, numbers that are none.
 pub async fn finite<const D: usize>(maps: Tensor<D>) -> Result<Vec<f32>> {
     let values = values(maps).await?;
-    check(&values)?;
+    mapnet::finite(&values)?;
     Ok(values)
-}
-
-/// Refuses what is no number.
-///
-/// # Errors
-/// NaN or infinity.
-pub fn check(values: &[f32]) -> Result<()> {
-    // A whole piece at a time: no branch a value, and every core has some.
-    let finite = |piece: &[f32]| piece.iter().fold(true, |all, v| all & v.is_finite());
-    if !values.par_chunks(1 << 16).all(finite) {
-        return Err(PolicyError::Device("the maps hold NaN or infinity".into()));
-    }
-    Ok(())
 }

@@ -1,14 +1,14 @@
 //! Learning to read: every printed line says which character each of its frames shows.
 //!
 //! Where in a line a character stands is not given. Each step the line's text is aligned with what
-//! the network reads by now ([`Letters::align`]), as speech recognisers were trained: at first usual
+//! the network reads by now ([`CharLogits::align`]), as speech recognisers were trained: at first usual
 //! glyph widths decide, later the network's own reading does.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use mapnet::char_logits::{CLASSES, CharLogits, classes_of, extents};
 use rayon::prelude::*;
 
-use super::letters::{CLASSES, Letters, classes_of, extents};
 use super::loss::Targets;
 use super::net::Features;
 
@@ -61,7 +61,7 @@ struct Labels {
 }
 
 impl Labels {
-    fn new(letters: &Letters) -> Self {
+    fn new(letters: &CharLogits) -> Self {
         Self {
             rows: letters.rows,
             columns: letters.columns,
@@ -70,7 +70,7 @@ impl Labels {
     }
 
     /// What the frames of a canvas are to learn from its lines.
-    fn of<'a>(lines: impl Iterator<Item = &'a Line> + Clone, letters: &Letters) -> Self {
+    fn of<'a>(lines: impl Iterator<Item = &'a Line> + Clone, letters: &CharLogits) -> Self {
         let mut labels = Self::new(letters);
         lines.clone().for_each(|line| labels.cover(line));
         let prior = letters.prior();
@@ -93,7 +93,7 @@ impl Labels {
     }
 
     /// Writes a line's characters along its middle.
-    fn write(&mut self, line: &Line, letters: &Letters, prior: &[f32; CLASSES]) {
+    fn write(&mut self, line: &Line, letters: &CharLogits, prior: &[f32; CLASSES]) {
         let place = Place::of(line, self.rows, self.columns);
         let rows = self.rows as f32;
         let inside = |y: f32| (0.0..rows).contains(&y);
@@ -177,7 +177,7 @@ impl Place {
 /// Weighted cross-entropy of the characters of all lines, `[1]`.
 pub fn reading(
     seen: &Features,
-    letters: &[Letters],
+    letters: &[CharLogits],
     targets: &Targets,
     device: &Device,
 ) -> Tensor<1> {
@@ -223,8 +223,8 @@ pub fn reading(
 mod tests {
     use super::*;
 
-    fn blank(rows: usize, columns: usize) -> Letters {
-        Letters::new(vec![-4.0; rows * columns * CLASSES], rows, columns)
+    fn blank(rows: usize, columns: usize) -> CharLogits {
+        CharLogits::new(vec![-4.0; rows * columns * CLASSES], rows, columns)
     }
 
     fn line(from: [f32; 2], to: [f32; 2]) -> Line {

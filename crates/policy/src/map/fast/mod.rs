@@ -1,6 +1,6 @@
-//! The network by our own kernels, on a CPU where no gradients are wanted.
+//! The network by our own kernels ([`mapnet`]), on a CPU where no gradients are wanted.
 //!
-//! Weights are copied out of the module once ([`Net::of`]): whoever changes the module drops this copy
+//! Weights are copied out of the module once ([`copy`]): whoever changes the module drops this copy
 //! ([`super::MapPolicy::change`]).
 
 #[cfg(test)]
@@ -9,59 +9,39 @@ mod tests;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kernels::{Decoder, Encoded, Encoder, KernelError, Maps, Tensors};
+use kernels::{Encoded, Maps};
+use mapnet::MapModel;
+use mapnet::char_logits::{CLASSES, HALVES};
 
-use super::letters::{CLASSES, HALVES};
 use super::net::{Features, MapNet};
-use super::upright::Turn;
-use super::weights;
-use crate::{PolicyError, Result, Timings};
+use super::{MapConfig, Turn, weights};
+use crate::{Result, Timings};
 
 /// Whether this serves a device: the CPU, where no gradients are wanted.
 pub fn serves(device: &Device) -> bool {
     !device.is_autodiff() && *device == Device::flex()
 }
 
-impl From<KernelError> for PolicyError {
-    fn from(error: KernelError) -> Self {
-        Self::Config(error.to_string())
-    }
-}
-
-/// The network's weights in the order of the kernels.
-#[derive(Debug)]
-pub struct Net {
-    /// Before a question.
-    pub encoder: Encoder,
-    /// With one.
-    pub decoder: Decoder,
-}
-
-impl Net {
-    /// Copies the weights of a module.
-    ///
-    /// # Errors
-    /// A device that does not deliver its tensors.
-    pub fn of(net: &MapNet) -> Result<Self> {
-        let tensors: Tensors = weights::collect(net)?.into_iter().collect();
-        Ok(Self {
-            encoder: Encoder::of(&tensors)?,
-            decoder: Decoder::of(&tensors)?,
-        })
-    }
+/// Copies the weights of a module.
+///
+/// # Errors
+/// A device that does not deliver its tensors.
+pub fn copy(config: &MapConfig, net: &MapNet) -> Result<MapModel> {
+    let weights = weights::collect(net)?.into_iter().collect();
+    Ok(MapModel::of(config.clone(), weights)?)
 }
 
 /// What the encoder made, as the rest of the policy has it.
 pub fn features(seen: Encoded) -> Features {
-    let letters = &seen.characters;
-    let shape = [1, letters.height, letters.width * HALVES, CLASSES];
+    let grid = &seen.characters;
+    let shape = [1, grid.height, grid.width * HALVES, CLASSES];
     let characters = TensorData::new(seen.characters.values, shape);
     Features {
         fine: tensor(seen.fine),
         middle: tensor(seen.middle),
         coarse: tensor(seen.coarse),
         characters: Tensor::from_data(characters, &Device::flex()),
-        letters: Arc::default(),
+        text: Arc::default(),
         timings: Timings::default(),
         turn: Turn::none(1, 1),
         fast: Some(Arc::new(seen.levels)),

@@ -1,13 +1,16 @@
-//! The kernels' network beside burn's.
+//! The kernels' network beside burn's: the same character logits, maps, boxes and log-probabilities.
 
 use std::path::Path;
 
 use burn::tensor::Tensor;
+use grounding::NormBox;
+use mapnet::manifest::manifest;
+use mapnet::{BoxDistribution, canvas};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::map::{MapConfig, MapPolicy, ModelFiles, hints, input, question, readback};
+use crate::map::{MapPolicy, ModelFiles, batch, loss, question, readback, weights};
 
 /// What burn's and our results may differ by, as a share of a map's largest value.
 const CLOSE: f64 = 1e-4;
@@ -46,15 +49,16 @@ fn of(tensor: Tensor<4>) -> Vec<f32> {
 }
 
 fn compare(policy: &MapPolicy, n: usize, [width, height]: [u32; 2]) {
-    let fast = Net::of(policy.net()).expect("weights");
+    let fast = copy(&policy.config, policy.net()).expect("weights");
     let device = Device::flex();
     let pages = pictures(n, width, height);
     let wanted = policy
         .net()
-        .encode(input::tensor(&pages, width, height, &device));
+        .encode(batch::canvases(&pages, width, height, &device));
     for (i, page) in pages.iter().enumerate() {
         let size = [height as usize, width as usize];
-        let found = features(fast.encoder.encode(input::normalised(page).collect(), size));
+        let values = canvas::normalised(page).collect();
+        let found = features(fast.encoder().encode(values, size));
         let pairs = [
             (&found.fine, &wanted.fine),
             (&found.middle, &wanted.middle),
@@ -71,6 +75,16 @@ fn compare(policy: &MapPolicy, n: usize, [width, height]: [u32; 2]) {
 }
 
 #[test]
+fn the_manifest_lists_the_tensors_of_burns_network() {
+    let tiny = MapPolicy::random(&MapConfig::tiny(), 1, &Device::flex()).expect("a policy");
+    for policy in [tiny, shipped()] {
+        let weights = weights::collect(policy.net()).expect("weights");
+        let shapes = weights.into_iter().map(|(name, (shape, _))| (name, shape));
+        assert_eq!(manifest(&policy.config), shapes.collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn pictures_are_encoded_as_by_burn() {
     let tiny = MapPolicy::random(&MapConfig::tiny(), 1, &Device::flex()).expect("a policy");
     for size in [[32, 32], [96, 128], [160, 32], [224, 352]] {
@@ -83,24 +97,57 @@ fn pictures_are_encoded_as_by_burn() {
 }
 
 #[test]
-fn questions_are_decoded_as_by_burn() {
+fn questions_are_read_as_by_burn() {
+    let policy = shipped();
+    let fast = policy.fast.as_ref().expect("a loaded policy is prepared");
+    let long = "who ".repeat(60);
+    for asked in [
+        "What is the total?",
+        "\"DATE\"",
+        "?",
+        "Où est « né »?",
+        &long,
+    ] {
+        let texts = question::encode_questions(&[asked], &policy.config, &policy.device);
+        let wanted = pollster::block_on(readback::values(policy.net().steering(&texts)));
+        let gap = apart(&fast.steering(asked), &wanted.expect("values"));
+        assert!(gap < CLOSE, "{asked}: {gap}");
+    }
+}
+
+#[test]
+fn questions_are_answered_as_by_burn() {
     let policy = shipped();
     let [width, height] = [224, 352];
     let page = &pictures(1, width, height)[0];
     let fast = policy.fast.as_ref().expect("a loaded policy is prepared");
     let size = [height as usize, width as usize];
-    let seen = features(fast.encoder.encode(input::normalised(page).collect(), size));
+    let values = canvas::normalised(page).collect();
+    let seen = features(fast.encoder().encode(values, size));
     let seen = pollster::block_on(seen.read()).expect("a page");
     for asked in ["What is the total?", "What is right of \"DATE\"?"] {
-        let wanted = of(policy.maps(&seen, asked));
-        let texts = question::encode_questions(&[asked], &policy.config, &policy.device);
-        let steer = pollster::block_on(readback::values(policy.net().steering(&texts)));
-        let hints = hints::of_question(&seen.letters[0], asked);
-        let maps = seen.fast.as_ref().expect("the decoder's maps");
-        let found = fast.decoder.decode(maps, &hints, &steer.expect("values"));
-        let gap = apart(&found, &wanted);
+        let wanted = policy.maps(&seen, asked);
+        let levels = seen.fast.as_ref().expect("the decoder's maps");
+        let found = fast.maps(levels, &seen.text[0], asked).expect("maps");
+        let gap = apart(&found, &of(wanted.clone()));
         assert!(gap < CLOSE, "{asked}: {gap}");
+        let [_, _, rows, columns] = wanted.dims();
+        let found = BoxDistribution::new(&found, columns, rows);
+        let burns = BoxDistribution::new(&of(wanted.clone()), columns, rows);
+        let config = &policy.config;
+        let proposed = found.propose(config.coverage, config.area_price);
+        assert_eq!(proposed, burns.propose(config.coverage, config.area_price));
+        let boxes = [proposed, NormBox::FULL, boxed([10.0, 20.0, 40.0, 30.0])];
+        let burns = loss::log_probs(wanted, &boxes);
+        let burns = pollster::block_on(readback::values(burns)).expect("values");
+        let found = boxes.map(|bbox| found.log_prob(bbox));
+        let gap = apart(&found, &burns);
+        assert!(gap < CLOSE, "{asked}: {found:?}, {burns:?}");
     }
+}
+
+fn boxed([x1, y1, x2, y2]: [f32; 4]) -> NormBox {
+    NormBox::new(x1, y1, x2, y2).expect("a box")
 }
 
 #[test]

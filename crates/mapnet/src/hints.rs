@@ -5,12 +5,9 @@
 //! it. Of a question without a quoted key, its words are looked for instead: on a receipt the word
 //! "total" is often printed beside the total.
 
-use burn::tensor::{Device, Tensor, TensorData};
-use rayon::prelude::*;
-
-use super::find::{Index, Match, Text};
-use super::letters::HALVES;
-use super::question::key_of;
+use crate::char_logits::HALVES;
+use crate::question::key_of;
+use crate::text_search::{Match, Text, TextIndex};
 
 /// Maps that a question gets, see [`of_question`].
 pub const HINTS: usize = 11;
@@ -58,7 +55,7 @@ impl Canvas<'_> {
 /// * 4, 5, 6 distance from the best place's right end, left end (64 px are a unit) and row (16 px);
 /// * 7 places of the question's own words, where it quotes nothing; 8 how well the best place reads;
 /// * 9, 10 the cell's position, -1 to 1.
-pub fn of_question(index: &Index, question: &str) -> Vec<f32> {
+pub fn of_question(index: &TextIndex, question: &str) -> Vec<f32> {
     let (height, width) = (index.rows, index.columns / HALVES);
     let cells = height * width;
     let mut maps = vec![0f32; HINTS * cells];
@@ -86,7 +83,7 @@ pub fn of_question(index: &Index, question: &str) -> Vec<f32> {
 }
 
 /// Maps 0 to 6 and 8.
-fn key_maps(index: &Index, key: &str, maps: &mut [f32], width: usize, height: usize) {
+fn key_maps(index: &TextIndex, key: &str, maps: &mut [f32], width: usize, height: usize) {
     let cells = width * height;
     // Marks around a key ("Date:") may be missing in print.
     let key = key.trim_matches(|c: char| !c.is_alphanumeric());
@@ -129,30 +126,10 @@ fn key_maps(index: &Index, key: &str, maps: &mut [f32], width: usize, height: us
     }
 }
 
-/// The maps of several questions as a tensor `[Q, HINTS, h, w]`; all pictures of one size.
-pub fn tensor<S: AsRef<str> + Sync>(
-    letters: &[Index],
-    owners: &[usize],
-    questions: &[S],
-    device: &Device,
-) -> Tensor<4> {
-    let [height, width] = letters
-        .first()
-        .map_or([0, 0], |i| [i.rows, i.columns / HALVES]);
-    let maps: Vec<Vec<f32>> = owners
-        .par_iter()
-        .zip(questions)
-        .map(|(owner, question)| of_question(&letters[*owner], question.as_ref()))
-        .collect();
-    let values = maps.concat();
-    let shape = [questions.len(), HINTS, height, width];
-    Tensor::from_data(TensorData::new(values, shape), device)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::letters::{CLASSES, Letters, class_of};
+    use crate::char_logits::{CLASSES, CharLogits, class_of};
 
     #[test]
     fn words_that_may_be_printed() {
@@ -172,7 +149,7 @@ mod tests {
                 values.extend(frame);
             }
         }
-        let index = Letters::new(values, 3, 8).index();
+        let index = CharLogits::new(values, 3, 8).index();
         let maps = of_question(&index, "What is the \"Date:\"?");
         let map = |i: usize| &maps[i * 12..(i + 1) * 12];
         assert_eq!(map(0)[4..8], [0.0, 1.0, 1.0, 0.0]);

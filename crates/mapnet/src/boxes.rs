@@ -10,11 +10,15 @@
 //! ```
 //!
 //! So every box that can be drawn is valid, every valid box has a probability, the sum over all
-//! boxes is 1, and sampling is exact: first a cell, then its edges. [`super::loss`] computes the
-//! same log-probability on tensors for training.
+//! boxes is 1, and sampling is exact: first a cell, then its edges. Training computes the same
+//! log-probability on tensors (`policy::map::loss`).
 
 use grounding::NormBox;
 use rand::{Rng, RngExt};
+
+/// Output maps of a cell: evidence logit, then position and log-scale of the left, top, right and
+/// bottom edge.
+pub const MAPS: usize = 9;
 
 /// Positions of edges: percents 0 to 100.
 const LAST: f64 = 100.0;
@@ -81,13 +85,13 @@ fn ranges(x: u32, y: u32) -> [(u32, u32); 4] {
 }
 
 impl BoxDistribution {
-    /// From raw maps `[9, h, w]`, row by row (see [`super::net::MAPS`]).
+    /// From raw maps `[9, h, w]`, row by row (see [`MAPS`]).
     ///
     /// # Panics
     /// Where `maps` is not `9 * width * height` long: a programming error.
     pub fn new(maps: &[f32], width: usize, height: usize) -> Self {
         let cells = width * height;
-        assert_eq!(maps.len(), super::net::MAPS * cells, "maps of another size");
+        assert_eq!(maps.len(), MAPS * cells, "maps of another size");
         let value = |map: usize, cell: usize| f64::from(maps[map * cells + cell]);
         let logits = (0..cells).map(|c| value(0, c)).collect();
         let edges = (0..cells)
@@ -228,6 +232,23 @@ impl BoxDistribution {
         from_whole(best.map_or([0, 0, 100, 100], |(_, b)| b))
     }
 
+    /// Every cell's weight and its own box, see [`BoxDistribution::propose`].
+    pub(crate) fn cell_boxes(&self, coverage: f64) -> Vec<(f64, NormBox)> {
+        let weights = self.weights(1.0).into_iter().enumerate();
+        weights
+            .map(|(cell, weight)| (weight, from_whole(self.covering(cell, coverage))))
+            .collect()
+    }
+
+    /// Takes their weight from the cells whose own boxes lie inside a box.
+    pub(crate) fn forget_inside(&mut self, bbox: NormBox, coverage: f64) {
+        for cell in 0..self.logits.len() {
+            if bbox.contains(from_whole(self.covering(cell, coverage))) {
+                self.logits[cell] = UNLIKELY;
+            }
+        }
+    }
+
     /// A cell's box, each edge far enough out to cover with probability `coverage`.
     fn covering(&self, cell: usize, coverage: f64) -> [u32; 4] {
         let (x, y) = self.percent(cell);
@@ -244,6 +265,9 @@ pub const REACH: f64 = 10.0;
 
 /// Percent from a cell's centre beyond which an edge's position is not told apart.
 const FARTHEST: f64 = 1e5;
+
+/// The logit of a cell that is ruled out.
+const UNLIKELY: f64 = -1e3;
 
 /// Cells that a proposal considers: the likeliest ones.
 const CANDIDATES: usize = 256;
@@ -282,7 +306,7 @@ mod tests {
 
     fn maps(seed: u64, width: usize, height: usize) -> BoxDistribution {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-        let n = super::super::net::MAPS * width * height;
+        let n = MAPS * width * height;
         let values: Vec<f32> = (0..n).map(|_| rng.random_range(-3.0..3.0)).collect();
         BoxDistribution::new(&values, width, height)
     }
@@ -367,7 +391,7 @@ mod tests {
         ];
         for seed in 0..200 {
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-            let n = super::super::net::MAPS * 12;
+            let n = MAPS * 12;
             let values: Vec<f32> = (0..n)
                 .map(|_| huge[rng.random_range(0..huge.len())])
                 .collect();
@@ -395,9 +419,7 @@ mod tests {
         // Two likely places in a row of eight cells, the first a little likelier.
         let mut values = vec![0f32; 9 * 8];
         values[..8].copy_from_slice(&[-9.0, 3.0, -9.0, -9.0, 2.6, -9.0, -9.0, -9.0]);
-        for c in 8..72 {
-            values[c] = -3.0;
-        }
+        values[8..72].fill(-3.0);
         let distribution = BoxDistribution::new(&values, 8, 1);
         let cheap = distribution.propose(0.8, 0.1);
         let dear = distribution.propose(0.8, 100.0);

@@ -2,7 +2,7 @@
 //!
 //! Ink is added up along parallel lines. Where those run along the lines of print, the sums jump between line and gap; the angle
 //! with the largest squared jumps wins, if it clearly beats the level one. What is found is tried, not trusted: whether
-//! the picture reads better is [`super::upright`]'s to say.
+//! the picture reads better is [`crate::upright`]'s to say.
 
 use picture::{Filter, GrayImage};
 

@@ -6,7 +6,7 @@
 
 use kernels::larger;
 
-use super::letters::{CLASSES, classes_of, is_mark};
+use crate::char_logits::{CLASSES, classes_of, is_mark};
 
 /// What a frame costs that is read in the row above or below, nats: a text's own row comes first.
 const BESIDE: f32 = 0.1;
@@ -123,7 +123,7 @@ pub struct Match {
 
 /// What was read on one picture, ready for finding texts.
 #[derive(Debug, Clone)]
-pub struct Index {
+pub struct TextIndex {
     /// Rows of cells.
     pub rows: usize,
     /// Frames in a row.
@@ -200,7 +200,7 @@ fn ratios(values: &[f32], columns: usize) -> Vec<f32> {
     best
 }
 
-impl Index {
+impl TextIndex {
     /// From log-probabilities, or logits, `[rows, columns, CLASSES]`.
     pub fn new(values: &[f32], rows: usize, columns: usize) -> Self {
         Self {
@@ -312,10 +312,10 @@ fn advance(text: &Text, states: &mut [State], frame: &[f32], column: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::letters::Letters;
-    use crate::map::letters::tests::read;
+    use crate::char_logits::CharLogits;
+    use crate::char_logits::tests::read;
 
-    fn find(letters: &Letters, text: Text, most: usize) -> Vec<Match> {
+    fn find(letters: &CharLogits, text: Text, most: usize) -> Vec<Match> {
         letters.index().find(&text, most)
     }
 

@@ -1,26 +1,11 @@
-//! Which way up a picture is, so that its lines of print lie level before they are read.
-//!
-//! The network reads level lines only: of receipts turned by a quarter it finds next to nothing, of receipts tilted by
-//! ten degrees two thirds. So a picture is turned first. Two measures decide:
-//!
-//! * **tilt** ([`super::tilt`]): the angle at which lines and gaps differ most clearly.
-//! * **reading**: print that stands upright is read surely, print that lies on its side or on its head is not. The number of
-//!   surely read letters decides between the quarter turns, and whether a tilt was one. Only letters count that do not look
-//!   like others when they are turned ([`TELLING`]): on its side, print reads as "3", "5" and "s".
-//!
-//! A picture that is read well as it is costs nothing but its tilt's profile.
+//! A turn that makes a picture upright: how points, boxes and evidence go to and fro, and how the turned picture is drawn.
+
+use std::borrow::Cow;
 
 use grounding::NormBox;
 use picture::{Filter, GrayImage};
 
-use super::letters::{CLASSES, class_of, is_mark};
 use crate::EvidenceMap;
-
-/// Letters that are rarely read where print lies on its side or on its head.
-const TELLING: &str = "acdghmnou";
-
-/// Probability from which a character counts as surely read.
-const SURE: f32 = 0.9;
 
 /// A turn clockwise that makes a picture upright: quarters first, then a tilt about the centre, for which the picture gets
 /// as much room as its corners need.
@@ -175,10 +160,10 @@ impl Turn {
     /// border.
     pub fn draw(&self, grey: &GrayImage, width: u32, height: u32) -> GrayImage {
         let turned = match self.quarters {
-            1 => image::imageops::rotate90(grey),
-            2 => image::imageops::rotate180(grey),
-            3 => image::imageops::rotate270(grey),
-            _ => grey.clone(),
+            1 => Cow::Owned(image::imageops::rotate90(grey)),
+            2 => Cow::Owned(image::imageops::rotate180(grey)),
+            3 => Cow::Owned(image::imageops::rotate270(grey)),
+            _ => Cow::Borrowed(grey),
         };
         if self.tilt == 0.0 {
             return picture::resize_gray(&turned, width, height, Filter::Bilinear);
@@ -244,85 +229,6 @@ fn sampled(grey: &GrayImage, x: f64, y: f64, fill: u8) -> u8 {
     let top = mix(at(x0, y0), at(x0 + 1.0, y0), x - x0);
     let bottom = mix(at(x0, y0 + 1.0), at(x0 + 1.0, y0 + 1.0), x - x0);
     mix(top, bottom, y - y0).round() as u8
-}
-
-/// How surely the print of a canvas was read.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Reading {
-    /// Half cells with a surely read letter that tells upright print from turned print.
-    pub letters: usize,
-    /// Half cells with any surely read letter or digit.
-    pub sure: usize,
-    /// Mean natural logarithm of the best character's probability where something is printed; 0 where nothing is.
-    pub surety: f32,
-}
-
-/// Mean logarithm from which print counts as well read. Of upright receipts nearly all are above, upside down none.
-const WELL: f32 = -0.5;
-
-/// Letters that a reading needs at least before a picture is turned for it.
-const FEW: usize = 20;
-
-impl Reading {
-    /// Whether the picture can be read as it lies, so that no turn is tried.
-    pub fn is_well(&self) -> bool {
-        self.letters >= FEW && self.surety > WELL
-    }
-
-    /// Whether this reading of a turned picture is so much better than another that the turn is right. A quarter turn has to
-    /// read twice as many letters, and more of all (a chart whose labels lie on their side has its numbers upright); half a turn
-    /// one and a half times as many (print on its head is read in part); a tilt, for which the profile speaks already, a tenth
-    /// more.
-    pub fn beats(&self, other: Reading, turn: &Turn) -> bool {
-        let (times, of_all) = match turn.quarters {
-            0 => (1.1, 0.0),
-            2 => (1.5, 0.0),
-            _ => (2.0, 1.2),
-        };
-        let more = |own: usize, other: usize, times: f32| own as f32 > times * other as f32;
-        self.letters >= FEW
-            && more(self.letters, other.letters, times)
-            && more(self.sure, other.sure, of_all)
-    }
-}
-
-/// From logits of characters `[.., CLASSES]`.
-pub fn reading(characters: &[f32]) -> Reading {
-    let mut telling = [false; CLASSES];
-    for c in TELLING.chars() {
-        telling[usize::from(class_of(c))] = true;
-    }
-    let (mut letters, mut all, mut printed, mut surety) = (0, 0, 0usize, 0f64);
-    for frame in characters.chunks_exact(CLASSES) {
-        let (best, top) =
-            frame
-                .iter()
-                .enumerate()
-                .fold((0, f32::NEG_INFINITY), |(best, top), (class, value)| {
-                    if *value > top {
-                        (class, *value)
-                    } else {
-                        (best, top)
-                    }
-                });
-        let sum: f32 = frame.iter().map(|value| (value - top).exp()).sum();
-        // Nothing is printed where class 0 has more than half.
-        if (frame[0] - top).exp() > 0.5 * sum {
-            continue;
-        }
-        let sure = 1.0 / sum; // probability of the best class
-        printed += 1;
-        surety += f64::from(sure.ln());
-        if sure > SURE {
-            letters += usize::from(telling[best]);
-            all += usize::from(!is_mark(best as u8));
-        }
-    }
-    Reading {
-        letters,
-        sure: all,
-        surety: (surety / printed.max(1) as f64) as f32,
-    }
 }
 
 #[cfg(test)]
@@ -406,48 +312,5 @@ mod tests {
         let back = turn.evidence_back(map);
         assert_eq!((back.width, back.height), (3, 2));
         assert_eq!(back.values, [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
-    }
-
-    #[test]
-    fn a_quarter_turn_needs_more_letters_and_more_of_all() {
-        let reading = |letters, sure| Reading {
-            letters,
-            sure,
-            surety: -0.8,
-        };
-        let level = Turn::none(30, 20);
-        let quarter = Turn {
-            quarters: 1,
-            ..level
-        };
-        assert!(reading(300, 900).beats(reading(10, 100), &quarter));
-        // A chart with its labels on their side and its numbers upright.
-        assert!(!reading(90, 200).beats(reading(10, 400), &quarter));
-        // Print on its head is read in part.
-        let half = Turn {
-            quarters: 2,
-            ..level
-        };
-        assert!(!reading(300, 900).beats(reading(240, 700), &half));
-        assert!(reading(300, 900).beats(reading(100, 300), &half));
-        assert!(!reading(19, 900).beats(reading(0, 0), &quarter));
-    }
-
-    #[test]
-    fn only_surely_read_telling_letters_count() {
-        let frame = |class: u8, logit: f32| {
-            let mut frame = vec![0f32; CLASSES];
-            frame[usize::from(class)] = logit;
-            frame
-        };
-        let frames = [
-            frame(class_of('a'), 12.0), // counts
-            frame(class_of('a'), 1.0),  // hardly read
-            frame(class_of('5'), 12.0), // looks like other letters when turned
-            frame(0, 12.0),             // nothing printed
-        ];
-        let read = reading(&frames.concat());
-        assert_eq!((read.letters, read.sure), (1, 2));
-        assert!(read.surety < -0.5, "{}", read.surety);
     }
 }

@@ -5,11 +5,10 @@
 //! computed, and a narrow receipt gets as many pixels as a square photo. The picture is stretched
 //! by at most half a step of 32 px to fill it, so percent of the canvas is percent of the picture.
 
-use burn::tensor::{Device, Tensor, TensorData};
 use picture::{Filter, GrayImage, RgbImage};
 use rayon::prelude::*;
 
-use super::{MapConfig, Turn};
+use crate::{MapConfig, Turn};
 
 /// The coarsest stride of the network: canvas sides are its multiples.
 pub const STEP: u32 = 32;
@@ -88,19 +87,4 @@ pub fn normalised(canvas: &[u8]) -> impl Iterator<Item = f32> {
     canvas
         .iter()
         .map(move |v| ((f64::from(*v) - mean) * scale) as f32)
-}
-
-/// Canvases of one size, each [`normalised`], as a tensor `[B, 1, H, W]`.
-pub fn tensor(canvases: &[Vec<u8>], width: u32, height: u32, device: &Device) -> Tensor<4> {
-    let pixels = width as usize * height as usize;
-    let mut values = vec![0f32; canvases.len() * pixels];
-    let places = values.par_chunks_exact_mut(pixels.max(1));
-    places.zip(canvases).for_each(|(place, canvas)| {
-        place
-            .iter_mut()
-            .zip(normalised(canvas))
-            .for_each(|(to, value)| *to = value);
-    });
-    let shape = [canvases.len(), 1, height as usize, width as usize];
-    Tensor::from_data(TensorData::new(values, shape), device)
 }

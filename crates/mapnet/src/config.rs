@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PolicyError, Result};
+use crate::{MODEL_TYPE, MapError, Result};
 
 /// Shape and decision rule of a map policy.
 ///
@@ -40,7 +40,7 @@ fn area_price() -> f64 {
 impl Default for MapConfig {
     fn default() -> Self {
         Self {
-            model_type: super::MODEL_TYPE.into(),
+            model_type: MODEL_TYPE.into(),
             canvas_pixels: 327_680,
             channels: [32, 56, 80, 128],
             decoder_channels: [32, 64, 96],
@@ -69,10 +69,10 @@ impl MapConfig {
     /// Refuses what no network can have.
     ///
     /// # Errors
-    /// [`PolicyError::Config`] naming the field.
+    /// [`MapError::Config`] naming the field.
     pub fn check(&self) -> Result<()> {
-        let bad = |what: &str| Err(PolicyError::Config(what.to_string()));
-        if self.model_type != super::MODEL_TYPE {
+        let bad = |what: &str| Err(MapError::Config(what.to_string()));
+        if self.model_type != MODEL_TYPE {
             return bad("model_type has to be \"cropvlm_map\"");
         }
         if self.canvas_pixels < 32 * 32 || self.canvas_pixels > 16_777_216 {

@@ -2,12 +2,12 @@
 //!
 //! The encoder gives every half cell (4 px wide, 8 px high) a probability for each character. This
 //! is all the reading that pointing needs: a quoted key is *found* by aligning its characters with a
-//! row of the page ([`super::find`]), as in keyword spotting in speech, and training aligns each
-//! printed line with its own cells the same way ([`Letters::align`]), so nobody has to say where in
+//! row of the page ([`crate::text_search`]), as in keyword spotting in speech, and training aligns each
+//! printed line with its own cells the same way ([`CharLogits::align`]), so nobody has to say where in
 //! a line a character stands. Both are exact dynamic programs on the CPU; nothing is differentiated
 //! through them.
 
-use super::find::{Index, SKIP};
+use crate::text_search::{SKIP, TextIndex};
 
 /// Probability of print below which a frame does not count for the usual frequencies of characters.
 const EMPTY: f32 = 0.02;
@@ -105,7 +105,7 @@ pub fn extents(classes: &[u8]) -> Vec<(f32, f32)> {
 
 /// What was read on one picture: log-probabilities of characters, frame by frame.
 #[derive(Debug, Clone)]
-pub struct Letters {
+pub struct CharLogits {
     /// Rows of cells.
     pub rows: usize,
     /// Frames in a row: half cells.
@@ -114,7 +114,7 @@ pub struct Letters {
     values: Vec<f32>,
 }
 
-impl Letters {
+impl CharLogits {
     /// From log-probabilities `[rows, columns, CLASSES]`.
     ///
     /// # Panics
@@ -152,8 +152,8 @@ impl Letters {
     }
 
     /// Prepares for finding texts.
-    pub fn index(&self) -> Index {
-        Index::new(&self.values, self.rows, self.columns)
+    pub fn index(&self) -> TextIndex {
+        TextIndex::new(&self.values, self.rows, self.columns)
     }
 
     /// Which class each frame of a line shows, by the best alignment of its text with the frames
@@ -162,7 +162,7 @@ impl Letters {
     /// `row_at` gives the row of a frame. A character is drawn to its usual place with the weight
     /// of `spread` (standard deviation in characters), so that a network that cannot read yet learns
     /// from usual places, and one that reads corrects them. What counts is by how much a class is
-    /// likelier than usual ([`Letters::prior`]), as in hybrid speech recognisers: frequent letters
+    /// likelier than usual ([`CharLogits::prior`]), as in hybrid speech recognisers: frequent letters
     /// would take the frames of rare ones otherwise. Result: first frame, class of each.
     pub fn align(
         &self,
@@ -241,7 +241,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Rows of text, one frame a character, as a sure reader would have read them.
-    pub(crate) fn read(rows: &[&str]) -> Letters {
+    pub(crate) fn read(rows: &[&str]) -> CharLogits {
         let columns = rows.iter().map(|r| r.chars().count()).max().unwrap_or(0);
         let mut values = Vec::new();
         for row in rows {
@@ -253,7 +253,7 @@ pub(super) mod tests {
                 values.extend(frame);
             }
         }
-        Letters::new(values, rows.len(), columns)
+        CharLogits::new(values, rows.len(), columns)
     }
 
     #[test]
@@ -278,7 +278,7 @@ pub(super) mod tests {
         let expected: Vec<u8> = wide.chars().map(class_of).collect();
         assert_eq!(frames, expected);
         // A reader that knows nothing leaves the usual places.
-        let blank = Letters::new(vec![-4.0; 14 * CLASSES], 1, 14);
+        let blank = CharLogits::new(vec![-4.0; 14 * CLASSES], 1, 14);
         let (_, frames) = blank
             .align(&classes, &blank.prior(), (0.0, 14.0), |_| 0, 1.0)
             .expect("usual");
@@ -287,7 +287,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_line_too_short_for_its_text_has_no_alignment() {
-        let blank = Letters::new(vec![-4.0; 3 * CLASSES], 1, 3);
+        let blank = CharLogits::new(vec![-4.0; 3 * CLASSES], 1, 3);
         assert!(
             blank
                 .align(

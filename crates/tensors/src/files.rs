@@ -9,17 +9,17 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use crate::error::{Result, SmolVlmError};
+use crate::{Result, TensorError};
 
 /// Names and bytes of the files of a model folder (`config.json`, `model.safetensors`, ...).
 ///
 /// ```
-/// use smolvlm::ModelFiles;
+/// use tensors::ModelFiles;
 /// let files = ModelFiles::from_memory([("config.json".to_string(), b"{\"a\": 1}".to_vec())]);
 /// let config: serde_json::Value = files.json("config.json")?;
 /// assert_eq!(config["a"], 1);
 /// assert!(files.get("model.safetensors").is_err());
-/// # Ok::<(), smolvlm::SmolVlmError>(())
+/// # Ok::<(), tensors::TensorError>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct ModelFiles {
@@ -39,7 +39,7 @@ impl ModelFiles {
     /// Reads the model files of a folder, not its subfolders.
     ///
     /// # Errors
-    /// [`SmolVlmError::Io`] naming the folder or the file.
+    /// [`TensorError::Io`] naming the folder or the file.
     pub fn from_dir(dir: &Path) -> Result<Self> {
         Self::from_dir_where(dir, |_| true)
     }
@@ -48,11 +48,11 @@ impl ModelFiles {
     /// of weights.
     ///
     /// # Errors
-    /// [`SmolVlmError::Io`] naming the folder or the file.
+    /// [`TensorError::Io`] naming the folder or the file.
     pub fn from_dir_where(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<Self> {
         let io = |path: &Path| {
             let path = path.display().to_string();
-            move |source| SmolVlmError::Io { path, source }
+            move |source| TensorError::Io { path, source }
         };
         let mut files = BTreeMap::new();
         for entry in std::fs::read_dir(dir).map_err(io(dir))? {
@@ -77,11 +77,11 @@ impl ModelFiles {
     /// Writes every file into `dir`, which is made if it is not there.
     ///
     /// # Errors
-    /// [`SmolVlmError::Io`] naming the folder or the file.
+    /// [`TensorError::Io`] naming the folder or the file.
     pub fn save(&self, dir: &Path) -> Result<()> {
         let io = |path: &Path| {
             let path = path.display().to_string();
-            move |source| SmolVlmError::Io { path, source }
+            move |source| TensorError::Io { path, source }
         };
         std::fs::create_dir_all(dir).map_err(io(dir))?;
         for (name, bytes) in &self.files {
@@ -114,12 +114,12 @@ impl ModelFiles {
     /// Bytes of a file.
     ///
     /// # Errors
-    /// [`SmolVlmError::MissingFile`] naming the file and those that are there.
+    /// [`TensorError::MissingFile`] naming the file and those that are there.
     pub fn get(&self, name: &str) -> Result<&[u8]> {
         self.files
             .get(name)
             .map(Vec::as_slice)
-            .ok_or_else(|| SmolVlmError::MissingFile {
+            .ok_or_else(|| TensorError::MissingFile {
                 file: name.to_string(),
                 present: if self.files.is_empty() {
                     "no model files at all".to_string()
@@ -132,9 +132,9 @@ impl ModelFiles {
     /// A JSON file as a value of type `T`.
     ///
     /// # Errors
-    /// [`SmolVlmError::MissingFile`], or [`SmolVlmError::Json`] naming the file, line and column.
+    /// [`TensorError::MissingFile`], or [`TensorError::Json`] naming the file, line and column.
     pub fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
-        serde_json::from_slice(self.get(name)?).map_err(|error| SmolVlmError::Json {
+        serde_json::from_slice(self.get(name)?).map_err(|error| TensorError::Json {
             file: name.to_string(),
             message: error.to_string(),
         })

@@ -1,0 +1,250 @@
+//! The network with its weights: picture → features → maps → box.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kernels::{Decoder, Encoded, Encoder, Maps, Tensors};
+use picture::RgbImage;
+use tensors::{ModelFiles, SINGLE, Values};
+
+use crate::char_logits::HALVES;
+use crate::manifest::manifest;
+use crate::proposal::{Clock, timed};
+use crate::question::QuestionReader;
+use crate::upright::{Upright, encode_turned, encode_upright};
+use crate::{
+    BoxDistribution, MapConfig, Proposal, Result, TextIndex, Timings, Turn, canvas, finite, hints,
+};
+
+/// A map model: configuration and weights, in the order of the kernels.
+#[derive(Debug)]
+pub struct MapModel {
+    config: MapConfig,
+    encoder: Encoder,
+    decoder: Decoder,
+    questions: QuestionReader,
+}
+
+/// What the model knows of a picture, good for any number of questions.
+#[derive(Debug, Clone)]
+pub struct ImageFeatures {
+    /// The three strides in the decoder's channels, before a question steers them.
+    levels: Arc<[Maps; 3]>,
+    /// What was read.
+    text: Arc<TextIndex>,
+    /// How the picture was turned before it was encoded; boxes are given on the picture as it lies.
+    pub turn: Turn,
+    /// How long encoding took.
+    pub timings: Timings,
+}
+
+impl MapModel {
+    /// Reads `config.json` and `model.safetensors` (f32, f16, bf16 or int8 with scales).
+    ///
+    /// # Errors
+    /// Missing, extra or misshapen tensors, by name; broken files.
+    pub fn load(files: &ModelFiles) -> Result<Self> {
+        let config: MapConfig = files.json("config.json")?;
+        Self::of(config, tensors::read(SINGLE, files.get(SINGLE)?)?)
+    }
+
+    /// From weights by name.
+    ///
+    /// # Errors
+    /// A configuration that cannot be; missing, extra or misshapen tensors, by name.
+    pub fn of(config: MapConfig, weights: HashMap<String, Values>) -> Result<Self> {
+        config.check()?;
+        tensors::fit(SINGLE, &weights, &manifest(&config))?;
+        let weights: Tensors = weights.into_iter().collect();
+        Ok(Self {
+            encoder: Encoder::of(&weights)?,
+            decoder: Decoder::of(&weights)?,
+            questions: QuestionReader::of(&weights, &config)?,
+            config,
+        })
+    }
+
+    /// A model whose weights are all zero: for trying things out.
+    ///
+    /// # Errors
+    /// A configuration that cannot be.
+    pub fn blank(config: &MapConfig) -> Result<Self> {
+        let zeros = manifest(config).into_iter().map(|(name, shape)| {
+            let n = shape.iter().product();
+            (name, (shape, vec![0.0; n]))
+        });
+        Self::of(config.clone(), zeros.collect())
+    }
+
+    /// The shape of the network and how boxes are read off.
+    pub fn config(&self) -> &MapConfig {
+        &self.config
+    }
+
+    /// The network before a question.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// Encodes a picture the way up in which it can be read ([`crate::upright`]), on this thread's pool. `longest_edge` caps
+    /// the longest side that the network gets to see, pixels.
+    ///
+    /// # Errors
+    /// Maps that are no numbers.
+    pub async fn encode(
+        &self,
+        picture: &RgbImage,
+        longest_edge: Option<u32>,
+    ) -> Result<ImageFeatures> {
+        let encode = async |values: Vec<f32>, size| -> Result<Encoded> {
+            Ok(self.encoder.encode(values, size))
+        };
+        self.encode_by(picture, longest_edge, encode).await
+    }
+
+    /// As [`MapModel::encode`], with an encoder from elsewhere, such as one on several threads: it gets a canvas, values row
+    /// by row, and its height and width.
+    ///
+    /// # Errors
+    /// As [`MapModel::encode`]; the encoder's own.
+    pub async fn encode_by<E: From<crate::MapError>>(
+        &self,
+        picture: &RgbImage,
+        longest_edge: Option<u32>,
+        mut encode: impl AsyncFnMut(Vec<f32>, [usize; 2]) -> std::result::Result<Encoded, E>,
+    ) -> std::result::Result<ImageFeatures, E> {
+        let mut clock = Timings::default();
+        let grey = timed(&mut clock.image, || canvas::grey(picture));
+        let mut encode = async |values: Vec<f32>, size: [usize; 2]| -> std::result::Result<_, E> {
+            Ok(split(encode(values, size).await?)?)
+        };
+        let upright = encode_upright(&self.config, &grey, longest_edge, &mut clock, &mut encode);
+        let upright = upright.await?;
+        Ok(index(upright, clock))
+    }
+
+    /// Encodes a picture as it lies: what training does.
+    ///
+    /// # Errors
+    /// As [`MapModel::encode`].
+    pub async fn encode_level(
+        &self,
+        picture: &RgbImage,
+        longest_edge: Option<u32>,
+    ) -> Result<ImageFeatures> {
+        let mut clock = Timings::default();
+        let grey = timed(&mut clock.image, || canvas::grey(picture));
+        let turn = Turn::none(picture.width(), picture.height());
+        let mut encode = async |values: Vec<f32>, size| split(self.encoder.encode(values, size));
+        let level = encode_turned(
+            &self.config,
+            &grey,
+            turn,
+            longest_edge,
+            &mut clock,
+            &mut encode,
+        );
+        let level = level.await?;
+        Ok(index(level, clock))
+    }
+
+    /// How a question steers the decoder: scales and shifts of its four places, one after the other.
+    pub fn steering(&self, question: &str) -> Vec<f32> {
+        self.questions.steering(question)
+    }
+
+    /// Maps of one question, `[MAPS, h, w]`: a logit and edge parameters a cell.
+    ///
+    /// # Errors
+    /// Maps that are no numbers.
+    pub fn maps(&self, levels: &[Maps; 3], text: &TextIndex, question: &str) -> Result<Vec<f32>> {
+        let steer = self.steering(question);
+        let hints = hints::of_question(text, question);
+        let maps = self.decoder.decode(levels, &hints, &steer);
+        finite(&maps)?;
+        Ok(maps)
+    }
+
+    /// The distribution over boxes that a question gets from maps of a picture.
+    ///
+    /// # Errors
+    /// Maps that are no numbers.
+    pub fn distribution_of(
+        &self,
+        levels: &[Maps; 3],
+        text: &TextIndex,
+        question: &str,
+    ) -> Result<BoxDistribution> {
+        let maps = self.maps(levels, text, question)?;
+        let [fine, ..] = levels;
+        // Cells of the decoder are twice as wide as high.
+        Ok(BoxDistribution::new(&maps, fine.width / 2, fine.height))
+    }
+
+    /// The distribution over boxes that a question gets, on the picture as it was turned ([`ImageFeatures::turn`]).
+    ///
+    /// # Errors
+    /// Maps that are no numbers.
+    pub fn distribution(&self, seen: &ImageFeatures, question: &str) -> Result<BoxDistribution> {
+        self.distribution_of(&seen.levels, &seen.text, question)
+    }
+
+    /// Proposes the box whose chance to hold the evidence is worth its area.
+    ///
+    /// # Errors
+    /// Maps that are no numbers.
+    pub fn propose(&self, seen: &ImageFeatures, question: &str) -> Result<Proposal> {
+        Ok(self.propose_with(seen, question)?.0)
+    }
+
+    /// As [`MapModel::propose`], and the distribution that the box was read off.
+    ///
+    /// # Errors
+    /// Maps that are no numbers.
+    pub fn propose_with(
+        &self,
+        seen: &ImageFeatures,
+        question: &str,
+    ) -> Result<(Proposal, BoxDistribution)> {
+        let start = Clock::start();
+        let distribution = self.distribution(seen, question)?;
+        let timings = Timings {
+            prefill: start.ms(),
+            ..seen.timings
+        };
+        let proposal = Proposal::of(&distribution, &self.config, &seen.turn, timings);
+        Ok((proposal, distribution))
+    }
+}
+
+impl ImageFeatures {
+    /// What was read on the picture.
+    pub fn text(&self) -> &TextIndex {
+        &self.text
+    }
+}
+
+/// The decoder's maps, and height and width of the grid of characters with their logits.
+type Read = ([Maps; 3], [usize; 2]);
+
+/// What is kept of an encoded canvas, and its char logits, which have to be numbers.
+fn split(encoded: Encoded) -> Result<(Read, Vec<f32>)> {
+    let characters = encoded.characters;
+    finite(&characters.values)?;
+    let size = [characters.height, characters.width * HALVES];
+    Ok(((encoded.levels, size), characters.values))
+}
+
+/// The end of encoding: what was read is made ready for questions.
+fn index(upright: Upright<Read>, mut clock: Timings) -> ImageFeatures {
+    let (levels, [rows, columns]) = upright.encoded;
+    let text = timed(&mut clock.vision, || {
+        TextIndex::new(&upright.char_logits, rows, columns)
+    });
+    ImageFeatures {
+        levels: Arc::new(levels),
+        text: Arc::new(text),
+        turn: upright.turn,
+        timings: clock,
+    }
+}

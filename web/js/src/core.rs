@@ -1,0 +1,168 @@
+//! The engine for JavaScript.
+
+use engine::{Device, EncodeOptions, Encoded, Engine, EngineError, Event, Host, ProposeOptions};
+use grounding::{NormBox, PixelBox};
+use serde_json::{Value, json};
+use tensors::ModelFiles;
+use wasm_bindgen::prelude::*;
+
+use crate::error;
+use crate::pictures::Picture;
+
+#[wasm_bindgen]
+extern "C" {
+    /// Who calls: hears stages, lets messages in, says when to stop.
+    pub type Caller;
+    #[wasm_bindgen(method)]
+    fn hear(this: &Caller, stage: &str, round: u32);
+    #[wasm_bindgen(method)]
+    fn cancelled(this: &Caller) -> bool;
+    #[wasm_bindgen(method)]
+    async fn pause(this: &Caller);
+}
+
+impl Host for Caller {
+    fn hear(&self, event: Event) {
+        Caller::hear(self, event.stage.name(), event.round);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled()
+    }
+
+    async fn pause(&self) {
+        Caller::pause(self).await;
+    }
+}
+
+/// A loaded model.
+#[wasm_bindgen]
+pub struct Core(Engine);
+
+/// An encoded picture.
+#[wasm_bindgen]
+pub struct Page(Encoded);
+
+#[wasm_bindgen]
+impl Core {
+    /// Loads a model from its two files. `device`: `auto`, `cpu` or `webgpu`.
+    pub async fn load(
+        config: Vec<u8>,
+        weights: Vec<u8>,
+        device: String,
+        caller: Caller,
+    ) -> Result<Core, JsValue> {
+        let files = ModelFiles::from_memory([
+            ("config.json".to_owned(), config),
+            ("model.safetensors".to_owned(), weights),
+        ]);
+        let device = match device.as_str() {
+            "cpu" => Device::Cpu,
+            "webgpu" => Device::Gpu,
+            _ => Device::Auto,
+        };
+        let engine = Engine::load(&files, device, &caller).await;
+        engine.map(Core).map_err(|e| said(&e))
+    }
+
+    /// Where it computes, as JSON.
+    pub fn backend(&self) -> String {
+        let backend = self.0.backend();
+        json!({
+            "backend": backend.name,
+            "adapter": backend.adapter,
+            "isFallback": backend.is_fallback,
+            "reason": backend.reason,
+            "threads": 1,
+        })
+        .to_string()
+    }
+
+    /// Encodes a picture, or a part of it: `within` is empty, or x1, y1, x2, y2 in percent.
+    pub async fn encode(
+        &self,
+        picture: &Picture,
+        within: Vec<f32>,
+        caller: Caller,
+    ) -> Result<Page, JsValue> {
+        let options = EncodeOptions {
+            longest_edge: None,
+            within: part(&within)?,
+        };
+        let encoded = self.0.encode(picture.pixels(), &options, &caller).await;
+        encoded.map(Page).map_err(|e| said(&e))
+    }
+
+    /// Proposes a box for a question, as JSON.
+    pub async fn propose(
+        &self,
+        page: &Page,
+        question: String,
+        expand: f32,
+        top_k: usize,
+        min_size: u32,
+        caller: Caller,
+    ) -> Result<String, JsValue> {
+        let options = ProposeOptions {
+            expand,
+            top_k,
+            min_size,
+        };
+        let answer = self.0.propose(&page.0, &question, &options, &caller).await;
+        let answer = answer.map_err(|e| said(&e))?;
+        let others: Vec<Value> = answer
+            .others
+            .iter()
+            .map(|other| {
+                json!({
+                    "box": percent(other.bbox),
+                    "pixels": pixels(other.pixels),
+                    "confidence": other.confidence,
+                })
+            })
+            .collect();
+        let times = answer.proposal.timings;
+        Ok(json!({
+            "box": percent(answer.bbox),
+            "pixels": pixels(answer.pixels),
+            "confidence": answer.confidence,
+            "needed": answer.needed,
+            "others": others,
+            "backend": self.0.backend().name,
+            "timings": {
+                "image": times.image,
+                "encode": times.vision,
+                "question": times.prefill,
+                "box": times.decode,
+            },
+        })
+        .to_string())
+    }
+}
+
+/// Edges in percent, at most four digits after the point.
+fn percent(bbox: NormBox) -> [f64; 4] {
+    bbox.to_array()
+        .map(|edge| (f64::from(edge) * 1e4).round() / 1e4)
+}
+
+fn pixels(area: PixelBox) -> Value {
+    json!({"x": area.x1, "y": area.y1, "width": area.width(), "height": area.height()})
+}
+
+/// A part of the picture from JavaScript's numbers.
+fn part(edges: &[f32]) -> Result<Option<NormBox>, JsValue> {
+    match *edges {
+        [] => Ok(None),
+        [x1, y1, x2, y2] => match NormBox::new(x1, y1, x2, y2) {
+            Ok(part) => Ok(Some(part)),
+            Err(why) => Err(error("bad-option", &format!("within: {why}"))),
+        },
+        _ => Err(error("bad-option", "within is not [x1, y1, x2, y2]")),
+    }
+}
+
+/// The engine's error, with its code.
+fn said(why: &EngineError) -> JsValue {
+    error(why.code(), &why.to_string())
+}
