@@ -66,10 +66,10 @@ pub fn write(
     serialize(file, &stored.collect())
 }
 
-/// As [`write`], large matrices as int8 with one scale a row.
+/// As [`write()`], large matrices as int8 with one scale a row.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_q8(
     file: &str,
     tensors: impl IntoIterator<Item = (String, Values)>,

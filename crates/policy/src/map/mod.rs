@@ -4,7 +4,7 @@
 //! cropping. This one is convolutional: an encoder reads the picture once into feature maps, a
 //! byte-level encoder reads the question, and a light decoder draws, for each question, a logit
 //! and four edge distributions into every cell of a coarse grid. The box distribution is an exact
-//! mixture over the cells ([`boxes`]), so sampling and log-probabilities need no approximation
+//! mixture over the cells ([`mapnet::BoxDistribution`]), so sampling and log-probabilities need no approximation
 //! and GRPO can train it like the text policy.
 //!
 //! What needs no gradients lies in the `mapnet` crate: the shape, canvases, reading, hints, the distribution. Here is the
