@@ -131,18 +131,17 @@ impl BoxDistribution {
 
     /// Weights of the cells at a temperature; they add up to 1.
     fn weights(&self, temperature: f64) -> Vec<f64> {
-        let top = self
-            .logits
-            .iter()
-            .copied()
-            .fold(f64::NEG_INFINITY, f64::max);
-        let raw: Vec<f64> = self
-            .logits
-            .iter()
-            .map(|l| ((l - top) / temperature).exp())
-            .collect();
-        let sum: f64 = raw.iter().sum();
-        raw.into_iter().map(|w| w / sum).collect()
+        let (top, sum) = self.normaliser(temperature);
+        let weight = |l: &f64| ((l - top) / temperature).exp() / sum;
+        self.logits.iter().map(weight).collect()
+    }
+
+    /// Highest logit, and the sum of the cells' exponentials below it, at a temperature.
+    fn normaliser(&self, temperature: f64) -> (f64, f64) {
+        let logits = || self.logits.iter().copied();
+        let top = logits().fold(f64::NEG_INFINITY, f64::max);
+        let sum = logits().map(|l| ((l - top) / temperature).exp()).sum();
+        (top, sum)
     }
 
     /// Probability of each cell to belong to the evidence, 0..=1, for showing.
@@ -153,13 +152,14 @@ impl BoxDistribution {
     /// Natural logarithm of the probability of a box; edges are taken as whole percents.
     pub fn log_prob(&self, bbox: NormBox) -> f64 {
         let edges = whole(bbox);
-        let weights = self.weights(1.0);
+        // Logarithms of the weights: weights themselves run out at e^-745.
+        let (highest, sum) = self.normaliser(1.0);
         let terms: Vec<f64> = (0..self.logits.len())
             .map(|c| {
                 let (x, y) = self.percent(c);
                 let ranges = ranges(x, y);
                 let edges = (0..4).map(|e| ln_edge(self.edges[c][e], edges[e], ranges[e]));
-                weights[c].ln() + edges.sum::<f64>()
+                self.logits[c] - highest - sum.ln() + edges.sum::<f64>()
             })
             .collect();
         let top = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
