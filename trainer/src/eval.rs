@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use grounding::metrics::Summary;
+use grounding::metrics::{self, Summary};
 use grounding::{FixedBoxes, NormBox, Sample};
 use policy::{Policy, ProposeOptions};
 use serde::Deserialize;
@@ -105,7 +105,16 @@ pub struct Args {
     lift: LiftArgs,
 }
 
-/// Boxes of a policy on samples, in their order.
+/// What was proposed, in the samples' order.
+struct Proposed {
+    boxes: Vec<Option<NormBox>>,
+    /// How likely the evidence lies inside, where a policy says so.
+    confidences: Vec<Option<f64>>,
+    /// Milliseconds that one took; NaN, null in JSON, where nobody knows.
+    ms: f64,
+}
+
+/// Boxes of a policy on samples with their confidences, in the samples' order.
 ///
 /// # Errors
 /// Pictures that cannot be read, a policy that fails.
@@ -115,7 +124,7 @@ pub fn boxes(
     longest_edge: Option<u32>,
     picture: impl Fn(&str) -> Result<picture::RgbImage>,
     mut progress: impl FnMut(usize),
-) -> Result<Vec<Option<NormBox>>> {
+) -> Result<Vec<(Option<NormBox>, Option<f64>)>> {
     let mut boxes = Vec::with_capacity(samples.len());
     let mut current = None;
     for (i, sample) in samples.iter().enumerate() {
@@ -133,10 +142,28 @@ pub fn boxes(
         let options = ProposeOptions::default();
         let proposal = pollster::block_on(policy.propose(seen, &sample.question, &options))
             .with_context(|| format!("question {}", sample.id))?;
-        boxes.push(proposal.bbox);
+        boxes.push((proposal.bbox, proposal.confidence));
         progress(i + 1);
     }
     Ok(boxes)
+}
+
+/// How well the confidences say whether the evidence lies inside: their mean, and the expected calibration error. `None` without
+/// any.
+fn calibration(samples: &[Sample], proposed: &Proposed) -> Option<(f64, f64)> {
+    let claims = samples
+        .iter()
+        .zip(proposed.boxes.iter().zip(&proposed.confidences));
+    let claims: Vec<(f64, bool)> = claims
+        .filter(|(sample, _)| !sample.boxes.is_empty())
+        .filter_map(|(sample, (bbox, confidence))| {
+            let inside = bbox.is_some_and(|bbox| metrics::score(sample, bbox).full_recall);
+            Some(((*confidence)?, inside))
+        })
+        .collect();
+    let n = claims.len();
+    let mean = claims.iter().map(|claim| claim.0).sum::<f64>() / n as f64;
+    (n > 0).then(|| (mean, metrics::calibration_error(claims)))
 }
 
 /// Measures as the contract names them.
@@ -204,15 +231,25 @@ pub fn run(args: Args) -> Result<()> {
     let target = args.target.open(args.device, stop.clone())?;
     let proposed = proposed(&args, &set)?;
     let mut result = match &proposed {
-        Some((boxes, ms)) => report(&set.samples, boxes, *ms),
+        Some(proposed) => report(&set.samples, &proposed.boxes, proposed.ms),
         None => serde_json::json!({ "n": set.samples.len() }),
     };
+    let calibration = proposed
+        .as_ref()
+        .and_then(|proposed| calibration(&set.samples, proposed));
+    if let Some((mean, error)) = calibration {
+        result["confidence"] = mean.into();
+        result["calibration_error"] = error.into();
+    }
     if !args.json && proposed.is_some() {
         println!("{}\n", sentences(&result));
         print_table(&result);
+        if let Some((mean, error)) = calibration {
+            println!("\nconfidence: mean {mean:.2}, expected calibration error {error:.2}");
+        }
     }
     if args.lift.lift {
-        let Some((boxes, _)) = &proposed else {
+        let Some(Proposed { boxes, .. }) = &proposed else {
             bail!("--lift needs boxes: name a policy with --model, or boxes with --boxes");
         };
         result["lift"] = lift::measure(&args.lift, &set, boxes)?;
@@ -223,7 +260,8 @@ pub fn run(args: Args) -> Result<()> {
     let mut end = End::Complete;
     if let Some(target) = target {
         stop.on_ctrl_c()?;
-        let boxes = proposed.map_or_else(|| vec![None; set.samples.len()], |(boxes, _)| boxes);
+        let boxes =
+            proposed.map_or_else(|| vec![None; set.samples.len()], |proposed| proposed.boxes);
         let (answers, text);
         (answers, text, end) = args.sweep.ask(&target, &set, boxes, has_boxes)?;
         result["target"] = answers;
@@ -246,8 +284,8 @@ pub fn run(args: Args) -> Result<()> {
     }
 }
 
-/// Boxes with the milliseconds that one took, from the policy or from a file; `None` without either.
-fn proposed(args: &Args, set: &DataSet) -> Result<Option<(Vec<Option<NormBox>>, f64)>> {
+/// What is proposed, by the policy or in a file; `None` without either.
+fn proposed(args: &Args, set: &DataSet) -> Result<Option<Proposed>> {
     let samples = &set.samples;
     let proposed = match (&args.model, &args.boxes) {
         (Some(model), _) => {
@@ -264,15 +302,23 @@ fn proposed(args: &Args, set: &DataSet) -> Result<Option<(Vec<Option<NormBox>>, 
             let boxes = boxes(&policy, samples, edge, picture, |done| counting.done(done))?;
             drop(counting);
             let ms = start.elapsed().as_secs_f64() * 1e3 / total.max(1) as f64;
-            (boxes, ms)
+            let (boxes, confidences) = boxes.into_iter().unzip();
+            Proposed {
+                boxes,
+                confidences,
+                ms,
+            }
         }
-        // Nobody knows how long they took: NaN, null in JSON.
-        (None, Some(path)) => (read_boxes(path, samples)?, f64::NAN),
+        (None, Some(path)) => Proposed {
+            boxes: read_boxes(path, samples)?,
+            confidences: vec![None; samples.len()],
+            ms: f64::NAN,
+        },
         (None, None) => return Ok(None),
     };
     if let Some(path) = &args.out {
         let mut text = Vec::new();
-        for (sample, bbox) in samples.iter().zip(&proposed.0) {
+        for (sample, bbox) in samples.iter().zip(&proposed.boxes) {
             writeln!(
                 text,
                 "{}",

@@ -93,6 +93,7 @@ pub fn run(args: Args) -> Result<()> {
             "pixels": pixels,
             "completion": proposal.completion,
             "logprob": proposal.logprob,
+            "confidence": proposal.confidence,
             "rotation": proposal.rotation,
             "valid": proposal.valid,
             "crop": crop.map(|out| out.display().to_string()),
@@ -113,6 +114,12 @@ pub fn run(args: Args) -> Result<()> {
             println!("pixels      {x1},{y1},{x2},{y2} of {width} x {height}");
         }
         _ => println!("box         none: the completion holds no valid box"),
+    }
+    if let Some(confidence) = proposal.confidence {
+        println!(
+            "confidence  {:.0} % that the evidence lies inside",
+            confidence * 100.0
+        );
     }
     println!("completion  {}", proposal.completion);
     let chance = proposal.logprob.exp() * 100.0;

@@ -98,6 +98,23 @@ pub struct Summary {
     pub size: f64,
 }
 
+/// Expected calibration error: by how much the chance that was claimed differs from the share that came true, in ten classes of
+/// the claimed chance, weighted by how many fell into each. 0 where nothing was claimed.
+pub fn calibration_error(claims: impl IntoIterator<Item = (f64, bool)>) -> f64 {
+    let mut classes = [(0.0, 0.0, 0.0); 10];
+    for (claimed, came_true) in claims {
+        let class = &mut classes[((claimed * 10.0) as usize).min(9)];
+        class.0 += 1.0;
+        class.1 += claimed;
+        class.2 += f64::from(u8::from(came_true));
+    }
+    let n: f64 = classes.iter().map(|class| class.0).sum();
+    let gaps = classes
+        .iter()
+        .map(|(_, claimed, came)| (claimed - came).abs());
+    gaps.sum::<f64>() / n.max(1.0)
+}
+
 impl Summary {
     /// Means over samples and what was proposed for each (`None`: no valid box).
     pub fn over<'a>(items: impl IntoIterator<Item = (&'a Sample, Option<NormBox>)>) -> Summary {
@@ -121,5 +138,21 @@ impl Summary {
             full_recall: sum.full_recall / n,
             size: sum.size / n,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calibration_compares_what_was_claimed_with_what_came_true() {
+        // Nine of ten came true where 0.9 was claimed; none where 0.3 was, in half as many cases.
+        let sure = (0..10).map(|i| (0.9, i > 0));
+        let wrong = (0..5).map(|_| (0.3, false));
+        assert!(calibration_error(sure.clone()).abs() < 1e-9);
+        assert!((calibration_error(sure.chain(wrong)) - 0.1).abs() < 1e-9);
+        assert_eq!(calibration_error([]), 0.0);
+        assert!((calibration_error([(1.0, false)]) - 1.0).abs() < 1e-9);
     }
 }

@@ -403,6 +403,7 @@ fn evaluate(out: &Path, config: &SftConfig, set: &DataSet) -> Result<serde_json:
     let policy = Policy::load(&files, &device)?;
     let picture = |image: &str| set.picture(image);
     let boxes = crate::eval::boxes(&policy, &set.samples, None, picture, |_| ())?;
+    let boxes: Vec<_> = boxes.into_iter().map(|(bbox, _)| bbox).collect();
     let mut report = crate::eval::report(&set.samples, &boxes, 0.0);
     if let (Policy::Map(policy), Some(file)) =
         (&policy, config.eval.as_ref().and_then(|e| e.lines.as_ref()))

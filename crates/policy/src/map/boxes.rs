@@ -196,6 +196,11 @@ impl BoxDistribution {
     /// holds both; and no box grows by a tenth of the picture for less than `price` tenths of
     /// probability. Found greedily from the best single cell's box.
     pub fn propose(&self, coverage: f64, price: f64) -> NormBox {
+        self.proposed(coverage, price).0
+    }
+
+    /// As [`BoxDistribution::propose`], with the weight of the cells that the box holds: how likely it has the evidence.
+    pub fn proposed(&self, coverage: f64, price: f64) -> (NormBox, f64) {
         let weights = self.weights(1.0);
         let mut order: Vec<usize> = (0..weights.len()).collect();
         order.sort_by(|a, b| weights[*b].total_cmp(&weights[*a]).then(a.cmp(b)));
@@ -225,7 +230,10 @@ impl BoxDistribution {
             }
         }
         // There is always a cell; an empty grid would be a programming error.
-        from_whole(best.map_or([0, 0, 100, 100], |(_, b)| b))
+        let bbox = best.map_or([0, 0, 100, 100], |(_, b)| b);
+        let held = boxes.iter().filter(|(_, other)| holds(&bbox, other));
+        let held: f64 = held.map(|(weight, _)| weight).sum();
+        (from_whole(bbox), held.clamp(0.0, 1.0))
     }
 
     /// A cell's box, each edge far enough out to cover with probability `coverage`.
@@ -403,5 +411,19 @@ mod tests {
         let dear = distribution.propose(0.8, 100.0);
         assert!(cheap.x1 < 19.0 && cheap.x2 > 56.0, "{cheap:?}");
         assert!(dear.x1 < 19.0 && dear.x2 < 30.0, "{dear:?}");
+    }
+
+    #[test]
+    fn a_box_is_as_sure_as_what_it_holds() {
+        // One likely place of eight, or two far from each other of which one has to be chosen.
+        let held = |logits: [f32; 8]| {
+            let mut values = vec![-3.0f32; 9 * 8];
+            values[..8].copy_from_slice(&logits);
+            BoxDistribution::new(&values, 8, 1).proposed(0.8, 100.0).1
+        };
+        let sure = held([-9.0, 3.0, -9.0, -9.0, -9.0, -9.0, -9.0, -9.0]);
+        assert!(sure > 0.99, "{sure}");
+        let torn = held([-9.0, 3.0, -9.0, -9.0, -9.0, -9.0, 2.9, -9.0]);
+        assert!((0.45..0.6).contains(&torn), "{torn}");
     }
 }

@@ -305,7 +305,8 @@ impl MapPolicy {
         let distribution = self.distribution(seen, question).await?;
         let prefill = start.ms();
         let start = Clock::start();
-        let bbox = distribution.propose(self.config.coverage, self.config.area_price);
+        let (bbox, confidence) =
+            distribution.proposed(self.config.coverage, self.config.area_price);
         let logprob = distribution.log_prob(bbox);
         let bbox = seen.turn.back(bbox);
         let evidence = seen.turn.evidence_back(EvidenceMap {
@@ -324,6 +325,7 @@ impl MapPolicy {
                 ..seen.timings
             },
             evidence: Some(evidence),
+            confidence: Some(confidence),
             rotation: seen.turn.degrees(),
         })
     }
