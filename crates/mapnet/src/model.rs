@@ -11,7 +11,7 @@ use crate::char_logits::HALVES;
 use crate::manifest::manifest;
 use crate::proposal::{Clock, timed};
 use crate::question::QuestionReader;
-use crate::upright::{Upright, encode_turned, encode_upright};
+use crate::upright::{Upright, encode_upright};
 use crate::{
     BoxDistribution, MapConfig, Proposal, Result, TextIndex, Timings, Turn, canvas, finite, hints,
 };
@@ -121,31 +121,6 @@ impl MapModel {
         let upright = encode_upright(&self.config, &grey, longest_edge, &mut clock, &mut encode);
         let upright = upright.await?;
         Ok(index(upright, clock))
-    }
-
-    /// Encodes a picture as it lies: what training does.
-    ///
-    /// # Errors
-    /// As [`MapModel::encode`].
-    pub async fn encode_level(
-        &self,
-        picture: &RgbImage,
-        longest_edge: Option<u32>,
-    ) -> Result<ImageFeatures> {
-        let mut clock = Timings::default();
-        let grey = timed(&mut clock.image, || canvas::grey(picture));
-        let turn = Turn::none(picture.width(), picture.height());
-        let mut encode = async |values: Vec<f32>, size| split(self.encoder.encode(values, size));
-        let level = encode_turned(
-            &self.config,
-            &grey,
-            turn,
-            longest_edge,
-            &mut clock,
-            &mut encode,
-        );
-        let level = level.await?;
-        Ok(index(level, clock))
     }
 
     /// How a question steers the decoder: scales and shifts of its four places, one after the other.
