@@ -122,11 +122,11 @@ impl Engine {
         options.check()?;
         let question = cut(question)?;
         step(host, Stage::Propose).await?;
-        let (proposal, distribution) = self.model.propose_with(&encoded.features, question)?;
+        let (proposal, best, distribution) =
+            self.model.propose_with(&encoded.features, question)?;
         let config = self.model.config();
         let turn = encoded.features.turn;
         let place = |bbox: NormBox| encoded.place(turn.back(bbox), options);
-        let best = distribution.propose(config.coverage, config.area_price);
         let others = distribution.others(best, config.coverage, config.area_price, options.top_k);
         let bbox = place(best);
         Ok(Answer {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use grounding::NormBox;
 use kernels::{Decoder, Encoded, Encoder, Maps, Tensors};
 use picture::RgbImage;
 use tensors::{ModelFiles, SINGLE, Values};
@@ -172,7 +173,7 @@ impl MapModel {
         Ok(self.propose_with(seen, question)?.0)
     }
 
-    /// As [`MapModel::propose`], and the distribution that the box was read off.
+    /// As [`MapModel::propose`], its box on the turned picture, and the distribution that the box was read off.
     ///
     /// # Errors
     /// Maps that are no numbers.
@@ -180,15 +181,16 @@ impl MapModel {
         &self,
         seen: &ImageFeatures,
         question: &str,
-    ) -> Result<(Proposal, BoxDistribution)> {
+    ) -> Result<(Proposal, NormBox, BoxDistribution)> {
         let start = Clock::start();
         let distribution = self.distribution(seen, question)?;
         let timings = Timings {
             prefill: start.ms(),
             ..seen.timings
         };
-        let proposal = Proposal::of(&distribution, &self.config, &seen.turn, timings);
-        Ok((proposal, distribution))
+        let (proposal, drawn) =
+            Proposal::with_drawn(&distribution, &self.config, &seen.turn, timings);
+        Ok((proposal, drawn, distribution))
     }
 }
 

@@ -56,6 +56,16 @@ impl Proposal {
         turn: &crate::Turn,
         timings: Timings,
     ) -> Self {
+        Self::with_drawn(distribution, config, turn, timings).0
+    }
+
+    /// As [`Proposal::of`], and its box on the turned picture.
+    pub(crate) fn with_drawn(
+        distribution: &crate::BoxDistribution,
+        config: &crate::MapConfig,
+        turn: &crate::Turn,
+        timings: Timings,
+    ) -> (Self, NormBox) {
         let start = Clock::start();
         let drawn = distribution.propose(config.coverage, config.area_price);
         let logprob = distribution.log_prob(drawn);
@@ -65,7 +75,7 @@ impl Proposal {
             height: distribution.height,
             values: distribution.evidence(),
         });
-        Self {
+        let proposal = Self {
             bbox: Some(bbox),
             completion: bbox.completion(),
             logprob,
@@ -76,7 +86,8 @@ impl Proposal {
             },
             evidence: Some(evidence),
             rotation: turn.degrees(),
-        }
+        };
+        (proposal, drawn)
     }
 }
 
