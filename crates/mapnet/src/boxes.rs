@@ -26,6 +26,12 @@ const LAST: f64 = 100.0;
 /// Scales of edge distributions in percent, smallest and largest.
 pub const SCALE: [f64; 2] = [0.15, 30.0];
 
+/// The lowest temperature that is told from 0.
+pub const COLDEST: f64 = 1e-6;
+
+/// The smallest scale in percent that a low temperature leaves.
+pub const SHARPEST: f64 = 1e-3;
+
 /// One cell's four edges: position and scale in percent (left, top, right, bottom).
 type Edges = [(f64, f64); 4];
 
@@ -58,6 +64,11 @@ fn softplus(x: f64) -> f64 {
 /// `ln(sigmoid(upper) - sigmoid(lower))`, stable far out in the tails.
 fn ln_mass(lower: f64, upper: f64) -> f64 {
     -softplus(-upper) - softplus(lower) + (-(lower - upper).exp_m1()).ln()
+}
+
+/// An edge's position and scale at a temperature, which multiplies the scale.
+fn at_temperature((position, scale): (f64, f64), temperature: f64) -> (f64, f64) {
+    (position, (scale * temperature).max(SHARPEST))
 }
 
 /// ln p of an edge at percent `k` when it may lie in `range`.
@@ -151,15 +162,22 @@ impl BoxDistribution {
 
     /// Natural logarithm of the probability of a box; edges are taken as whole percents.
     pub fn log_prob(&self, bbox: NormBox) -> f64 {
+        self.log_prob_at(bbox, 1.0)
+    }
+
+    /// Natural logarithm of the probability with which [`BoxDistribution::sample`] draws a box at a temperature.
+    pub fn log_prob_at(&self, bbox: NormBox, temperature: f64) -> f64 {
         let edges = whole(bbox);
+        let cold = temperature.max(COLDEST);
         // Logarithms of the weights: weights themselves run out at e^-745.
-        let (highest, sum) = self.normaliser(1.0);
+        let (highest, sum) = self.normaliser(cold);
         let terms: Vec<f64> = (0..self.logits.len())
             .map(|c| {
                 let (x, y) = self.percent(c);
                 let ranges = ranges(x, y);
-                let edges = (0..4).map(|e| ln_edge(self.edges[c][e], edges[e], ranges[e]));
-                self.logits[c] - highest - sum.ln() + edges.sum::<f64>()
+                let edge = |e| at_temperature(self.edges[c][e], temperature);
+                let edges = (0..4).map(|e| ln_edge(edge(e), edges[e], ranges[e]));
+                (self.logits[c] - highest) / cold - sum.ln() + edges.sum::<f64>()
             })
             .collect();
         let top = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -171,7 +189,7 @@ impl BoxDistribution {
 
     /// Draws a box. `temperature` divides the logits and multiplies the scales of the edges.
     pub fn sample(&self, temperature: f64, rng: &mut impl Rng) -> NormBox {
-        let weights = self.weights(temperature.max(1e-6));
+        let weights = self.weights(temperature.max(COLDEST));
         let mut u: f64 = rng.random();
         let mut cell = weights.len() - 1;
         for (c, weight) in weights.iter().enumerate() {
@@ -184,8 +202,7 @@ impl BoxDistribution {
         let (x, y) = self.percent(cell);
         let ranges = ranges(x, y);
         let edges = std::array::from_fn(|e| {
-            let (position, scale) = self.edges[cell][e];
-            let edge = (position, (scale * temperature).max(1e-3));
+            let edge = at_temperature(self.edges[cell][e], temperature);
             edge_quantile(edge, rng.random(), ranges[e])
         });
         from_whole(edges)
@@ -344,19 +361,24 @@ mod tests {
         let distribution = BoxDistribution::new(&values, 2, 2);
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(5);
         let n = 20_000;
-        let mut counts = std::collections::HashMap::new();
-        for _ in 0..n {
-            *counts
-                .entry(whole(distribution.sample(1.0, &mut rng)))
-                .or_insert(0u32) += 1;
+        for temperature in [0.5, 0.8, 1.0, 1.5] {
+            let mut counts = std::collections::HashMap::new();
+            for _ in 0..n {
+                *counts
+                    .entry(whole(distribution.sample(temperature, &mut rng)))
+                    .or_insert(0u32) += 1;
+            }
+            let (likely, count) = counts.into_iter().max_by_key(|(_, n)| *n).unwrap();
+            let frequency = f64::from(count) / f64::from(n);
+            let far = |p: f64| (frequency - p).abs() / (p / f64::from(n)).sqrt();
+            let p = distribution.log_prob_at(from_whole(likely), temperature);
+            assert!(far(p.exp()) < 4.0, "{temperature}: {frequency} {}", p.exp());
+            // The probability at 1 is another one.
+            if temperature != 1.0 {
+                let other = distribution.log_prob(from_whole(likely)).exp();
+                assert!(far(other) > 8.0, "{temperature}: {frequency} {other}");
+            }
         }
-        let (likely, count) = counts.into_iter().max_by_key(|(_, n)| *n).unwrap();
-        let p = distribution.log_prob(from_whole(likely)).exp();
-        let frequency = f64::from(count) / f64::from(n);
-        assert!(
-            (frequency - p).abs() < 4.0 * (p / f64::from(n)).sqrt(),
-            "{frequency} {p}"
-        );
     }
 
     #[test]
@@ -402,6 +424,8 @@ mod tests {
             ] {
                 assert!(NormBox::new(bbox.x1, bbox.y1, bbox.x2, bbox.y2).is_ok());
                 let log_prob = distribution.log_prob(bbox);
+                assert!(log_prob.is_finite(), "seed {seed}: {bbox:?} has {log_prob}");
+                let log_prob = distribution.log_prob_at(bbox, 0.8);
                 assert!(log_prob.is_finite(), "seed {seed}: {bbox:?} has {log_prob}");
             }
         }

@@ -17,6 +17,9 @@ pub enum PolicyError {
     /// A group of rollouts that cannot be measured.
     #[error("the group of rollouts {0}")]
     Rollouts(String),
+    /// A temperature at which nothing can be drawn.
+    #[error("the temperature is {0}: it has to be a number above 0")]
+    Temperature(f64),
     /// Something that the map policy does not have.
     #[error("{0}: the map policy has no adapter; only a text policy (idefics3) takes one")]
     NoAdapter(String),

@@ -18,7 +18,7 @@ use burn::tensor::{Tensor, TensorData};
 use grounding::reward::Scale;
 use serde::{Deserialize, Serialize};
 
-use crate::{PolicyError, Result};
+use crate::{PolicyError, Result, SampleOptions};
 
 /// How token terms become one loss; `T` is the maximum completion length, `G` the group's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -45,7 +45,8 @@ impl LossType {
     }
 }
 
-/// What the loss depends on beside the numbers; the defaults are the paper's.
+/// What the loss depends on beside the numbers; the defaults are the paper's, but for the temperature
+/// of log-probabilities, which is that of [`SampleOptions`]'s rollouts, as in TRL.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GrpoSettings {
@@ -59,6 +60,9 @@ pub struct GrpoSettings {
     pub max_completion_length: usize,
     /// How token terms become one loss.
     pub loss_type: LossType,
+    /// Temperature at which log-probabilities are taken: that of sampling, so that they are those of
+    /// the policy that draws. 1, whatever the rollouts were drawn at, is the paper's reference code.
+    pub logprob_temperature: f64,
 }
 
 impl Default for GrpoSettings {
@@ -69,6 +73,7 @@ impl Default for GrpoSettings {
             num_generations: 6,
             max_completion_length: 32,
             loss_type: LossType::DrGrpo,
+            logprob_temperature: SampleOptions::default().temperature,
         }
     }
 }
@@ -87,7 +92,7 @@ pub struct GrpoLoss {
 /// The numbers that the loss of a group is computed from.
 #[derive(Debug, Clone)]
 pub struct GroupLogprobs {
-    /// Of the policy, differentiable, `[G, T]`, in nats at temperature 1.
+    /// Of the policy, differentiable, `[G, T]`, in nats, all three at one temperature.
     pub policy: Tensor<2>,
     /// Of the policy that drew the rollouts, `[G, T]`; `None` where that is the present one.
     pub old: Option<Tensor<2>>,

@@ -114,8 +114,8 @@ pub struct Rollout {
     pub bbox: Option<NormBox>,
     /// The box as text, or what the text policy wrote instead.
     pub completion: String,
-    /// Natural logarithm of its probability at temperature 1, under the distribution that it was
-    /// drawn from (see [`Policy::token_logprobs`]).
+    /// Natural logarithm of its probability under the distribution that it was drawn from, the
+    /// temperature of sampling included (see [`Policy::token_logprobs`]).
     pub logprob: f64,
     /// Tokens of the completion; empty for the map policy, whose one token is the box.
     pub ids: Vec<u32>,
@@ -247,7 +247,12 @@ impl Policy {
         }
     }
 
-    /// Log-probabilities of every token of a group at temperature 1, differentiable.
+    /// Log-probabilities of every token of a group at a temperature, differentiable.
+    ///
+    /// At the temperature that the group was drawn at they are those of the distribution that it was
+    /// drawn from: the text policy's logits are divided by it before the softmax (as TRL does), the
+    /// map policy's logits divided and scales multiplied, each as its sampler does. Only then is a
+    /// policy gradient that of what is sampled, and k3 unbiased.
     ///
     /// Text policy, unconstrained rollouts: every completion token, the closing one included, under
     /// the free model. Constrained ones: the tokens where there was a choice, renormalised over what
@@ -255,24 +260,27 @@ impl Policy {
     ///
     /// # Errors
     /// As [`Policy::propose`]; no rollout, constrained and free ones in one group, a rollout of the
-    /// other kind of policy.
+    /// other kind of policy, a temperature that is not above 0.
     pub async fn token_logprobs(
         &self,
         seen: &Seen,
         question: &str,
         rollouts: &[Rollout],
+        temperature: f64,
     ) -> Result<Logprobs> {
         check_question(question)?;
         match (self, seen) {
-            (Self::Map(policy), Seen::Map(seen)) => policy.token_logprobs(seen, question, rollouts),
+            (Self::Map(policy), Seen::Map(seen)) => {
+                policy.token_logprobs(seen, question, rollouts, temperature)
+            }
             (Self::Text(policy), Seen::Text(seen)) => {
-                policy.token_logprobs(seen, question, rollouts)
+                policy.token_logprobs(seen, question, rollouts, temperature)
             }
             _ => Err(PolicyError::WrongPicture),
         }
     }
 
-    /// Log-probabilities of given boxes, differentiable in the policy's weights.
+    /// Log-probabilities of given boxes at temperature 1, differentiable in the policy's weights.
     ///
     /// Shape `[N]`, in nats. Boxes are taken in whole percents.
     ///
@@ -301,4 +309,11 @@ fn check_question(question: &str) -> Result<()> {
         return Err(PolicyError::EmptyQuestion);
     }
     Ok(())
+}
+
+fn check_temperature(temperature: f64) -> Result<f64> {
+    if temperature > 0.0 && temperature.is_finite() {
+        return Ok(temperature);
+    }
+    Err(PolicyError::Temperature(temperature))
 }

@@ -2,7 +2,7 @@
 //!
 //! Departure from the paper: by default the model chooses only among tokens that can still lead to
 //! a valid box (`smolvlm`'s grammar). The policy is then a distribution over valid boxes, the one
-//! that [`TextPolicy::sample`] draws from, [`TextPolicy::log_probs`] measures and a proposal's
+//! that [`TextPolicy::sample`] draws from, [`TextPolicy::log_probs`] measures (at temperature 1) and a proposal's
 //! `logprob` reports: probabilities of the allowed tokens renormalised at every choice, forced
 //! tokens counted 1. Unconstrained proposals are for measuring what the model has learned of the
 //! form; their `logprob` is that of all their tokens, closing token included, under the free model.
@@ -21,7 +21,7 @@ use web_time::Instant;
 
 use crate::{
     Logprobs, ModelFiles, PolicyError, Proposal, ProposeOptions, Result, Rollout, SampleOptions,
-    Timings, Written,
+    Timings, Written, check_temperature,
 };
 
 pub use watch::{Attention, Tiles};
@@ -229,8 +229,9 @@ impl TextPolicy {
         options: &SampleOptions,
         rng: &mut impl Rng,
     ) -> Result<Vec<Rollout>> {
+        let temperature = check_temperature(options.temperature)?;
         let prompt = self.ask(seen, question)?;
-        let sampling = Sampling::Temperature(options.temperature as f32);
+        let sampling = Sampling::Temperature(temperature as f32);
         if options.unconstrained {
             let (n, longest) = (options.n, options.max_tokens);
             let rows = self.model.generate(&prompt, n, longest, sampling, rng);
@@ -272,16 +273,20 @@ impl TextPolicy {
         })
     }
 
-    /// Log-probabilities of every token of a group, see [`crate::Policy::token_logprobs`].
+    /// Log-probabilities of every token of a group at a temperature, see
+    /// [`crate::Policy::token_logprobs`].
     ///
     /// # Errors
-    /// No rollout, constrained and free ones in one group; a question too long for the model.
+    /// No rollout, constrained and free ones in one group; a question too long for the model; a
+    /// temperature that is not above 0.
     pub fn token_logprobs(
         &self,
         seen: &TextSeen,
         question: &str,
         rollouts: &[Rollout],
+        temperature: f64,
     ) -> Result<Logprobs> {
+        check_temperature(temperature)?;
         let wrong = |why: &str| Err(PolicyError::Rollouts(why.to_string()));
         let Some(first) = rollouts.first() else {
             return wrong("is empty");
@@ -298,13 +303,13 @@ impl TextPolicy {
             let Some(boxes) = boxes else {
                 return wrong("holds a constrained completion without a box");
             };
-            let found = self
-                .model
-                .box_token_log_probs(&self.grammar, &prompt, &boxes)?;
+            let found =
+                self.model
+                    .box_token_log_probs(&self.grammar, &prompt, &boxes, temperature)?;
             (found.values, found.chosen)
         } else {
             let rows: Vec<Vec<u32>> = rollouts.iter().map(|row| row.ids.clone()).collect();
-            let found = self.model.token_log_probs(&prompt, &rows)?; // [G, T]
+            let found = self.model.token_log_probs_at(&prompt, &rows, temperature)?; // [G, T]
             let [_, t] = found.dims();
             let counts = rows
                 .iter()

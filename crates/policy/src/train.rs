@@ -355,7 +355,7 @@ async fn text_sft(policy: &TextPolicy, targets: &Targets, dense: f64) -> Result<
             let text = outward(targets.boxes[row][0]).completion();
             let rollout = policy.rollout(&text)?;
             tokens += rollout.ids.len();
-            let found = policy.token_logprobs(&seen, &targets.questions[row], &[rollout])?;
+            let found = policy.token_logprobs(&seen, &targets.questions[row], &[rollout], 1.0)?;
             sum.push(found.logprobs.sum());
         }
     }

@@ -100,7 +100,7 @@ impl Case {
         let measure = |policy: &Policy| {
             let seen = self.seen(policy, group);
             let question = &self.groups[group].question;
-            block_on(policy.token_logprobs(&seen, question, &rollouts)).expect("logprobs")
+            block_on(policy.token_logprobs(&seen, question, &rollouts, 1.0)).expect("logprobs")
         };
         let found = measure(&self.policy);
         let [g, t] = found.logprobs.dims();

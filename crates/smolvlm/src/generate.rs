@@ -30,8 +30,8 @@ pub struct Completion {
     pub ids: Vec<u32>,
     /// Its text, special tokens left out.
     pub text: String,
-    /// Sum of the tokens' log-probabilities under the model (temperature 1), closing token
-    /// included.
+    /// Sum of the tokens' log-probabilities under the model at the temperature of sampling (greedy:
+    /// 1), closing token included.
     pub logprob: f32,
     /// Whether a closing token came before the limit.
     pub finished: bool,
@@ -42,9 +42,9 @@ pub struct Completion {
 pub struct BoxCompletion {
     /// The box, in whole percents.
     pub bbox: NormBox,
-    /// Log of the box's chance under the constrained model at temperature 1: at every choice the
-    /// probabilities of the allowed tokens are renormalised, and forced tokens count 1. These
-    /// chances sum to 1 over all valid boxes.
+    /// Log of the box's chance under the constrained model at the temperature of sampling (greedy:
+    /// 1): at every choice the probabilities of the allowed tokens are renormalised, and forced
+    /// tokens count 1. These chances sum to 1 over all valid boxes.
     pub logprob: f32,
     /// Its tokens in order; with their chance among those allowed where there was a choice.
     pub tokens: Vec<(u32, Option<f32>)>,
@@ -260,7 +260,7 @@ fn argument(item: &str, expected: impl ToString, actual: impl ToString) -> SmolV
     }
 }
 
-fn check(n: usize, sampling: Sampling) -> Result<()> {
+pub(crate) fn check(n: usize, sampling: Sampling) -> Result<()> {
     if n == 0 {
         return Err(argument("number of completions", "at least 1", n));
     }
@@ -272,7 +272,8 @@ fn check(n: usize, sampling: Sampling) -> Result<()> {
     }
 }
 
-/// Chooses among the allowed logits; the index and its log-probability at temperature 1.
+/// Chooses among the allowed logits; the index and its log-probability at the temperature of sampling
+/// (greedy: 1).
 fn choose<R: Rng + ?Sized>(
     logits: &[f32],
     allowed: impl Fn(usize) -> bool,
@@ -305,8 +306,13 @@ fn choose<R: Rng + ?Sized>(
                 .map_or(best, |(index, _)| index)
         }
     };
-    let total: f64 = open().map(|(_, &logit)| weight(logit, 1.0)).sum();
-    (index, f64::from(logits[index] - highest) - total.ln())
+    let t = match sampling {
+        Sampling::Greedy => 1.0,
+        Sampling::Temperature(t) => t,
+    };
+    let total: f64 = open().map(|(_, &logit)| weight(logit, t)).sum();
+    let log = f64::from(logits[index] - highest) / f64::from(t);
+    (index, log - total.ln())
 }
 
 /// Values of a tensor, row by row, once the device has them; they have to be numbers. `item` names them in an error.

@@ -8,6 +8,7 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 use grounding::NormBox;
 
 use crate::error::{Result, SmolVlmError};
+use crate::generate::{Sampling, check};
 use crate::grammar::{ALPHABET, BoxGrammar};
 use crate::model::id_rows;
 use crate::smolvlm::{Prompt, SmolVlm};
@@ -31,10 +32,26 @@ impl SmolVlm {
     /// # Errors
     /// [`SmolVlmError::Argument`] if there is no completion or an empty one.
     pub fn token_log_probs(&self, prompt: &Prompt, completions: &[Vec<u32>]) -> Result<Tensor<2>> {
+        self.token_log_probs_at(prompt, completions, 1.0)
+    }
+
+    /// As [`SmolVlm::token_log_probs`], under the model whose logits are divided by a temperature: of
+    /// what [`Sampling::Temperature`](crate::Sampling::Temperature) draws.
+    ///
+    /// # Errors
+    /// As [`SmolVlm::token_log_probs`]; a temperature that is not above 0.
+    pub fn token_log_probs_at(
+        &self,
+        prompt: &Prompt,
+        completions: &[Vec<u32>],
+        temperature: f64,
+    ) -> Result<Tensor<2>> {
+        check(1, Sampling::Temperature(temperature as f32))?;
         let states = self.states_before(prompt, completions)?; // [n, T, hidden]
         let [n, t, _] = states.dims();
         let device = states.device();
-        let log_probs = log_softmax(self.net.logits(states), 2); // [n, T, V]
+        let logits = cooled(self.net.logits(states), temperature); // [n, T, V]
+        let log_probs = log_softmax(logits, 2); // [n, T, V]
         let rows: Vec<&[u32]> = completions.iter().map(Vec::as_slice).collect();
         let targets = id_rows(
             &fill(&rows, t).iter().map(Vec::as_slice).collect::<Vec<_>>(),
@@ -50,8 +67,8 @@ impl SmolVlm {
     }
 
     /// Log of the chance of each box under the constrained model, `[n]`: what
-    /// [`crate::BoxCompletion::logprob`] says, differentiable. Edges are rounded to whole
-    /// percents.
+    /// [`crate::BoxCompletion::logprob`] says at temperature 1, differentiable. Edges are rounded to
+    /// whole percents.
     ///
     /// # Errors
     /// [`SmolVlmError::Argument`] if there is no box.
@@ -61,21 +78,24 @@ impl SmolVlm {
         prompt: &Prompt,
         boxes: &[NormBox],
     ) -> Result<Tensor<1>> {
-        let each = self.box_token_log_probs(grammar, prompt, boxes)?;
+        let each = self.box_token_log_probs(grammar, prompt, boxes, 1.0)?;
         Ok(each.values.sum_dim(1).squeeze_dim(1)) // [n]
     }
 
     /// Log-probabilities under the constrained model of every token of the boxes, [n, T] with T
-    /// tokens in the longest, and which of them were chosen rather than forced. Differentiable.
+    /// tokens in the longest, and which of them were chosen rather than forced. The logits are divided
+    /// by a temperature first, as sampling does. Differentiable.
     ///
     /// # Errors
-    /// [`SmolVlmError::Argument`] if there is no box.
+    /// [`SmolVlmError::Argument`] if there is no box, or a temperature that is not above 0.
     pub fn box_token_log_probs(
         &self,
         grammar: &BoxGrammar,
         prompt: &Prompt,
         boxes: &[NormBox],
+        temperature: f64,
     ) -> Result<BoxLogProbs> {
+        check(1, Sampling::Temperature(temperature as f32))?;
         let spelled: Vec<_> = boxes.iter().map(|&bbox| grammar.spell(bbox)).collect();
         let rows: Vec<Vec<u32>> = spelled.iter().map(|(ids, _)| ids.clone()).collect();
         let states = self.states_before(prompt, &rows)?; // [n, T, hidden]
@@ -104,6 +124,7 @@ impl SmolVlm {
         let chosen = Tensor::<3, Int>::from_data(TensorData::new(chosen, [n, t, 1]), &device);
 
         let logits = self.net.logits_of(states, &grammar.alphabet()); // [n, T, alphabet]
+        let logits = cooled(logits, temperature);
         let log_probs = log_softmax(logits.mask_fill(closed, IMPOSSIBLE), 2);
         Ok(BoxLogProbs {
             values: log_probs.gather(2, chosen).reshape([n, t]),
@@ -135,6 +156,14 @@ impl SmolVlm {
         let states = self.net.states(embeddings, &mut cache); // [n, T - 1, hidden]
         Ok(Tensor::cat(vec![first, states], 1))
     }
+}
+
+/// Logits divided by a temperature.
+fn cooled(logits: Tensor<3>, temperature: f64) -> Tensor<3> {
+    if temperature == 1.0 {
+        return logits;
+    }
+    logits.div_scalar(temperature)
 }
 
 /// Rows filled up on the right to `t` tokens.

@@ -76,23 +76,31 @@ fn cached_logits_equal_uncached_ones() {
 }
 
 #[test]
-fn generated_log_probability_is_that_of_the_tokens() {
+fn generated_log_probability_is_that_of_the_tokens_at_the_temperature_of_sampling() {
     let model = &*MODEL;
     let prompt = prompt(model, "What?");
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let rows = block_on(model.generate(&prompt, 3, 12, Sampling::Temperature(0.8), &mut rng));
-    let rows = rows.expect("rows");
-    let ids: Vec<Vec<u32>> = rows.iter().map(|row| row.ids.clone()).collect();
-    assert!(
-        ids[0] != ids[1] && ids[1] != ids[2],
-        "three draws of twelve tokens are alike"
-    );
-    let found = model
-        .token_log_probs(&prompt, &ids)
-        .expect("log_probs")
-        .sum_dim(1);
-    let reported: Vec<f32> = rows.iter().map(|row| row.logprob).collect();
-    assert_close(&values(found), &reported);
+    for temperature in [0.5, 0.8, 1.0, 2.0] {
+        let sampling = Sampling::Temperature(temperature);
+        let rows = block_on(model.generate(&prompt, 3, 12, sampling, &mut rng));
+        let rows = rows.expect("rows");
+        let ids: Vec<Vec<u32>> = rows.iter().map(|row| row.ids.clone()).collect();
+        assert!(
+            ids[0] != ids[1] && ids[1] != ids[2],
+            "three draws of twelve tokens are alike"
+        );
+        let found = model
+            .token_log_probs_at(&prompt, &ids, f64::from(temperature))
+            .expect("log_probs")
+            .sum_dim(1);
+        let reported: Vec<f32> = rows.iter().map(|row| row.logprob).collect();
+        assert_close(&values(found), &reported);
+    }
+    for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let found = model.token_log_probs_at(&prompt, &[vec![1]], wrong);
+        let error = found.expect_err("an error").to_string();
+        assert!(error.contains("temperature"), "{error}");
+    }
 }
 
 #[test]
@@ -364,7 +372,10 @@ proptest! {
             prop_assert!((log - row.logprob).abs() < 1e-3 * row.logprob.abs().max(1.0));
         }
         let given: Vec<NormBox> = boxes.iter().map(|row| row.bbox).collect();
-        let found = values(model.box_log_probs(&grammar, &prompt, &given).expect("log_probs"));
+        let found = model
+            .box_token_log_probs(&grammar, &prompt, &given, f64::from(temperature))
+            .expect("log_probs");
+        let found = values(found.values.sum_dim(1));
         let reported: Vec<f32> = boxes.iter().map(|row| row.logprob).collect();
         assert_close(&found, &reported);
     }

@@ -179,9 +179,9 @@ impl<'a> Bench<'a> {
         let seen = block_on(self.policy.look(&self.picture, edge))?;
         let options = SampleOptions {
             n: args.group,
-            temperature: 0.8,
             unconstrained: true,
             max_tokens: args.tokens,
+            ..SampleOptions::default()
         };
         let plain = seen.without_gradients();
         let drawn = frozen.sample(&plain, QUESTION, &options, &mut self.rng);
@@ -207,8 +207,15 @@ impl<'a> Bench<'a> {
             ..GrpoSettings::default()
         };
         let before = block_on(self.reference.look(&self.picture, edge))?;
-        let before = block_on(self.reference.token_logprobs(&before, QUESTION, &rollouts))?;
-        let found = block_on(self.policy.token_logprobs(&seen, QUESTION, &rollouts))?;
+        let temperature = settings.logprob_temperature;
+        let before = self
+            .reference
+            .token_logprobs(&before, QUESTION, &rollouts, temperature);
+        let before = block_on(before)?;
+        let found = self
+            .policy
+            .token_logprobs(&seen, QUESTION, &rollouts, temperature);
+        let found = block_on(found)?;
         let terms = GroupLogprobs {
             policy: found.logprobs,
             old: None,

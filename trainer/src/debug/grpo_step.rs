@@ -32,7 +32,8 @@ are looked up from the working folder, else beside the file or in the folder abo
 tokens are those of a space, the text and <end_of_utterance>.
 
 The configuration is one of `cropvlm grpo`; beta, num_generations, max_completion_length and loss_type
-(dr_grpo, grpo, bnpo, dapo) are read, and may stand alone; left out: those of the paper.
+(dr_grpo, grpo, bnpo, dapo) are read, and may stand alone; left out: those of the paper. Log-probabilities
+are taken at logprob_temperature, else at temperature; where neither is said, at 1.
 
 With --json one line: loss; logprobs, ref_logprobs and kl (by prompt, completion, token); advantages (by
 prompt, completion); grad_norm (over the adapter's parameters, not clipped); tokens.")]
@@ -113,6 +114,10 @@ fn settings(path: &Path) -> Result<GrpoSettings> {
     if !said.contains_key("num_generations") {
         settings.num_generations = 0;
     }
+    // Rollouts that somebody hands in were drawn at 1 unless it is said.
+    if !said.contains_key("temperature") && !said.contains_key("logprob_temperature") {
+        settings.logprob_temperature = 1.0;
+    }
     Ok(settings)
 }
 
@@ -181,11 +186,9 @@ fn compute(
         let picture = data::picture(&find(&args.rollouts, &given.image)?)?;
         let measure = |model: &Policy| -> Result<Logprobs> {
             let seen = block_on(model.look(&picture, args.longest_edge)).with_context(about)?;
-            Ok(block_on(model.token_logprobs(
-                &seen,
-                &given.question,
-                drawn,
-            ))?)
+            let temperature = settings.logprob_temperature;
+            let found = model.token_logprobs(&seen, &given.question, drawn, temperature);
+            Ok(block_on(found)?)
         };
         let found = measure(policy)?;
         let ref_logprobs = measure(&reference)?.logprobs;
@@ -265,6 +268,7 @@ mod tests {
         };
         let settings = GrpoSettings {
             num_generations: 3,
+            logprob_temperature: 1.0,
             ..GrpoSettings::default()
         };
         let device = DeviceKind::Cpu.open().expect("device").autodiff();

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use grounding::Case;
-use policy::LoraConfig;
 use policy::grpo::{GrpoSettings, LossType};
+use policy::{LoraConfig, SampleOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{MAX_BAD, check_max_bad};
@@ -46,6 +46,11 @@ pub struct GrpoConfig {
     pub max_completion_length: usize,
     /// Temperature at which rollouts are drawn.
     pub temperature: f64,
+    /// Temperature at which their log-probabilities are taken, the reference's too; left out: that of
+    /// sampling, so that the gradient is that of the policy that draws, and k3 unbiased (as in TRL). 1:
+    /// as the paper's reference code has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logprob_temperature: Option<f64>,
     /// Whether the text policy writes freely, as in the paper, so that invalid boxes are possible and
     /// validity has to be rewarded. The map policy knows valid boxes only.
     pub unconstrained: bool,
@@ -171,7 +176,8 @@ impl Default for GrpoConfig {
             frozen: Frozen::Auto,
             num_generations: settings.num_generations,
             max_completion_length: settings.max_completion_length,
-            temperature: 0.8,
+            temperature: SampleOptions::default().temperature,
+            logprob_temperature: None,
             unconstrained: true,
             loss_type: settings.loss_type,
             beta: settings.beta,
@@ -244,6 +250,7 @@ impl GrpoConfig {
             num_generations: self.num_generations,
             max_completion_length: self.max_completion_length,
             loss_type: self.loss_type,
+            logprob_temperature: self.logprob_temperature.unwrap_or(self.temperature),
         }
     }
 
@@ -284,6 +291,10 @@ impl GrpoConfig {
             ("accumulation", self.accumulation as f64),
             ("max_completion_length", self.max_completion_length as f64),
             ("temperature", self.temperature),
+            (
+                "logprob_temperature",
+                self.logprob_temperature.unwrap_or(self.temperature),
+            ),
             ("num_iterations", self.num_iterations as f64),
             ("epochs", self.epochs),
             ("epsilon", self.epsilon),

@@ -127,7 +127,9 @@ impl Trainer<'_> {
         };
         let seen = self.look(reference, draw)?;
         let question = &draw.prompt.sample.question;
-        let found = block_on(reference.token_logprobs(&seen, question, rollouts))?;
+        let temperature = self.config.settings().logprob_temperature;
+        let found = reference.token_logprobs(&seen, question, rollouts, temperature);
+        let found = block_on(found)?;
         Ok(Some(found.logprobs.without_autodiff())) // [G, T]
     }
 
@@ -155,8 +157,9 @@ impl Trainer<'_> {
     ) -> Result<Numbers> {
         let sample = &group.draw.prompt.sample;
         let about = || format!("sample \"{}\"", sample.id);
-        let found = block_on(policy.token_logprobs(seen, &sample.question, &group.rollouts));
-        let Logprobs { logprobs, mask } = found.with_context(about)?;
+        let temperature = self.config.settings().logprob_temperature;
+        let found = policy.token_logprobs(seen, &sample.question, &group.rollouts, temperature);
+        let Logprobs { logprobs, mask } = block_on(found).with_context(about)?;
         let tokens = number(mask.clone().sum());
         let mean = |x: Tensor<2>| number(x.without_autodiff().sum()) / tokens.max(1.0);
         let mut numbers = Numbers {

@@ -189,6 +189,7 @@ impl Pupil {
             num_generations: rollouts.len(),
             // A box is one token here.
             max_completion_length: 1,
+            logprob_temperature: settings.temperature,
             ..GrpoSettings::default()
         };
         let rate = settings.learning_rate;

@@ -62,7 +62,7 @@ pub struct LiveStep {
     pub loss: f64,
     /// Mean k3 divergence from the policy at the start, before the step; 0 where `beta` is 0.
     pub kl: f64,
-    /// Log-probabilities of the group's boxes before the step, nats.
+    /// Log-probabilities of the group's boxes before the step, nats, at the temperature of the settings.
     pub before: Vec<f64>,
     /// The same after it.
     pub after: Vec<f64>,
@@ -150,7 +150,9 @@ impl Live {
         if says_nothing(&advantages) {
             return Ok(None);
         }
-        let of = |policy: &MapPolicy| policy.token_logprobs(&self.seen, question, rollouts);
+        let temperature = settings.logprob_temperature;
+        let of =
+            |policy: &MapPolicy| policy.token_logprobs(&self.seen, question, rollouts, temperature);
         let Logprobs { logprobs, mask } = of(&self.policy)?; // [G, 1]
         let before = numbers(logprobs.clone()).await?;
         let reference = match settings.beta > 0.0 {
@@ -175,7 +177,7 @@ impl Live {
         self.policy
             .change(|net| optimizer.step(learning_rate, net, gradients));
         let moved = self.policy.without_gradients();
-        let after = moved.token_logprobs(&self.seen, question, rollouts)?;
+        let after = moved.token_logprobs(&self.seen, question, rollouts, temperature)?;
         Ok(Some(LiveStep {
             mean: reward::mean(rewards),
             advantages,

@@ -12,7 +12,7 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use grounding::NormBox;
-use mapnet::boxes::{MAPS, REACH, SCALE, centre_percent, whole};
+use mapnet::boxes::{COLDEST, MAPS, REACH, SCALE, SHARPEST, centre_percent, whole};
 
 use super::net::MapNet;
 use super::question::encode_questions;
@@ -99,17 +99,20 @@ impl Grid {
 }
 
 /// Log-probabilities of boxes, `[N]`, from the maps `[1, 9, h, w]` of one question: the same
-/// mixture as [`super::BoxDistribution::log_prob`], on tensors.
-pub fn log_probs(maps: Tensor<4>, boxes: &[NormBox]) -> Tensor<1> {
+/// mixture as [`super::BoxDistribution::log_prob_at`], on tensors. The temperature divides the cells'
+/// logits and multiplies the scales of the edges, as sampling does.
+pub fn log_probs(maps: Tensor<4>, boxes: &[NormBox], temperature: f64) -> Tensor<1> {
     let device = maps.device();
     let [_, _, h, w] = maps.dims();
     let cells = h * w;
     let maps = maps.reshape([MAPS, cells]).transpose(); // [C, 9]
     let logits = maps.clone().slice([0..cells, 0..1]).reshape([1, cells]);
+    let logits = logits.div_scalar(temperature.max(COLDEST));
     let weights = log_softmax(logits, 1).reshape([cells]); // [C]
     let grid = Grid::new(w, h, 0..cells);
     let centres = Grid::tensor(&grid.centres, 2, &device);
     let (position, scale) = edges_of(maps.slice([0..cells, 1..MAPS]), centres); // [C, 4]
+    let scale = scale.mul_scalar(temperature).clamp_min(SHARPEST);
     let low = Grid::tensor(&grid.low, 4, &device);
     let high = Grid::tensor(&grid.high, 4, &device);
     let rows = boxes.iter().map(|bbox| {

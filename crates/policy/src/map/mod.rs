@@ -39,7 +39,9 @@ use mapnet::{MapModel, canvas};
 use picture::RgbImage;
 use rand::Rng;
 
-use crate::{Logprobs, PolicyError, Proposal, Result, Rollout, SampleOptions, Timings};
+use crate::{
+    Logprobs, PolicyError, Proposal, Result, Rollout, SampleOptions, Timings, check_temperature,
+};
 pub use net::{Features, MapNet};
 pub use tensors::ModelFiles;
 use tensors::{Precision, SINGLE};
@@ -267,15 +269,16 @@ impl MapPolicy {
         options: &SampleOptions,
         rng: &mut impl Rng,
     ) -> Result<Vec<Rollout>> {
+        let temperature = check_temperature(options.temperature)?;
         let distribution = self.distribution(seen, question).await?;
         Ok((0..options.n)
             .map(|_| {
-                let drawn = distribution.sample(options.temperature, rng);
+                let drawn = distribution.sample(temperature, rng);
                 let bbox = seen.turn.back(drawn);
                 Rollout {
                     bbox: Some(bbox),
                     completion: bbox.completion(),
-                    logprob: distribution.log_prob(drawn),
+                    logprob: distribution.log_prob_at(drawn, temperature),
                     ids: Vec::new(),
                     constrained: true,
                 }
@@ -283,22 +286,24 @@ impl MapPolicy {
             .collect())
     }
 
-    /// Log-probabilities of a group, one column: a box is one token.
+    /// Log-probabilities of a group at a temperature, one column: a box is one token.
     ///
     /// # Errors
-    /// No rollout, or one without a box.
+    /// No rollout, or one without a box; a temperature that is not above 0.
     pub fn token_logprobs(
         &self,
         seen: &Features,
         question: &str,
         rollouts: &[Rollout],
+        temperature: f64,
     ) -> Result<Logprobs> {
+        let temperature = check_temperature(temperature)?;
         let boxes: Option<Vec<NormBox>> = rollouts.iter().map(|rollout| rollout.bbox).collect();
         let Some(boxes) = boxes.filter(|boxes| !boxes.is_empty()) else {
             let why = "has none with a box, or one without; the map policy draws boxes only";
             return Err(PolicyError::Rollouts(why.into()));
         };
-        let logprobs = self.log_probs(seen, question, &boxes)?; // [G]
+        let logprobs = self.log_probs_at(seen, question, &boxes, temperature); // [G]
         let logprobs = logprobs.reshape([boxes.len(), 1]); // [G, 1]
         let mask = logprobs.clone().detach().ones_like(); // [G, 1]
         Ok(Logprobs { logprobs, mask })
@@ -321,8 +326,19 @@ impl MapPolicy {
         question: &str,
         boxes: &[NormBox],
     ) -> Result<Tensor<1>> {
+        Ok(self.log_probs_at(seen, question, boxes, 1.0))
+    }
+
+    /// The same at a temperature.
+    fn log_probs_at(
+        &self,
+        seen: &Features,
+        question: &str,
+        boxes: &[NormBox],
+        temperature: f64,
+    ) -> Tensor<1> {
         let boxes: Vec<NormBox> = boxes.iter().map(|bbox| seen.turn.onto(*bbox)).collect();
-        Ok(loss::log_probs(self.maps(seen, question), &boxes))
+        loss::log_probs(self.maps(seen, question), &boxes, temperature)
     }
 }
 

@@ -138,11 +138,13 @@ fn questions_are_answered_as_by_burn() {
         let proposed = found.propose(config.coverage, config.area_price);
         assert_eq!(proposed, burns.propose(config.coverage, config.area_price));
         let boxes = [proposed, NormBox::FULL, boxed([10.0, 20.0, 40.0, 30.0])];
-        let burns = loss::log_probs(wanted, &boxes);
-        let burns = pollster::block_on(readback::values(burns)).expect("values");
-        let found = boxes.map(|bbox| found.log_prob(bbox));
-        let gap = apart(&found, &burns);
-        assert!(gap < CLOSE, "{asked}: {found:?}, {burns:?}");
+        for temperature in [0.5, 0.8, 1.0, 2.0] {
+            let burns = loss::log_probs(wanted.clone(), &boxes, temperature);
+            let burns = pollster::block_on(readback::values(burns)).expect("values");
+            let found = boxes.map(|bbox| found.log_prob_at(bbox, temperature));
+            let gap = apart(&found, &burns);
+            assert!(gap < CLOSE, "{asked}: {found:?}, {burns:?}");
+        }
     }
 }
 
