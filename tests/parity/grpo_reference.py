@@ -2,7 +2,8 @@
 crates/policy/goldens/make.py writes down. No code of the workspace is used.
 
 Formulas: advantages r - mean (dr_grpo), else divided by the group's sample deviation + 1e-4; ratio clipped to
-1 ± epsilon; k3 = exp(ref - new) - (ref - new) - 1, weighted by beta; loss types as in TRL.
+1 ± epsilon; k3 = exp(ref - new) - (ref - new) - 1, weighted by beta; loss types as in TRL. Logits are divided by
+the temperature before the log-softmax, as TRL does.
 """
 
 import json
@@ -50,7 +51,7 @@ class Policy:
     def completion(self, text):
         return self.tokenizer(f" {text}<end_of_utterance>", add_special_tokens=False).input_ids
 
-    def logprobs(self, image, question, completions):
+    def logprobs(self, image, question, completions, temperature=1.0):
         """Log-probabilities of every completion's tokens: a list of vectors."""
         ids, pixels = self.inputs(image, question)
         rows = []
@@ -60,7 +61,7 @@ class Policy:
             logits = self.model(
                 input_ids=full, attention_mask=torch.ones_like(full), pixel_values=pixels
             ).logits[0, len(ids) - 1 : -1]
-            rows.append(torch.log_softmax(logits, -1).gather(1, torch.tensor(tokens)[:, None])[:, 0])
+            rows.append(torch.log_softmax(logits / temperature, -1).gather(1, torch.tensor(tokens)[:, None])[:, 0])
         return rows
 
     def factors(self):
@@ -93,21 +94,24 @@ def grpo_loss(new, old, ref, advantage, settings):
             return total / (len(per_token) * settings["max_completion_length"])
         case "grpo":
             return sum(row.mean() for row in per_token) / len(per_token)
-        case "bnpo" | "dapo":  # one batch a step: the same
+        case "bnpo":  # the tokens of the local batch: of what stands here
             return total / tokens
+        case "dapo":  # the tokens of all that is accumulated; left out: this is all
+            return total / settings.get("tokens_in_batch", tokens)
 
 
 def step(policy, groups, settings, root, old=None):
-    """Loss, per-token numbers and gradients of one step over groups as the rollouts' file has them.
+    """Loss, per-token numbers and gradients of one step over groups as the rollouts' file has them, one local batch.
 
     `old` shifts the log-probabilities that the ratio is taken to (a vector a completion), else they are equal.
     """
     new, ref, advantage = [], [], []
     for group in groups:
         image = Path(root) / group["image"]
-        new += policy.logprobs(image, group["question"], group["completions"])
+        asked = (image, group["question"], group["completions"], settings.get("temperature", 1.0))
+        new += policy.logprobs(*asked)
         with torch.no_grad(), policy.model.disable_adapter():
-            ref += policy.logprobs(image, group["question"], group["completions"])
+            ref += policy.logprobs(*asked)
         advantage += advantages(group["rewards"], settings["loss_type"]).tolist()
     before = [row.detach() + (old[i] if old else 0) for i, row in enumerate(new)]
     policy.model.zero_grad()

@@ -2,6 +2,7 @@
 //! implementations.
 
 mod grpo_step;
+mod reward;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ pub struct Args {
 enum What {
     Inputs(InputsArgs),
     GrpoStep(grpo_step::StepArgs),
+    Reward(reward::RewardArgs),
 }
 
 /// Write the inputs of a text policy: pixel_values [1, tiles, 3, H, W] f32, input_ids [1, T] i64.
@@ -65,6 +67,7 @@ pub fn run(args: Args) -> Result<()> {
     match args.what {
         What::Inputs(args) => inputs(&args),
         What::GrpoStep(args) => grpo_step::run(&args),
+        What::Reward(args) => reward::run(&args),
     }
 }
 

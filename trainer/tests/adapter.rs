@@ -291,3 +291,59 @@ fn every_command_takes_an_adapter_and_export_merges_it() {
     );
     assert!(said.contains("map policies"), "{said}");
 }
+
+/// Two groups of the goldens, with a configuration; or one of them.
+#[test]
+fn temperature_and_accumulation_are_read() {
+    let (_keep, folder) = place();
+    let (adapter, rollouts) = (goldens("adapter"), goldens("rollouts.json"));
+    let text = std::fs::read_to_string(&rollouts).expect("rollouts");
+    let groups: Vec<serde_json::Value> = serde_json::from_str(&text).expect("rollouts");
+    let step = |groups: &[serde_json::Value], config: &str| {
+        let mut groups = groups.to_vec();
+        for group in &mut groups {
+            let name = group["image"].as_str().expect("a picture").to_string();
+            group["image"] = goldens(&name).into();
+        }
+        let text = serde_json::to_string(&groups).expect("rollouts");
+        std::fs::write(folder.join("some.json"), text).expect("rollouts");
+        std::fs::write(folder.join("step.toml"), config).expect("config");
+        let arguments = [
+            "debug",
+            "grpo-step",
+            "--model",
+            "text",
+            "--adapter",
+            &adapter,
+            "--rollouts",
+            "some.json",
+            "--config",
+            "step.toml",
+            "--json",
+        ];
+        json(&folder, &arguments)
+    };
+    let at = |config: &str| floats(&step(&groups, config)["logprobs"]);
+    let plain = at("");
+    assert_eq!(plain, at("temperature = 0.8\nlogprob_temperature = 1.0"));
+    let cooler = at("temperature = 0.8");
+    assert_eq!(cooler, at("logprob_temperature = 0.8"));
+    let gap = plain.iter().zip(&cooler).map(|(a, b)| (a - b).abs());
+    assert!(gap.fold(0.0, f64::max) > 0.1, "{plain:?} {cooler:?}");
+    // As one local batch bnpo divides by the tokens of both groups; accumulated, as `cropvlm grpo` does, by each one's own.
+    let bnpo = "loss_type = \"bnpo\"\nbeta = 0.3\n";
+    let loss = |groups: &[serde_json::Value], config: &str| {
+        step(groups, config)["loss"].as_f64().expect("loss")
+    };
+    let accumulated = loss(&groups, &format!("{bnpo}accumulation = 2"));
+    let each = [loss(&groups[..1], bnpo), loss(&groups[1..], bnpo)];
+    assert!(
+        (accumulated - (each[0] + each[1]) / 2.0).abs() < 1e-5,
+        "{accumulated} {each:?}"
+    );
+    let together = loss(&groups, bnpo);
+    assert!(
+        (accumulated - together).abs() > 1e-4,
+        "{accumulated} {together}"
+    );
+}

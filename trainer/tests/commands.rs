@@ -433,3 +433,60 @@ fn a_name_of_the_hub_says_how_to_get_the_model() {
         "{said}"
     );
 }
+
+#[test]
+fn a_grounding_reward_is_printed_and_bad_boxes_are_named() {
+    let place = Place::new();
+    let reward = |bbox: &str, truth: &str, json: bool| {
+        let mut arguments = vec![
+            "debug",
+            "reward",
+            "--kind",
+            "grounding",
+            "--box",
+            bbox,
+            "--true",
+            truth,
+        ];
+        arguments.extend(json.then_some("--json"));
+        place.run(&arguments)
+    };
+    let output = reward("12,20,32,40", "10,20,30,40;0,0,50,50", true);
+    assert!(output.status.success());
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a line");
+    for (name, expected) in [
+        ("coverage", 0.9),
+        ("iou", 360.0 / 440.0),
+        ("distance", 0.99),
+    ] {
+        let found = line[name].as_f64().expect(name);
+        assert!((found - expected).abs() < 1e-9, "{line}");
+    }
+    assert_eq!(line.as_object().expect("an object").len(), 3);
+    let output = reward("12,20,32,40", "10,20,30,40", false);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("coverage  0.9000"));
+    for (bbox, truth, expected) in [
+        ("1,2,3", "1,2,3,4", "--box: \"1,2,3\" is no box"),
+        (
+            "-1,2,3,4",
+            "1,2,3,4",
+            "--box: [-1, 2, 3, 4] is no box: four numbers between 0 and 100",
+        ),
+        ("1,2,3,4", "5,2,5,4", "--true: [5, 2, 5, 4] is no box"),
+        ("1,2,3,4", "", "--true: the true boxes: there is none"),
+        (
+            "1,2,3,4",
+            "0,0,50,50;10,10,20,20",
+            "does not lie inside box 2",
+        ),
+    ] {
+        let output = reward(bbox, truth, true);
+        assert!(
+            !output.status.success() && output.stdout.is_empty(),
+            "{bbox} {truth}"
+        );
+        let text = String::from_utf8_lossy(&output.stderr).replace('\n', " ");
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}

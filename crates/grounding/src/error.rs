@@ -35,6 +35,12 @@ pub enum GroundingError {
         /// Height of the image in pixels.
         height: u32,
     },
+    /// True boxes that are not one inside the other.
+    #[error("the true boxes: {reason}")]
+    Nested {
+        /// What is wrong, as a sentence without its full stop.
+        reason: String,
+    },
     /// A sample whose annotation cannot be used.
     #[error("sample \"{id}\": {reason}")]
     Sample {

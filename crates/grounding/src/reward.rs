@@ -4,6 +4,8 @@
 //! mean of its group (Dr. GRPO, and the CropVLM reference's default). The older variants divide by
 //! the group's deviation as well, as TRL does: [`Scale::Deviation`].
 
+pub mod grounding;
+
 use crate::{ParseError, parse_completion};
 
 /// Added to the deviation before dividing, as in TRL and the reference: a group whose rewards are

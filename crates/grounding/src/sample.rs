@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::reward::grounding::Nested;
 use crate::{GroundingError, NormBox};
 
 /// Kinds of questions whose several boxes are the lines of one value, to be joined.
@@ -22,6 +23,10 @@ pub struct Sample {
     /// True boxes in pixels, x1, y1, x2, y2, the last two exclusive; see [`Sample::evidence`].
     #[serde(default)]
     pub boxes: Vec<[f32; 4]>,
+    /// One place from the smallest true box to ever larger ones around it, in pixels as in `boxes`; see
+    /// [`Sample::nested_evidence`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nested: Vec<[f32; 4]>,
     /// Kind of question (`total`, `address`, ...); empty where a set has none.
     #[serde(default)]
     pub kind: String,
@@ -53,10 +58,25 @@ impl Sample {
         }
     }
 
+    /// The true places, each as nested boxes in percent: `nested` where the sample has it, else each box of
+    /// [`Sample::evidence`] alone.
+    ///
+    /// # Errors
+    /// [`GroundingError::OutsideImage`], [`GroundingError::Nested`]: boxes outside the picture, or not one inside the other.
+    pub fn nested_evidence(&self) -> Result<Vec<Nested>, GroundingError> {
+        if self.nested.is_empty() {
+            return Ok(self.evidence().into_iter().map(Nested::from).collect());
+        }
+        let boxes = self.nested.iter();
+        let boxes = boxes.map(|&edges| NormBox::from_pixels(edges, self.width, self.height));
+        Ok(vec![Nested::new(boxes.collect::<Result<_, _>>()?)?])
+    }
+
     /// Whether the annotation can be used: for readers of files to call, once a line.
     ///
     /// # Errors
-    /// [`GroundingError::Sample`] with the id: a picture without size, or a box without area inside it.
+    /// [`GroundingError::Sample`] with the id: a picture without size, a box without area inside it, nested boxes that
+    /// are not nested.
     pub fn validate(&self) -> Result<(), GroundingError> {
         let wrong = |reason: String| GroundingError::Sample {
             id: self.id.clone(),
@@ -72,6 +92,7 @@ impl Sample {
             NormBox::from_pixels(edges, self.width, self.height)
                 .map_err(|e| wrong(e.to_string()))?;
         }
+        self.nested_evidence().map_err(|e| wrong(e.to_string()))?;
         Ok(())
     }
 }

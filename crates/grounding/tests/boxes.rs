@@ -19,6 +19,7 @@ fn sample(kind: &str, boxes: &[[f32; 4]]) -> Sample {
         question: "Where?".into(),
         answers: vec!["there".into()],
         boxes: boxes.to_vec(),
+        nested: Vec::new(),
         kind: kind.into(),
         width: 1000,
         height: 1000,
@@ -258,8 +259,33 @@ fn samples_read_the_data_sets_lines() {
         "{message}"
     );
     assert!(wrong.evidence().is_empty());
-    let wrong = Sample { width: 0, ..sample };
+    let wrong = Sample {
+        width: 0,
+        ..sample.clone()
+    };
     assert!(wrong.validate().is_err());
+    // Nested boxes are one place; without them each box is one.
+    let [alone] = &sample.nested_evidence().unwrap()[..] else {
+        panic!("one place");
+    };
+    assert_eq!(alone.boxes(), sample.evidence());
+    let nested = |nested: &[[f32; 4]]| Sample {
+        nested: nested.to_vec(),
+        ..sample.clone()
+    };
+    let good = nested(&[[10.0, 8.0, 20.0, 16.0], [0.0, 0.0, 50.0, 80.0]]);
+    assert_eq!(good.validate(), Ok(()));
+    let place = &good.nested_evidence().unwrap()[0];
+    assert_eq!(
+        place.boxes(),
+        [norm(10.0, 10.0, 20.0, 20.0), norm(0.0, 0.0, 50.0, 100.0)]
+    );
+    let wrong = nested(&[[0.0, 0.0, 50.0, 80.0], [10.0, 8.0, 20.0, 16.0]]);
+    let message = wrong.validate().unwrap_err().to_string();
+    assert!(
+        message.contains("a_0") && message.contains("does not lie inside"),
+        "{message}"
+    );
 }
 
 #[test]

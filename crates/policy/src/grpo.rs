@@ -1,37 +1,39 @@
-//! The GRPO loss of one group, on tensors: what is minimised, and what is reported of it.
-//!
-//! Of a rollout's token with log-probability `logp`, advantage `A`, and `old` the one it had when
-//! it was drawn (none on-policy: then `old = logp`, held fixed):
+//! Group relative policy optimisation: one step on one group, for trainer, benchmark, debug command and the page's lesson.
 //!
 //! ```text
-//! ratio = exp(logp - old)
-//! term  = -min(ratio A, clip(ratio, 1 - epsilon, 1 + epsilon) A) + beta (exp(d) - d - 1)
-//! d     = ref_logp - logp                                  (k3, Schulman's estimator of the KL)
+//! look -> rollouts -> rewards -> advantages -+
+//!    \--> logprobs (differentiable) --------+-> loss -> gradient
+//! reference -> look -> ref_logprobs --------+
 //! ```
 //!
-//! How the terms of completion tokens become one number is the only difference of the four
-//! [`LossType`]s, and whether advantages are scaled ([`LossType::scale`]). Names and formulas are
-//! TRL's. A run that accumulates N groups divides each group's loss by N, except `dapo`, which
-//! is divided by the tokens of all of them already.
+//! [`Group`] is what was drawn and what it was worth, [`step()`] computes loss and gradient of one group, [`loss()`] is
+//! the formula alone. Several groups make a batch: their gradients are added up, each times
+//! [`LossType::accumulated`]. Names and formulas are TRL's (`GRPOTrainer` and `GRPOConfig` of TRL 1.10).
 
-use burn::tensor::{Tensor, TensorData};
+mod loss;
+mod step;
+
 use grounding::reward::Scale;
 use serde::{Deserialize, Serialize};
 
-use crate::{PolicyError, Result, SampleOptions};
+use crate::SampleOptions;
+pub use loss::{GroupLogprobs, GrpoLoss, loss};
+pub use step::{Group, Learner, Step, step};
 
 /// How token terms become one loss; `T` is the maximum completion length, `G` the group's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossType {
-    /// Sum / (G T): long completions are neither favoured nor punished (Dr. GRPO; the default).
+    /// Sum / (G T): long completions are neither favoured nor punished (Dr. GRPO, arXiv 2503.20783; the default).
     #[default]
     DrGrpo,
-    /// Mean over rollouts of each one's mean over tokens.
+    /// Mean over rollouts of each one's mean over tokens (DeepSeekMath, arXiv 2402.03300).
     Grpo,
-    /// Sum / completion tokens of the group.
+    /// Sum / completion tokens of the local batch, as TRL's `bnpo`. The local batch is what TRL's
+    /// `per_device_train_batch_size` holds; here, as in the paper's setting, one group. Groups that are accumulated
+    /// count alike, however many tokens each has.
     Bnpo,
-    /// Sum / completion tokens of the whole accumulated batch.
+    /// Sum / completion tokens of the whole accumulated batch (DAPO, arXiv 2503.14476).
     Dapo,
 }
 
@@ -43,10 +45,29 @@ impl LossType {
             _ => Scale::Deviation,
         }
     }
+
+    /// What the loss of each group is multiplied by where so many groups, of so many completion tokens together, are
+    /// accumulated into one update.
+    pub fn accumulated(self, groups: usize, tokens: f64) -> f64 {
+        match self {
+            Self::Dapo => 1.0 / tokens.max(1.0),
+            _ => 1.0 / groups.max(1) as f64,
+        }
+    }
+
+    /// The same where the groups are one local batch, as if they went through the network together: of rollouts and
+    /// completion tokens, a group's own and all.
+    pub fn in_one_batch(self, own: (usize, f64), all: (usize, f64)) -> f64 {
+        match self {
+            Self::Dapo => 1.0 / all.1.max(1.0),
+            Self::Bnpo => own.1 / all.1.max(1.0),
+            Self::DrGrpo | Self::Grpo => own.0 as f64 / all.0.max(1) as f64,
+        }
+    }
 }
 
-/// What the loss depends on beside the numbers; the defaults are the paper's, but for the temperature
-/// of log-probabilities, which is that of [`SampleOptions`]'s rollouts, as in TRL.
+/// What a step depends on beside the numbers; the defaults are the paper's, but for the temperature of log-probabilities,
+/// which is that of [`SampleOptions`]'s rollouts, as in TRL.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GrpoSettings {
@@ -60,8 +81,8 @@ pub struct GrpoSettings {
     pub max_completion_length: usize,
     /// How token terms become one loss.
     pub loss_type: LossType,
-    /// Temperature at which log-probabilities are taken: that of sampling, so that they are those of
-    /// the policy that draws. 1, whatever the rollouts were drawn at, is the paper's reference code.
+    /// Temperature at which log-probabilities are taken: that of sampling, so that they are those of the policy that
+    /// draws. 1, whatever the rollouts were drawn at, is the paper's reference code.
     pub logprob_temperature: f64,
 }
 
@@ -77,172 +98,3 @@ impl Default for GrpoSettings {
         }
     }
 }
-
-/// The loss of a group and what is reported of it.
-#[derive(Debug)]
-pub struct GrpoLoss {
-    /// What is minimised, `[1]`; not yet divided by the number of groups accumulated.
-    pub loss: Tensor<1>,
-    /// k3 of every token, `[G, T]`, detached, 0 beyond a completion; `None` without a reference.
-    pub kl: Option<Tensor<2>>,
-    /// 1 for every completion token whose ratio was clipped, `[G, T]`, else 0; `None` on-policy.
-    pub clipped: Option<Tensor<2>>,
-}
-
-/// The numbers that the loss of a group is computed from.
-#[derive(Debug, Clone)]
-pub struct GroupLogprobs {
-    /// Of the policy, differentiable, `[G, T]`, in nats, all three at one temperature.
-    pub policy: Tensor<2>,
-    /// Of the policy that drew the rollouts, `[G, T]`; `None` where that is the present one.
-    pub old: Option<Tensor<2>>,
-    /// Of the reference model, `[G, T]`; may be absent where `beta` is 0.
-    pub reference: Option<Tensor<2>>,
-    /// 1 for a token of the completion, 0 beyond its end, `[G, T]`.
-    pub mask: Tensor<2>,
-}
-
-/// The loss of one group.
-///
-/// `advantages` has one entry a row. `tokens_in_batch` is the number of completion tokens of all
-/// groups that are accumulated into one step; only `dapo` reads it.
-///
-/// # Errors
-/// Shapes that do not fit each other, no rollout, `beta` without a reference, `dapo` without
-/// `tokens_in_batch`: each named.
-pub fn loss(
-    settings: &GrpoSettings,
-    logprobs: GroupLogprobs,
-    advantages: &[f64],
-    tokens_in_batch: Option<f64>,
-) -> Result<GrpoLoss> {
-    check(&logprobs, advantages)?;
-    let GroupLogprobs {
-        policy,
-        old,
-        reference,
-        mask,
-    } = logprobs;
-    let [g, _] = policy.dims();
-    let device = policy.device();
-    // Constants of the step, whichever device they come from.
-    let fixed = |x: Tensor<2>| x.without_autodiff();
-    let mask = fixed(mask); // [G, T]
-    let advantage: Vec<f32> = advantages.iter().map(|a| *a as f32).collect();
-    let advantage = Tensor::<2>::from_data(TensorData::new(advantage, [g, 1]), &device); // [G, 1]
-
-    // A token beyond the end counts nothing, whatever stands there (even infinity times 0).
-    let beyond = mask.clone().equal_elem(0.0);
-    let policy = policy.mask_fill(beyond.clone(), 0.0); // [G, T]
-    let (ratio, clipped) = match old {
-        None => ((policy.clone() - policy.clone().detach()).exp(), None),
-        Some(old) => {
-            let old = fixed(old).mask_fill(beyond.clone(), 0.0);
-            let (ratio, clipped) = clip((policy.clone() - old).exp(), &advantage, settings.epsilon);
-            (ratio, Some(clipped * mask.clone()))
-        }
-    };
-    let mut terms = -(ratio * advantage); // [G, T]
-    let mut kl = None;
-    if let Some(reference) = reference {
-        let d = fixed(reference).mask_fill(beyond, 0.0) - policy;
-        let k3 = d.clone().exp() - d - 1.0; // [G, T]
-        terms = terms + k3.clone().mul_scalar(settings.beta);
-        kl = Some(k3.detach() * mask.clone());
-    } else if settings.beta != 0.0 {
-        return Err(wrong("has no ref_logprobs, but beta is above 0"));
-    }
-    let loss = reduce(settings, terms * mask.clone(), mask, tokens_in_batch)?;
-    Ok(GrpoLoss { loss, kl, clipped })
-}
-
-/// The ratio, held fixed where the clipped term is the smaller one, and where that is, `[G, T]`.
-///
-/// Written with the choice made explicitly, so that a ratio of exactly 1 (the first of several
-/// iterations) has one gradient and not the half of two.
-fn clip(ratio: Tensor<2>, advantage: &Tensor<2>, epsilon: f64) -> (Tensor<2>, Tensor<2>) {
-    let plain = ratio.clone().detach();
-    let dims = plain.dims();
-    let advantage = advantage.clone().expand(dims);
-    let high = plain
-        .clone()
-        .greater_elem(1.0 + epsilon)
-        .bool_and(advantage.clone().greater_elem(0.0));
-    let low = plain
-        .clone()
-        .lower_elem(1.0 - epsilon)
-        .bool_and(advantage.lower_elem(0.0));
-    let clipped = high.bool_or(low);
-    let bounded = plain.clamp(1.0 - epsilon, 1.0 + epsilon);
-    let ratio = ratio.mask_where(clipped.clone(), bounded);
-    (ratio, clipped.float())
-}
-
-/// Masked terms `[G, T]` to one number `[1]`.
-fn reduce(
-    settings: &GrpoSettings,
-    terms: Tensor<2>,
-    mask: Tensor<2>,
-    tokens_in_batch: Option<f64>,
-) -> Result<Tensor<1>> {
-    let [g, _] = terms.dims();
-    Ok(match settings.loss_type {
-        LossType::DrGrpo => {
-            let places = g * settings.max_completion_length;
-            if places == 0 {
-                return Err(wrong("has a max_completion_length of 0"));
-            }
-            terms.sum().div_scalar(places as f64)
-        }
-        LossType::Grpo => {
-            let tokens = mask.sum_dim(1).clamp_min(1.0); // [G, 1]
-            (terms.sum_dim(1) / tokens).mean()
-        }
-        LossType::Bnpo => terms.sum() / mask.sum().clamp_min(1.0),
-        LossType::Dapo => match tokens_in_batch {
-            Some(tokens) if tokens >= 1.0 => terms.sum().div_scalar(tokens),
-            other => {
-                return Err(wrong(format!(
-                    "has {other:?} as the completion tokens of its batch, by which dapo divides"
-                )));
-            }
-        },
-    })
-}
-
-fn wrong(problem: impl Into<String>) -> PolicyError {
-    PolicyError::Rollouts(problem.into())
-}
-
-fn check(logprobs: &GroupLogprobs, advantages: &[f64]) -> Result<()> {
-    let expected = logprobs.policy.dims();
-    let others = [
-        ("old logprobs", logprobs.old.as_ref()),
-        ("ref_logprobs", logprobs.reference.as_ref()),
-        ("completion mask", Some(&logprobs.mask)),
-    ];
-    for (name, tensor) in others {
-        if let Some(actual) = tensor.map(Tensor::dims)
-            && actual != expected
-        {
-            return Err(wrong(format!(
-                "has {name} of shape {actual:?} for logprobs of shape {expected:?}"
-            )));
-        }
-    }
-    if advantages.len() != expected[0] || advantages.is_empty() {
-        return Err(wrong(format!(
-            "has {} advantages for {} rollouts",
-            advantages.len(),
-            expected[0]
-        )));
-    }
-    if let Some(bad) = advantages.iter().find(|a| !a.is_finite()) {
-        return Err(wrong(format!("has an advantage of {bad}")));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-#[path = "grpo_tests.rs"]
-mod tests;

@@ -261,7 +261,7 @@ impl Policy {
     /// # Errors
     /// As [`Policy::propose`]; no rollout, constrained and free ones in one group, a rollout of the
     /// other kind of policy, a temperature that is not above 0.
-    pub async fn token_logprobs(
+    pub fn token_logprobs(
         &self,
         seen: &Seen,
         question: &str,

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
 use grounding::reward::advantages;
-use policy::grpo::{GroupLogprobs, GrpoLoss, GrpoSettings, LossType, loss};
+use policy::grpo::{Group, GrpoSettings, LossType, Step, step};
 use policy::{ModelFiles, Policy, Rollout, Seen};
 use pollster::block_on;
 use safetensors::SafeTensors;
@@ -95,61 +96,66 @@ impl Case {
             .collect()
     }
 
-    fn terms(&self, group: usize, old: Option<Tensor<2>>) -> GroupLogprobs {
-        let rollouts = self.rollouts(group);
-        let measure = |policy: &Policy| {
-            let seen = self.seen(policy, group);
-            let question = &self.groups[group].question;
-            block_on(policy.token_logprobs(&seen, question, &rollouts, 1.0)).expect("logprobs")
-        };
-        let found = measure(&self.policy);
-        let [g, t] = found.logprobs.dims();
-        GroupLogprobs {
-            policy: found.logprobs,
-            // The goldens are filled up to the longest completion of both groups.
-            old: old.map(|old| old.slice([0..g, 0..t])),
-            reference: Some(measure(&self.policy.reference()).logprobs),
-            mask: found.mask,
-        }
+    fn count(&self, group: usize) -> f64 {
+        self.rollouts(group)
+            .iter()
+            .map(|row| row.ids.len())
+            .sum::<usize>() as f64
     }
 
-    /// Loss of both groups as one batch, and its parts.
+    /// A step on one group, measured by a reference; its loss counts `weight` times.
+    fn step(
+        &self,
+        group: usize,
+        settings: &GrpoSettings,
+        old: Option<Tensor<2>>,
+        weight: f64,
+    ) -> Step {
+        let given = &self.groups[group];
+        let rollouts = self.rollouts(group);
+        let found = Group::new(&given.question, rollouts, &given.rewards, settings);
+        let mut drawn = found.expect("a group");
+        let reference = self.policy.reference();
+        let seen = self.seen(&reference, group);
+        drawn
+            .refer_to(&reference, &seen, settings)
+            .expect("logprobs");
+        if let Some(old) = old {
+            // The goldens are filled up to the longest completion of both groups.
+            let dims = drawn.reference().expect("measured").dims();
+            drawn.drawn_with(old.slice([0..dims[0], 0..dims[1]]));
+        }
+        let seen = self.seen(&self.policy, group);
+        block_on(step(&self.policy, &seen, &drawn, settings, weight)).expect("a step")
+    }
+
+    /// Loss and gradient of both groups as one batch, and the steps that they come from.
     fn batch(
         &self,
         settings: &GrpoSettings,
         old: impl Fn(usize) -> Option<Tensor<2>>,
-    ) -> (Tensor<1>, Vec<(GroupLogprobs, GrpoLoss)>) {
-        let count = |group| {
-            self.rollouts(group)
-                .iter()
-                .map(|row| row.ids.len())
-                .sum::<usize>()
-        };
-        let tokens: usize = (0..self.groups.len()).map(count).sum();
-        let mut total: Option<Tensor<1>> = None;
-        let mut parts = Vec::new();
-        for (group, given) in self.groups.iter().enumerate() {
-            let terms = self.terms(group, old(group));
-            let advantages = advantages(&given.rewards, settings.loss_type.scale());
-            let found = loss(settings, terms.clone(), &advantages, Some(tokens as f64));
-            let found = found.expect("loss");
-            let share = match settings.loss_type {
-                LossType::DrGrpo | LossType::Grpo => 1.0 / self.groups.len() as f64,
-                LossType::Bnpo => count(group) as f64 / tokens as f64,
-                LossType::Dapo => 1.0,
-            };
-            let part = found.loss.clone().mul_scalar(share);
-            total = Some(match total {
-                Some(sum) => sum + part,
-                None => part,
-            });
-            parts.push((terms, found));
+    ) -> (f32, BTreeMap<String, Vec<f32>>, Vec<Step>) {
+        let all = (0..self.groups.len()).map(|group| self.count(group)).sum();
+        let mut steps = Vec::new();
+        let mut gradients: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+        for group in 0..self.groups.len() {
+            let (own, rollouts) = ((3, self.count(group)), 3 * self.groups.len());
+            let weight = settings.loss_type.in_one_batch(own, (rollouts, all));
+            let found = self.step(group, settings, old(group), weight);
+            for (key, values) in self.gradients(&found.gradients) {
+                let sum = gradients
+                    .entry(key)
+                    .or_insert_with(|| vec![0.0; values.len()]);
+                sum.iter_mut().zip(values).for_each(|(a, b)| *a += b);
+            }
+            steps.push(found);
         }
-        (total.expect("a group"), parts)
+        let loss = steps.iter().map(|found| found.loss).sum::<f64>();
+        (loss as f32, gradients, steps)
     }
 
     /// Gradients of the factors under their keys in the adapter's file, as it stores them.
-    fn gradients(&self, gradients: &Gradients) -> BTreeMap<String, Vec<f32>> {
+    fn gradients(&self, gradients: &GradientsParams) -> BTreeMap<String, Vec<f32>> {
         let Policy::Text(policy) = &self.policy else {
             panic!("a text policy")
         };
@@ -157,7 +163,10 @@ impl Case {
         for (name, layer) in policy.model().projections() {
             let Some(lora) = layer.lora else { continue };
             for (factor, param) in [("A", &lora.a), ("B", &lora.b)] {
-                let gradient = param.grad(gradients).expect("a gradient").transpose();
+                let gradient = gradients
+                    .get::<2>(param.id)
+                    .expect("a gradient")
+                    .transpose();
                 let key = format!("{PREFIX}{name}.lora_{factor}.weight");
                 all.insert(key, values(gradient));
             }
@@ -177,6 +186,7 @@ fn settings(loss_type: LossType, beta: f64) -> GrpoSettings {
         loss_type,
         beta,
         num_generations: 3,
+        logprob_temperature: 1.0,
         ..GrpoSettings::default()
     }
 }
@@ -209,24 +219,21 @@ fn a_step_is_that_of_pytorch() {
         for beta in [0.0, 0.01] {
             let what = format!("{name}.{beta}");
             let settings = settings(loss_type, beta);
-            let (total, parts) = case.batch(&settings, |_| None);
+            let (total, gradients, parts) = case.batch(&settings, |_| None);
             let expected = numbers.of(&format!("loss.{what}"));
-            assert_close(
-                &values(total.clone()),
-                &expected,
-                1e-4,
-                &format!("loss {what}"),
-            );
-            for (group, (terms, found)) in parts.into_iter().enumerate() {
-                let [g, t] = terms.mask.dims();
+            assert_close(&[total], &expected, 1e-4, &format!("loss {what}"));
+            for (group, found) in parts.into_iter().enumerate() {
+                let [g, t] = found.logprobs.dims();
                 let golden = |name: &str| values(numbers.group(name, group).slice([0..g, 0..t]));
-                let masked = terms.policy.inner() * terms.mask.inner();
-                assert_close(&values(masked), &golden("logprobs"), 1e-4, "logprobs");
-                let kl = found.kl.expect("k3").inner();
-                assert_close(&values(kl), &golden("kl"), 1e-4, "k3");
+                assert_close(
+                    &values(found.logprobs),
+                    &golden("logprobs"),
+                    1e-4,
+                    "logprobs",
+                );
+                assert_close(&values(found.k3.expect("k3")), &golden("kl"), 1e-4, "k3");
             }
-            let expected = numbers.of(&format!("gradient.{what}"));
-            assert_gradients(&case.gradients(&total.backward()), &expected, &what);
+            assert_gradients(&gradients, &numbers.of(&format!("gradient.{what}")), &what);
         }
         let expected = numbers.of(&format!("advantages.{name}"));
         let found: Vec<f32> = case
@@ -244,32 +251,16 @@ fn clipped_ratios_are_those_of_pytorch() {
     let case = Case::new(&Device::flex().autodiff());
     let numbers = Numbers::read();
     let settings = settings(LossType::DrGrpo, 0.01);
-    let (total, parts) = case.batch(&settings, |group| {
+    let (total, gradients, parts) = case.batch(&settings, |group| {
         Some(numbers.group("old.logprobs", group))
     });
-    assert_close(
-        &values(total.clone()),
-        &numbers.of("old.loss"),
-        1e-4,
-        "loss",
-    );
-    let clipped: f32 = parts
-        .iter()
-        .map(|(_, found)| {
-            found
-                .clipped
-                .clone()
-                .expect("clipped")
-                .sum()
-                .into_scalar::<f32>()
-        })
-        .sum();
+    assert_close(&[total], &numbers.of("old.loss"), 1e-4, "loss");
+    let clipped: f64 = parts.iter().map(|found| found.clipped * found.tokens).sum();
     assert!(
         clipped > 5.0,
         "{clipped} clipped tokens are too few to show anything"
     );
-    let found = case.gradients(&total.backward());
-    assert_gradients(&found, &numbers.of("old.gradient"), "clipped");
+    assert_gradients(&gradients, &numbers.of("old.gradient"), "clipped");
 }
 
 #[test]
@@ -279,14 +270,13 @@ fn equal_rewards_without_kl_give_no_gradient() {
         .iter_mut()
         .for_each(|given| given.rewards = vec![0.7; 3]);
     for (name, loss_type) in TYPES {
-        let (total, _) = case.batch(&settings(loss_type, 0.0), |_| None);
-        assert_eq!(values(total.clone()), [0.0], "{name}");
-        for (key, gradient) in case.gradients(&total.backward()) {
+        let (total, gradients, _) = case.batch(&settings(loss_type, 0.0), |_| None);
+        assert_eq!(total, 0.0, "{name}");
+        for (key, gradient) in gradients {
             assert!(gradient.iter().all(|v| *v == 0.0), "{name} {key}");
         }
         // With KL there is one: the adapter has moved the model.
-        let (total, _) = case.batch(&settings(loss_type, 0.5), |_| None);
-        let found = case.gradients(&total.backward());
+        let (_, found, _) = case.batch(&settings(loss_type, 0.5), |_| None);
         assert!(found.values().flatten().any(|v| v.abs() > 1e-3), "{name}");
     }
 }
@@ -296,9 +286,10 @@ fn the_gradient_is_that_of_finite_differences() {
     let mut case = Case::new(&Device::flex().autodiff());
     let settings = settings(LossType::DrGrpo, 0.3);
     // The ratio is taken to fixed log-probabilities; on-policy it has no value of its own to differ.
-    let old: Vec<Tensor<2>> = (0..2).map(|g| case.terms(g, None).policy.inner()).collect();
-    let (total, _) = case.batch(&settings, |group| Some(old[group].clone()));
-    let gradients = case.gradients(&total.backward());
+    let old: Vec<Tensor<2>> = (0..2)
+        .map(|g| case.step(g, &settings, None, 1.0).logprobs)
+        .collect();
+    let (_, gradients, _) = case.batch(&settings, |group| Some(old[group].clone()));
     let files = case.policy.weights().expect("weights");
     const STEP: f32 = 2e-3;
     let mut checked = 0;
@@ -320,8 +311,8 @@ fn the_gradient_is_that_of_finite_differences() {
                 Policy::load(&base(), &Device::flex()).expect("policy"),
             );
             case.policy = policy.with_weights(all).expect("weights");
-            let (total, _) = case.batch(&settings, |group| Some(old[group].clone()));
-            f64::from(total.into_scalar::<f32>())
+            let (total, _, _) = case.batch(&settings, |group| Some(old[group].clone()));
+            f64::from(total)
         };
         let slope = (loss_at(STEP) - loss_at(-STEP)) / f64::from(2.0 * STEP);
         let error = (slope - f64::from(largest)).abs();

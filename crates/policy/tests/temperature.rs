@@ -79,7 +79,7 @@ fn compare<K: std::hash::Hash + Eq + Ord + Clone>(
     let rollouts: Vec<Rollout> = known.iter().map(|(_, (_, r))| r.clone()).collect();
     let at = |temperature: f64| {
         let found = policy.token_logprobs(seen, QUESTION, &rollouts, temperature);
-        let found = block_on(found).unwrap();
+        let found = found.unwrap();
         let [g, t] = found.logprobs.dims();
         let values = numbers(found.logprobs * found.mask);
         let rows = values.chunks(t).map(|row| match column {
@@ -117,7 +117,7 @@ fn options(n: usize, temperature: f64) -> SampleOptions {
 fn assert_reported(policy: &Policy, seen: &Seen, options: &SampleOptions) {
     let rollouts = draw(policy, seen, options, 3);
     let found = policy.token_logprobs(seen, QUESTION, &rollouts, options.temperature);
-    let found = block_on(found).unwrap();
+    let found = found.unwrap();
     let sums = numbers((found.logprobs * found.mask).sum_dim(1));
     for (rollout, sum) in rollouts.iter().zip(sums) {
         let gap = (rollout.logprob - sum).abs();
@@ -164,12 +164,8 @@ fn a_text_policys_tokens_come_as_often_as_their_log_probabilities_say() {
         };
         compare(&policy, &seen, &free, |rollout| rollout.ids.clone(), None);
         let boxes = options(2000, temperature);
-        let mask = block_on(policy.token_logprobs(
-            &seen,
-            QUESTION,
-            &draw(&policy, &seen, &options(1, 1.0), 0),
-            1.0,
-        ));
+        let one = draw(&policy, &seen, &options(1, 1.0), 0);
+        let mask = policy.token_logprobs(&seen, QUESTION, &one, 1.0);
         let first = numbers(mask.unwrap().mask)
             .iter()
             .position(|m| *m > 0.0)
@@ -262,7 +258,7 @@ fn the_policy_gradient_is_that_of_finite_differences_of_what_is_sampled() {
                 max_completion_length: 1,
                 ..GrpoSettings::default()
             };
-            let found = loss(&settings, group, &advantages(&rewards, Scale::None), None);
+            let found = loss(&settings, group, &advantages(&rewards, Scale::None));
             let gradient = maps.grad(&found.unwrap().loss.backward()).unwrap();
             let dot = numbers(gradient)
                 .iter()
@@ -328,12 +324,7 @@ fn k3_is_unbiased_at_the_temperature_of_sampling() {
             max_completion_length: 1,
             ..GrpoSettings::default()
         };
-        let each = numbers(
-            loss(&settings, group, &vec![0.0; n], None)
-                .unwrap()
-                .kl
-                .unwrap(),
-        );
+        let each = numbers(loss(&settings, group, &vec![0.0; n]).unwrap().kl.unwrap());
         let error = grounding::reward::deviation(&each) / (n as f64).sqrt();
         let mean = grounding::reward::mean(&each);
         ((mean - divergence) / error, mean)
@@ -354,7 +345,7 @@ fn a_temperature_that_is_none_is_refused() {
         let rollouts = draw(&policy, &seen, &options(2, 1.0), 0);
         for wrong in [0.0, -0.8, f64::NAN, f64::INFINITY] {
             let found = policy.token_logprobs(&seen, QUESTION, &rollouts, wrong);
-            let error = block_on(found).unwrap_err().to_string();
+            let error = found.unwrap_err().to_string();
             assert!(error.contains("temperature is"), "{error}");
             let mut rng = ChaCha8Rng::seed_from_u64(0);
             let options = options(2, wrong);

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use burn::tensor::{Device, Distribution, Tensor};
 use grounding::{Case, NormBox};
 use picture::RgbImage;
-use policy::grpo::{GroupLogprobs, GrpoSettings, loss};
+use policy::grpo::{self, Group, GrpoSettings};
 use policy::{LoraConfig, ModelFiles, Policy, SampleOptions, TextPolicy};
 use pollster::block_on;
 use rand::{RngExt, SeedableRng};
@@ -206,26 +206,11 @@ impl<'a> Bench<'a> {
             num_generations: args.group,
             ..GrpoSettings::default()
         };
+        let mut group = Group::new(QUESTION, rollouts, &rewards, &settings)?;
         let before = block_on(self.reference.look(&self.picture, edge))?;
-        let temperature = settings.logprob_temperature;
-        let before = self
-            .reference
-            .token_logprobs(&before, QUESTION, &rollouts, temperature);
-        let before = block_on(before)?;
-        let found = self
-            .policy
-            .token_logprobs(&seen, QUESTION, &rollouts, temperature);
-        let found = block_on(found)?;
-        let terms = GroupLogprobs {
-            policy: found.logprobs,
-            old: None,
-            reference: Some(before.logprobs),
-            mask: found.mask,
-        };
-        let advantages = grounding::reward::advantages(&rewards, settings.loss_type.scale());
-        let total = loss(&settings, terms, &advantages, None)?.loss;
-        let mut gradients = total.backward();
-        let gradients = self.policy.gradients(&mut gradients);
+        group.refer_to(&self.reference, &before, &settings)?;
+        let found = block_on(grpo::step(&self.policy, &seen, &group, &settings, 1.0))?;
+        let gradients = found.gradients;
         let policy = std::mem::replace(&mut self.policy, self.reference.without_gradients());
         let (policy, _) = self.optimizer.step(policy, gradients, 5e-6)?;
         self.policy = policy;

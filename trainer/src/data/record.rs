@@ -52,7 +52,7 @@ pub const READ: &[&[&str]] = &[
     KIND,
     WIDTH,
     HEIGHT,
-    &["boxes", "source", "licence", "image_id", SEVERAL],
+    &["boxes", "nested", "source", "licence", "image_id", SEVERAL],
 ];
 
 /// The first of these columns that holds a value.
@@ -141,7 +141,8 @@ pub fn samples(
             image: image.to_owned(),
             question,
             answers: answers(asked)?,
-            boxes: boxes(asked)?,
+            boxes: boxes(asked, "boxes")?,
+            nested: boxes(asked, "nested")?,
             kind: kind(asked),
             width,
             height,
@@ -215,12 +216,12 @@ fn answers_of(name: &str, value: &Value) -> Result<Vec<String>> {
     }
 }
 
-fn boxes(record: &Record) -> Result<Vec<[f32; 4]>> {
-    match record.get("boxes") {
+fn boxes(record: &Record, column: &str) -> Result<Vec<[f32; 4]>> {
+    match record.get(column) {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(value) => serde_json::from_value(value.clone()).map_err(|_| {
             anyhow::anyhow!(
-                "column boxes: {}, but a list of boxes is needed, each x1, y1, x2, y2 in pixels",
+                "column {column}: {}, but a list of boxes is needed, each x1, y1, x2, y2 in pixels",
                 short(value)
             )
         }),

@@ -47,7 +47,8 @@ pub fn settle(sample: &mut Sample, (width, height): (u32, u32)) -> Result<()> {
     if stated == (width, height) {
         return Ok(());
     }
-    if !sample.boxes.is_empty() && !alike(stated, (width, height)) {
+    let boxes = sample.boxes.len() + sample.nested.len();
+    if boxes > 0 && !alike(stated, (width, height)) {
         bail!(
             "width and height say {} x {} pixels, but {} has {width} x {height}, so its boxes cannot be placed; give \
              both in the pixels of the picture as it is shown (turned as its EXIF data say)",
@@ -60,7 +61,7 @@ pub fn settle(sample: &mut Sample, (width, height): (u32, u32)) -> Result<()> {
         width as f32 / stated.0 as f32,
         height as f32 / stated.1 as f32,
     ];
-    for edges in &mut sample.boxes {
+    for edges in sample.boxes.iter_mut().chain(&mut sample.nested) {
         *edges = std::array::from_fn(|i| edges[i] * by[i % 2]);
     }
     (sample.width, sample.height) = (width, height);
@@ -78,6 +79,7 @@ mod tests {
             question: "Q?".into(),
             answers: Vec::new(),
             boxes,
+            nested: Vec::new(),
             kind: String::new(),
             width,
             height,

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use grounding::reward::advantages;
-use policy::grpo::{GroupLogprobs, GrpoSettings, LossType, loss};
-use policy::{Logprobs, Policy, Rollout};
+use policy::grpo::{Group, GrpoSettings, step};
+use policy::{Policy, Rollout, Seen};
 use pollster::block_on;
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +19,10 @@ use crate::train::{self, Accumulator, read_settings};
 
 /// Compute one GRPO step over given rollouts: log-probabilities, k3, advantages, loss, gradient norm.
 ///
-/// The groups of the file are one batch, the rollouts are taken as drawn by the present weights
-/// (ratio 1), the reference is the model with its adapter off, dropout is off.
+/// The groups of the file are one batch, as if they went through the network together; where the configuration says
+/// `accumulation`, they are accumulated one by one, as `cropvlm grpo` does (bnpo alone tells the difference: it divides by
+/// the completion tokens of a local batch). The rollouts are taken as drawn by the present weights (ratio 1), the
+/// reference is the model with its adapter off, dropout is off.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:
   cropvlm debug grpo-step --model SmolVLM-256M-Instruct --adapter runs/sft/adapter --rollouts rollouts.json \\
@@ -83,10 +84,10 @@ struct Report {
 /// # Errors
 /// Files that cannot be read or do not fit each other, a failed device.
 pub fn run(args: &StepArgs) -> Result<()> {
-    let settings = settings(&args.config)?;
+    let (settings, accumulated) = settings(&args.config)?;
     let groups = groups(&args.rollouts, &settings)?;
     let policy = args.model.policy(&args.device.open()?.autodiff())?;
-    let (report, _) = compute(args, &settings, &groups, &policy)?;
+    let (report, _) = compute(args, &settings, accumulated, &groups, &policy)?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
         return Ok(());
@@ -106,8 +107,8 @@ pub fn run(args: &StepArgs) -> Result<()> {
     Ok(())
 }
 
-/// The settings of the loss; `num_generations` is 0 where the file does not say it.
-fn settings(path: &Path) -> Result<GrpoSettings> {
+/// The settings of the loss, and whether groups are accumulated; `num_generations` is 0 where the file does not say it.
+fn settings(path: &Path) -> Result<(GrpoSettings, bool)> {
     let config: GrpoConfig = read_settings(path, &[])?;
     let said = std::fs::read_to_string(path)?.parse::<toml::Table>()?;
     let mut settings = config.settings();
@@ -118,7 +119,7 @@ fn settings(path: &Path) -> Result<GrpoSettings> {
     if !said.contains_key("temperature") && !said.contains_key("logprob_temperature") {
         settings.logprob_temperature = 1.0;
     }
-    Ok(settings)
+    Ok((settings, said.contains_key("accumulation")))
 }
 
 fn groups(path: &Path, settings: &GrpoSettings) -> Result<Vec<Given>> {
@@ -161,6 +162,7 @@ fn rows(tensor: Tensor<2>, rollouts: &[Rollout]) -> Result<Vec<Vec<f32>>> {
 fn compute(
     args: &StepArgs,
     settings: &GrpoSettings,
+    accumulated: bool,
     groups: &[Given],
     policy: &Policy,
 ) -> Result<(Report, GradientsParams)> {
@@ -184,39 +186,31 @@ fn compute(
     for (given, drawn) in groups.iter().zip(&rollouts) {
         let about = || format!("picture {}", given.image);
         let picture = data::picture(&find(&args.rollouts, &given.image)?)?;
-        let measure = |model: &Policy| -> Result<Logprobs> {
-            let seen = block_on(model.look(&picture, args.longest_edge)).with_context(about)?;
-            let temperature = settings.logprob_temperature;
-            let found = model.token_logprobs(&seen, &given.question, drawn, temperature);
-            Ok(block_on(found)?)
+        let look = |model: &Policy| -> Result<Seen> {
+            block_on(model.look(&picture, args.longest_edge)).with_context(about)
         };
-        let found = measure(policy)?;
-        let ref_logprobs = measure(&reference)?.logprobs;
-        report.logprobs.push(rows(found.logprobs.clone(), drawn)?);
-        report.ref_logprobs.push(rows(ref_logprobs.clone(), drawn)?);
-
-        let advantages = advantages(&given.rewards, settings.loss_type.scale());
-        let terms = GroupLogprobs {
-            policy: found.logprobs,
-            old: None,
-            reference: Some(ref_logprobs),
-            mask: found.mask,
+        let group = Group::new(&given.question, drawn.clone(), &given.rewards, settings);
+        let mut group = group.with_context(about)?;
+        group.refer_to(&reference, &look(&reference)?, settings)?;
+        let own = (drawn.len(), count(drawn) as f64);
+        let weight = match accumulated {
+            true => settings.loss_type.accumulated(groups.len(), tokens as f64),
+            false => settings.loss_type.in_one_batch(own, (all, tokens as f64)),
         };
-        let found = loss(settings, terms, &advantages, Some(tokens as f64)).with_context(about)?;
-        // A group's share of the batch.
-        let share = match settings.loss_type {
-            LossType::DrGrpo | LossType::Grpo => drawn.len() as f64 / all as f64,
-            LossType::Bnpo => count(drawn) as f64 / tokens as f64,
-            LossType::Dapo => 1.0,
-        };
-        if let Some(kl) = found.kl {
-            report.kl.push(rows(kl, drawn)?);
+        let seen = look(policy)?;
+        let found = block_on(step(policy, &seen, &group, settings, weight)).with_context(about)?;
+        report.logprobs.push(rows(found.logprobs, drawn)?);
+        for (list, values) in [
+            (&mut report.ref_logprobs, group.reference().cloned()),
+            (&mut report.kl, found.k3),
+        ] {
+            if let Some(values) = values {
+                list.push(rows(values, drawn)?);
+            }
         }
-        let part = found.loss.mul_scalar(share);
-        report.loss += f64::from(part.clone().into_scalar::<f32>());
-        report.advantages.push(advantages);
-        let mut gradients = part.backward();
-        sum.add(policy, policy.gradients(&mut gradients));
+        report.loss += found.loss;
+        report.advantages.push(group.advantages);
+        sum.add(policy, found.gradients);
     }
     let gradients = sum.take(policy, 1.0);
     report.grad_norm = train::norm(policy, &gradients);
@@ -274,7 +268,7 @@ mod tests {
         let device = DeviceKind::Cpu.open().expect("device").autodiff();
         let policy = args.model.policy(&device).expect("policy");
         let groups = groups(&args.rollouts, &settings).expect("groups");
-        let (report, gradients) = compute(&args, &settings, &groups, &policy).expect("step");
+        let (report, gradients) = compute(&args, &settings, false, &groups, &policy).expect("step");
         let mut optimizer = AdamW::new(&OptimizerConfig {
             betas: [0.9, 0.999],
             epsilon: 1e-8,

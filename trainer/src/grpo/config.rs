@@ -9,6 +9,7 @@ use policy::grpo::{GrpoSettings, LossType};
 use policy::{LoraConfig, SampleOptions};
 use serde::{Deserialize, Serialize};
 
+pub use super::reward_config::{Metric, RewardConfig, RewardKind};
 use crate::data::{MAX_BAD, check_max_bad};
 use crate::device::Frozen;
 use crate::train::OptimizerConfig;
@@ -86,32 +87,6 @@ pub struct GrpoConfig {
     pub eval: EvalConfig,
     /// Prompts.
     pub data: Vec<DataConfig>,
-}
-
-/// Weights of the rewards, which are added up. A reward of weight 0 is not computed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RewardConfig {
-    /// log p(answer) of the reward model, given full image and crop, in nats.
-    pub likelihood: f64,
-    /// Score of the reward model's own answer, 0 to 1.
-    pub accuracy: f64,
-    /// 1 for a valid box, 0.25 for `Not needed.`, else 0.
-    pub validity: f64,
-    /// How answers are scored.
-    pub metric: Metric,
-}
-
-/// How answers are scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// VQA accuracy where there are ten human answers, else ANLS: as in the reference.
-    Auto,
-    /// VQA accuracy.
-    VqaAccuracy,
-    /// ANLS at threshold 0.5.
-    Anls,
 }
 
 /// The reward model.
@@ -204,17 +179,6 @@ impl Default for GrpoConfig {
             reward_model: ReaderConfig::default(),
             eval: EvalConfig::default(),
             data: Vec::new(),
-        }
-    }
-}
-
-impl Default for RewardConfig {
-    fn default() -> Self {
-        Self {
-            likelihood: 1.0,
-            accuracy: 0.0,
-            validity: 1.0,
-            metric: Metric::Auto,
         }
     }
 }
@@ -312,17 +276,13 @@ impl GrpoConfig {
                 bail!("{key}: expected a number above 0, found {value}");
             }
         }
-        let rewards = &self.rewards;
-        for (key, weight) in [
-            ("likelihood", rewards.likelihood),
-            ("accuracy", rewards.accuracy),
-            ("validity", rewards.validity),
-        ] {
+        let weights = RewardKind::ALL.map(|kind| (kind.name(), self.rewards.weight(kind)));
+        for (key, weight) in weights {
             if !weight.is_finite() {
                 bail!("rewards.{key}: expected a number, found {weight}");
             }
         }
-        if rewards.likelihood == 0.0 && rewards.accuracy == 0.0 && rewards.validity == 0.0 {
+        if weights.iter().all(|(_, weight)| *weight == 0.0) {
             bail!("[rewards]: all weights are 0");
         }
         if !(self.beta >= 0.0 && self.beta.is_finite()) {

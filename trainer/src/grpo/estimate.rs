@@ -49,7 +49,7 @@ pub fn estimate(trainer: &Trainer, policy: &Policy, draw: Draw, plan: &Plan) -> 
     println!(
         "  rewards             {} ({:.1} tokens a completion)",
         rewards.join(", "),
-        numbers.tokens / group.rollouts.len() as f64
+        numbers.tokens / group.drawn.rollouts.len() as f64
     );
     println!(
         "a step                {} groups: about {}",

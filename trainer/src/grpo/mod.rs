@@ -16,9 +16,12 @@
 
 mod config;
 mod estimate;
+#[cfg(test)]
+mod loop_tests;
 mod measure;
 mod prompts;
 mod replica;
+mod reward_config;
 mod rewards;
 mod step;
 

@@ -6,15 +6,16 @@
 //! reference -> look -> ref_logprobs ---------------------------+
 //! ```
 //!
+//! From the log-probabilities on it is [`policy::grpo::step()`], as in every other place.
+//!
 //! On-policy one look serves rollouts and gradient. With `num_iterations` above 1 the batch is gone
 //! over again with the new weights; `old` are the log-probabilities of the first pass.
 
 use anyhow::{Context, Result};
-use burn::tensor::Tensor;
-use grounding::reward::{self, advantages};
+use grounding::reward;
 use picture::RgbImage;
-use policy::grpo::{GroupLogprobs, LossType, loss};
-use policy::{Logprobs, Policy, Rollout, SampleOptions, Seen};
+use policy::grpo::{self, step};
+use policy::{Policy, SampleOptions, Seen};
 use pollster::block_on;
 
 use super::config::GrpoConfig;
@@ -36,15 +37,10 @@ pub struct Draw<'a> {
 pub struct Group<'a> {
     /// What was asked.
     pub draw: Draw<'a>,
-    /// What was answered.
-    pub rollouts: Vec<Rollout>,
     /// What that was worth.
     pub rewards: Vec<Reward>,
-    /// By how much more than the others.
-    pub advantages: Vec<f64>,
-    /// Log-probabilities when drawn, for further iterations.
-    old: Option<Tensor<2>>,
-    reference: Option<Tensor<2>>,
+    /// What was answered, and by how much better than the others.
+    pub drawn: grpo::Group,
 }
 
 /// What the update of one group reports.
@@ -108,29 +104,19 @@ impl Trainer<'_> {
         let drawn = of_rollouts(&rollouts);
         let rewards = self.rewards.of(sample, &draw.picture, &drawn, false)?;
         let totals: Vec<f64> = rewards.iter().map(|r| r.total).collect();
-        let advantages = advantages(&totals, config.loss_type.scale());
+        let settings = config.settings();
+        let drawn = grpo::Group::new(&sample.question, rollouts, &totals, &settings)?;
         let mut group = Group {
-            reference: self.reference(&draw, &rollouts)?,
             draw,
-            rollouts,
             rewards,
-            advantages,
-            old: None,
+            drawn,
         };
+        if let Some(reference) = self.reference {
+            let seen = self.look(reference, &group.draw)?;
+            group.drawn.refer_to(reference, &seen, &settings)?;
+        }
         let numbers = self.update(policy, &seen, &mut group, sum)?;
         Ok((group, numbers))
-    }
-
-    fn reference(&self, draw: &Draw, rollouts: &[Rollout]) -> Result<Option<Tensor<2>>> {
-        let Some(reference) = self.reference else {
-            return Ok(None);
-        };
-        let seen = self.look(reference, draw)?;
-        let question = &draw.prompt.sample.question;
-        let temperature = self.config.settings().logprob_temperature;
-        let found = reference.token_logprobs(&seen, question, rollouts, temperature);
-        let found = block_on(found)?;
-        Ok(Some(found.logprobs.without_autodiff())) // [G, T]
     }
 
     /// A further iteration over a group, with the weights as they are now.
@@ -157,49 +143,28 @@ impl Trainer<'_> {
     ) -> Result<Numbers> {
         let sample = &group.draw.prompt.sample;
         let about = || format!("sample \"{}\"", sample.id);
-        let temperature = self.config.settings().logprob_temperature;
-        let found = policy.token_logprobs(seen, &sample.question, &group.rollouts, temperature);
-        let Logprobs { logprobs, mask } = block_on(found).with_context(about)?;
-        let tokens = number(mask.clone().sum());
-        let mean = |x: Tensor<2>| number(x.without_autodiff().sum()) / tokens.max(1.0);
-        let mut numbers = Numbers {
-            tokens,
-            entropy: -mean(logprobs.clone() * mask.clone()),
-            ..Numbers::default()
+        // What a group counts in its batch is known after the last one: `share`.
+        let settings = self.config.settings();
+        let found = step(policy, seen, &group.drawn, &settings, 1.0);
+        let found = block_on(found).with_context(about)?;
+        let numbers = Numbers {
+            loss: finite(found.loss, "the loss").with_context(about)?,
+            kl: found.kl,
+            clipped: found.clipped,
+            entropy: found.entropy,
+            tokens: found.tokens,
         };
-        let present = logprobs.clone().without_autodiff();
-        let terms = GroupLogprobs {
-            policy: logprobs,
-            old: group.old.clone(),
-            reference: group.reference.clone(),
-            mask,
-        };
-        if group.old.is_none() && self.config.num_iterations > 1 {
-            group.old = Some(present);
+        if self.config.num_iterations > 1 && !group.drawn.is_off_policy() {
+            group.drawn.drawn_with(found.logprobs);
         }
-        // The tokens of the batch are not known before its last group: dapo's gradient is divided by
-        // them when all are added up.
-        let found = loss(&self.config.settings(), terms, &group.advantages, Some(1.0))
-            .with_context(about)?;
-        numbers.loss = finite(number(found.loss.clone()), "the loss").with_context(about)?;
-        numbers.kl = found.kl.map_or(0.0, mean);
-        numbers.clipped = found.clipped.map_or(0.0, mean);
-        let mut gradients = found.loss.backward();
-        sum.add(policy, policy.gradients(&mut gradients));
+        sum.add(policy, found.gradients);
         Ok(numbers)
     }
 
     /// What the sum of a batch's gradients and losses is to be multiplied with.
     pub fn share(&self, groups: usize, tokens: f64) -> f64 {
-        match self.config.loss_type {
-            LossType::Dapo => 1.0 / tokens.max(1.0),
-            _ => 1.0 / groups.max(1) as f64,
-        }
+        self.config.loss_type.accumulated(groups, tokens)
     }
-}
-
-fn number(x: Tensor<1>) -> f64 {
-    f64::from(x.into_scalar::<f32>())
 }
 
 /// Means over the groups of a step, under TRL's names. `passes` has the numbers of every iteration,
@@ -247,11 +212,12 @@ pub fn summary(groups: &[Group], passes: &[Vec<Numbers>], share: f64) -> serde_j
 /// A group as a line of rollouts.jsonl.
 pub fn record(step: u64, group: &Group) -> serde_json::Value {
     let sample = &group.draw.prompt.sample;
-    let rollouts: Vec<serde_json::Value> = group
+    let drawn = &group.drawn;
+    let rollouts: Vec<serde_json::Value> = drawn
         .rollouts
         .iter()
         .zip(&group.rewards)
-        .zip(&group.advantages)
+        .zip(&drawn.advantages)
         .map(|((rollout, reward), advantage)| {
             serde_json::json!({
                 "box": rollout.bbox, "completion": rollout.completion, "rewards": reward.parts,

@@ -75,6 +75,7 @@ fn set(table: &mut Table, key: &str, value: Value) -> Result<()> {
         .or_insert_with(|| Value::Table(Table::new()));
     match inner {
         Value::Table(inner) => set(inner, rest, value),
+        Value::Array(_) => bail!("{section} is a list; change its entries in the file"),
         _ => bail!("{section} is no section"),
     }
 }

@@ -5,20 +5,20 @@
 //! ```
 //!
 //! The encoder stays as it is, so that a picture is encoded once; the decoder's weights move. Loss and
-//! log-probabilities are those of training ([`crate::grpo`]).
+//! log-probabilities are those of training ([`crate::grpo::step()`]).
 
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 use grounding::NormBox;
-use grounding::reward::{self, advantages};
+use grounding::reward;
 use picture::RgbImage;
 use rand::Rng;
 
 use super::legible::legibility;
 use super::readback::values;
 use super::{Features, MapNet, MapPolicy};
-use crate::grpo::{GroupLogprobs, GrpoSettings, loss};
-use crate::{Logprobs, ModelFiles, PolicyError, Result, Rollout, SampleOptions};
+use crate::grpo::{Group, GrpoSettings, step};
+use crate::{ModelFiles, Result, Rollout, SampleOptions};
 
 /// Advantages that are nowhere larger than this, nats a character, say nothing: the reader's rewards differ by as much
 /// for boxes that people would call the same. On such a group (the shipped model's boxes for the total of the page's
@@ -141,48 +141,29 @@ impl Live {
         settings: &GrpoSettings,
         learning_rate: f64,
     ) -> Result<Option<LiveStep>> {
-        if rewards.len() != rollouts.len() || rewards.iter().any(|r| !r.is_finite()) {
-            return Err(PolicyError::Rollouts(
-                "has not one finite reward for each rollout".into(),
-            ));
-        }
-        let advantages = advantages(rewards, settings.loss_type.scale());
-        if says_nothing(&advantages) {
+        let mut group = Group::new(question, rollouts.to_vec(), rewards, settings)?;
+        if says_nothing(&group.advantages) {
             return Ok(None);
         }
-        let temperature = settings.logprob_temperature;
-        let of =
-            |policy: &MapPolicy| policy.token_logprobs(&self.seen, question, rollouts, temperature);
-        let Logprobs { logprobs, mask } = of(&self.policy)?; // [G, 1]
-        let before = numbers(logprobs.clone()).await?;
-        let reference = match settings.beta > 0.0 {
-            true => Some(of(&self.reference)?.logprobs), // [G, 1]
-            false => None,
-        };
-        let group = GroupLogprobs {
-            policy: logprobs,
-            old: None,
-            reference,
-            mask,
-        };
-        let found = loss(settings, group, &advantages, Some(rollouts.len() as f64))?;
-        let value = number(found.loss.clone()).await?;
-        let kl = match found.kl {
-            Some(kl) => number(kl.mean()).await?,
-            None => 0.0,
-        };
-        let mut gradients = found.loss.backward();
-        let gradients = GradientsParams::from_module(&mut gradients, self.policy.net());
+        if settings.beta > 0.0 {
+            group.refer_to(&self.reference, &self.seen, settings)?;
+        }
+        // A box is one token.
+        let weight = settings.loss_type.accumulated(1, rollouts.len() as f64);
+        let found = step(&self.policy, &self.seen, &group, settings, weight).await?;
+        let before = numbers(found.logprobs).await?;
+        let gradients = found.gradients;
         let optimizer = &mut self.optimizer;
         self.policy
             .change(|net| optimizer.step(learning_rate, net, gradients));
         let moved = self.policy.without_gradients();
+        let temperature = settings.logprob_temperature;
         let after = moved.token_logprobs(&self.seen, question, rollouts, temperature)?;
         Ok(Some(LiveStep {
             mean: reward::mean(rewards),
-            advantages,
-            loss: value,
-            kl,
+            advantages: group.advantages,
+            loss: found.loss,
+            kl: found.kl,
             before,
             after: numbers(after.logprobs).await?,
         }))
@@ -193,11 +174,6 @@ impl Live {
 async fn numbers<const D: usize>(value: Tensor<D>) -> Result<Vec<f64>> {
     let values = values(value.detach()).await?;
     Ok(values.into_iter().map(f64::from).collect())
-}
-
-/// A scalar from the device.
-async fn number(value: Tensor<1>) -> Result<f64> {
-    Ok(numbers(value).await?.first().copied().unwrap_or(f64::NAN))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub mod live;
 pub mod loss;
 pub mod net;
 pub mod question;
-mod readback;
+pub(crate) mod readback;
 pub mod reading;
 pub mod weights;
 

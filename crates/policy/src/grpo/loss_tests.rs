@@ -26,7 +26,6 @@ const REFERENCE: [[f64; T]; G] = [
     [-1.4, -0.4, -0.6, 0.0],
 ];
 const ADVANTAGES: [f64; G] = [1.5, -0.7, -0.8];
-const TOKENS: f64 = 25.0;
 
 type Rows = [[f64; T]; G];
 
@@ -57,7 +56,7 @@ fn expected(s: &GrpoSettings, policy: &Rows, old: Option<&Rows>, reference: Opti
         LossType::DrGrpo => sum / (G * s.max_completion_length) as f64,
         LossType::Grpo => (0..G).map(|i| rows[i] / lengths[i]).sum::<f64>() / G as f64,
         LossType::Bnpo => sum / lengths.iter().sum::<f64>(),
-        LossType::Dapo => sum / TOKENS,
+        LossType::Dapo => sum,
     }
 }
 
@@ -104,7 +103,7 @@ fn the_value_is_the_definition() {
         for (old, reference) in [(false, false), (false, true), (true, false), (true, true)] {
             let s = settings(loss_type, if reference { 0.3 } else { 0.0 });
             let (_, logprobs) = group(old, reference, &device);
-            let found = loss(&s, logprobs, &ADVANTAGES, Some(TOKENS)).expect("loss");
+            let found = loss(&s, logprobs, &ADVANTAGES).expect("loss");
             let wanted = expected(
                 &s,
                 &POLICY,
@@ -128,7 +127,7 @@ fn the_gradient_is_that_of_finite_differences() {
         for old in [false, true] {
             let s = settings(loss_type, 0.3);
             let (policy, logprobs) = group(old, true, &device);
-            let found = loss(&s, logprobs, &ADVANTAGES, Some(TOKENS)).expect("loss");
+            let found = loss(&s, logprobs, &ADVANTAGES).expect("loss");
             let gradient = policy.grad(&found.loss.backward()).expect("gradient");
             let gradient = values(gradient);
             for i in 0..G {
@@ -158,8 +157,7 @@ fn equal_rewards_without_beta_give_no_gradient() {
     for loss_type in ALL {
         let rewards = grounding::reward::advantages(&[-2.3; G], loss_type.scale());
         let (policy, logprobs) = group(false, false, &device);
-        let found =
-            loss(&settings(loss_type, 0.0), logprobs, &rewards, Some(TOKENS)).expect("loss");
+        let found = loss(&settings(loss_type, 0.0), logprobs, &rewards).expect("loss");
         assert_eq!(number(&found.loss), 0.0);
         let gradient = policy.grad(&found.loss.backward()).expect("gradient");
         assert!(values(gradient).iter().all(|g| *g == 0.0), "{loss_type:?}");
@@ -172,14 +170,14 @@ fn what_stands_beyond_a_completion_counts_nothing() {
     for old in [false, true] {
         let s = settings(LossType::DrGrpo, 0.3);
         let (_, logprobs) = group(old, true, &device);
-        let plain = number(&loss(&s, logprobs, &ADVANTAGES, None).expect("loss").loss);
+        let plain = number(&loss(&s, logprobs, &ADVANTAGES).expect("loss").loss);
         let mut filled = POLICY;
         filled[1][3] = f64::NEG_INFINITY;
         filled[2][3] = 80.0;
         let policy = tensor(&filled, &device).require_grad();
         let (_, mut logprobs) = group(old, true, &device);
         logprobs.policy = policy.clone();
-        let found = loss(&s, logprobs, &ADVANTAGES, None).expect("loss");
+        let found = loss(&s, logprobs, &ADVANTAGES).expect("loss");
         assert_eq!(number(&found.loss), plain);
         let gradient = values(policy.grad(&found.loss.backward()).expect("gradient"));
         assert_eq!((gradient[T + 3], gradient[2 * T + 3]), (0.0, 0.0));
@@ -191,7 +189,7 @@ fn what_stands_beyond_a_completion_counts_nothing() {
 fn what_was_clipped_is_reported() {
     let device = Device::flex().autodiff();
     let (_, logprobs) = group(true, true, &device);
-    let found = loss(&settings(LossType::Grpo, 0.1), logprobs, &ADVANTAGES, None).expect("loss");
+    let found = loss(&settings(LossType::Grpo, 0.1), logprobs, &ADVANTAGES).expect("loss");
     // Row 0, A > 0: ratios e^0.4 and e^0.5 are above 1.2. Rows 1 and 2, A < 0: e^-0.5 (row 1, first
     // and row 2, third token) is below 0.8; e^0.5 of row 2's second is not clipped.
     let clipped = values(found.clipped.expect("clipped"));
@@ -207,12 +205,25 @@ fn what_does_not_fit_is_named() {
     let device = Device::flex().autodiff();
     let error = |s: GrpoSettings, advantages: &[f64]| {
         let (_, logprobs) = group(false, false, &device);
-        let found = loss(&s, logprobs, advantages, None);
+        let found = loss(&s, logprobs, advantages);
         found.expect_err("an error").to_string()
     };
     let plain = || settings(LossType::DrGrpo, 0.0);
     assert!(error(plain(), &[1.0]).contains("1 advantages for 3 rollouts"));
     assert!(error(plain(), &[1.0, f64::NAN, 0.0]).contains("NaN"));
-    assert!(error(settings(LossType::Dapo, 0.0), &ADVANTAGES).contains("dapo"));
     assert!(error(settings(LossType::DrGrpo, 0.1), &ADVANTAGES).contains("ref_logprobs"));
+}
+
+#[test]
+fn accumulated_groups_count_as_trl_says() {
+    use LossType::{Bnpo, Dapo, DrGrpo, Grpo};
+    for loss_type in [DrGrpo, Grpo, Bnpo] {
+        assert_eq!(loss_type.accumulated(4, 100.0), 0.25);
+    }
+    assert_eq!(Dapo.accumulated(4, 100.0), 0.01);
+    // In one local batch tokens count alike, whichever group they stand in.
+    let (own, all) = ((2, 30.0), (8, 100.0));
+    assert_eq!(Bnpo.in_one_batch(own, all), 0.3);
+    assert_eq!(DrGrpo.in_one_batch(own, all), 0.25);
+    assert_eq!(Dapo.in_one_batch(own, all), 0.01);
 }

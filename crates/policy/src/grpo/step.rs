@@ -1,0 +1,216 @@
+//! One step on one group: log-probabilities → loss → gradient, the same for whoever trains.
+
+use burn::optim::GradientsParams;
+use burn::tensor::{Gradients, Tensor};
+use grounding::reward::advantages;
+
+use super::{GroupLogprobs, GrpoSettings, loss};
+use crate::map::readback::values;
+use crate::map::{Features, MapPolicy};
+use crate::{Logprobs, Policy, PolicyError, Result, Rollout, Seen};
+
+/// What a step needs of a policy.
+pub trait Learner {
+    /// A picture as this policy has encoded it.
+    type Seen;
+
+    /// Log-probabilities of every token of a group at a temperature, see [`Policy::token_logprobs`].
+    ///
+    /// # Errors
+    /// As [`Policy::token_logprobs`].
+    fn token_logprobs(
+        &self,
+        seen: &Self::Seen,
+        question: &str,
+        rollouts: &[Rollout],
+        temperature: f64,
+    ) -> Result<Logprobs>;
+
+    /// The gradients of the trainable weights.
+    fn gradients(&self, gradients: &mut Gradients) -> GradientsParams;
+}
+
+impl Learner for Policy {
+    type Seen = Seen;
+
+    fn token_logprobs(
+        &self,
+        seen: &Seen,
+        question: &str,
+        rollouts: &[Rollout],
+        temperature: f64,
+    ) -> Result<Logprobs> {
+        Self::token_logprobs(self, seen, question, rollouts, temperature)
+    }
+
+    fn gradients(&self, gradients: &mut Gradients) -> GradientsParams {
+        Self::gradients(self, gradients)
+    }
+}
+
+impl Learner for MapPolicy {
+    type Seen = Features;
+
+    fn token_logprobs(
+        &self,
+        seen: &Features,
+        question: &str,
+        rollouts: &[Rollout],
+        temperature: f64,
+    ) -> Result<Logprobs> {
+        Self::token_logprobs(self, seen, question, rollouts, temperature)
+    }
+
+    fn gradients(&self, gradients: &mut Gradients) -> GradientsParams {
+        GradientsParams::from_module(gradients, self.net())
+    }
+}
+
+/// What was drawn for a question, by how much each was better than the others, and the log-probabilities that stay as they
+/// were while the weights move.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// What was asked.
+    pub question: String,
+    /// What was drawn.
+    pub rollouts: Vec<Rollout>,
+    /// By how much each reward was above the mean of the group.
+    pub advantages: Vec<f64>,
+    /// Log-probabilities when drawn, [G, T]; `None` on-policy.
+    old: Option<Tensor<2>>,
+    /// Log-probabilities of the reference model, [G, T]; `None` until measured.
+    reference: Option<Tensor<2>>,
+}
+
+impl Group {
+    /// A group and its rewards.
+    ///
+    /// # Errors
+    /// Rewards that are not one finite number a rollout.
+    pub fn new(
+        question: &str,
+        rollouts: Vec<Rollout>,
+        rewards: &[f64],
+        settings: &GrpoSettings,
+    ) -> Result<Self> {
+        if rewards.len() != rollouts.len() || rewards.iter().any(|r| !r.is_finite()) {
+            return Err(PolicyError::Rollouts(
+                "has not one finite reward for each rollout".into(),
+            ));
+        }
+        Ok(Self {
+            question: question.to_string(),
+            rollouts,
+            advantages: advantages(rewards, settings.loss_type.scale()),
+            old: None,
+            reference: None,
+        })
+    }
+
+    /// Measures what the divergence is taken from: a policy without gradients, and the picture as it sees it.
+    ///
+    /// # Errors
+    /// As [`Policy::token_logprobs`].
+    pub fn refer_to<L: Learner>(
+        &mut self,
+        reference: &L,
+        seen: &L::Seen,
+        settings: &GrpoSettings,
+    ) -> Result<()> {
+        let temperature = settings.logprob_temperature;
+        let found = reference.token_logprobs(seen, &self.question, &self.rollouts, temperature)?;
+        self.reference = Some(found.logprobs.without_autodiff()); // [G, T]
+        Ok(())
+    }
+
+    /// The reference's log-probabilities, [G, T]; `None` until measured.
+    pub fn reference(&self) -> Option<&Tensor<2>> {
+        self.reference.as_ref()
+    }
+
+    /// Keeps log-probabilities [G, T] as those that the group was drawn with: ratios are taken to them from now on.
+    pub fn drawn_with(&mut self, logprobs: Tensor<2>) {
+        self.old = Some(logprobs.without_autodiff());
+    }
+
+    /// Whether [`Group::drawn_with`] was said.
+    pub fn is_off_policy(&self) -> bool {
+        self.old.is_some()
+    }
+}
+
+/// What a step found; nothing is updated yet.
+#[derive(Debug)]
+pub struct Step {
+    /// The loss, times the weight that was asked for.
+    pub loss: f64,
+    /// Mean k3 over completion tokens; 0 without a reference.
+    pub kl: f64,
+    /// Share of completion tokens whose ratio was clipped; 0 on-policy.
+    pub clipped: f64,
+    /// Mean of -logprob over completion tokens.
+    pub entropy: f64,
+    /// Completion tokens.
+    pub tokens: f64,
+    /// Log-probabilities of the policy, [G, T], without history.
+    pub logprobs: Tensor<2>,
+    /// k3 of every token, [G, T]; `None` without a reference.
+    pub k3: Option<Tensor<2>>,
+    /// The gradient of the loss.
+    pub gradients: GradientsParams,
+}
+
+/// Loss and gradient of one group; the loss counts `weight` times ([`super::LossType::accumulated`]).
+///
+/// # Errors
+/// As [`Policy::token_logprobs`] and [`loss()`]; a failed device.
+pub async fn step<L: Learner>(
+    policy: &L,
+    seen: &L::Seen,
+    group: &Group,
+    settings: &GrpoSettings,
+    weight: f64,
+) -> Result<Step> {
+    let temperature = settings.logprob_temperature;
+    let measured = policy.token_logprobs(seen, &group.question, &group.rollouts, temperature)?;
+    let Logprobs { logprobs, mask } = measured;
+    let present = logprobs.clone().without_autodiff(); // [G, T]
+    let plain = mask.clone().without_autodiff();
+    let terms = GroupLogprobs {
+        policy: logprobs,
+        old: group.old.clone(),
+        reference: group.reference.clone(),
+        mask,
+    };
+    let found = loss(settings, terms, &group.advantages)?;
+    let total = found.loss.mul_scalar(weight);
+    // One transfer of all that is told.
+    let sum = |x: Tensor<2>| x.without_autodiff().sum();
+    let none = || Tensor::zeros([1], &present.device());
+    let told = Tensor::cat(
+        vec![
+            total.clone().without_autodiff(),
+            plain.clone().sum(),
+            sum(-present.clone() * plain),
+            found.kl.clone().map_or_else(none, sum),
+            found.clipped.map_or_else(none, sum),
+        ],
+        0,
+    );
+    let told: Vec<f64> = values(told).await?.into_iter().map(f64::from).collect();
+    let [loss, tokens, entropy, kl, clipped] = told[..] else {
+        return Err(PolicyError::Device(format!("{} numbers of 5", told.len())));
+    };
+    let mut gradients = total.backward();
+    let mean = |sum: f64| sum / tokens.max(1.0);
+    Ok(Step {
+        loss,
+        kl: mean(kl),
+        clipped: mean(clipped),
+        entropy: mean(entropy),
+        tokens,
+        logprobs: present,
+        k3: found.kl.map(Tensor::without_autodiff),
+        gradients: policy.gradients(&mut gradients),
+    })
+}
