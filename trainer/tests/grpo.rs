@@ -357,6 +357,46 @@ fn another_reward_and_another_command_are_refused() {
     );
 }
 
+/// All groups of a step are drawn before the first gradient, whose scale they share.
+#[test]
+fn a_batch_scales_the_advantages_of_its_groups() {
+    let place = Place::new(true);
+    let config = place.config(
+        1,
+        "scale_rewards = \"batch\"\nloss_type = \"sapo\"\nmask_truncated_completions = true\n\
+         top_entropy_quantile = 0.5\nadapter.r = 4",
+    );
+    let out = place.path("run");
+    finish(&config, &out);
+    let groups = lines(&out.join("rollouts.jsonl"));
+    assert_eq!(groups.len(), 2);
+    let of = |group: &Value, key: &str| -> Vec<f64> {
+        let rollouts = group["rollouts"].as_array().expect("rollouts");
+        rollouts
+            .iter()
+            .map(|r| r[key].as_f64().expect("a number"))
+            .collect()
+    };
+    let all: Vec<f64> = groups
+        .iter()
+        .flat_map(|group| of(group, "reward"))
+        .collect();
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let squares: f64 = all.iter().map(|r| (r - mean(&all)).powi(2)).sum();
+    let by = (squares / (all.len() - 1) as f64).sqrt() + 1e-4;
+    for group in &groups {
+        let rewards = of(group, "reward");
+        for (reward, advantage) in rewards.iter().zip(of(group, "advantage")) {
+            let expected = (reward - mean(&rewards)) / by;
+            assert!(
+                (advantage - expected).abs() < 1e-6,
+                "{advantage} {expected}"
+            );
+        }
+    }
+    assert!(metrics(&out)[1]["loss"].is_number());
+}
+
 /// Ctrl-C comes at a step that would be measured: the measuring is done when the run goes on.
 #[cfg(unix)]
 #[test]

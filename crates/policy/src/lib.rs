@@ -121,6 +121,8 @@ pub struct Rollout {
     pub ids: Vec<u32>,
     /// Whether only tokens that lead to a valid box were to choose from.
     pub constrained: bool,
+    /// Whether it was cut off by the longest length, its closing token missing.
+    pub truncated: bool,
 }
 
 /// Log-probabilities of the tokens of a group's completions, T of them in the longest.
@@ -130,6 +132,8 @@ pub struct Logprobs {
     pub logprobs: Tensor<2>,
     /// Completion mask [G, T]: 1 for a token that counts, 0 elsewhere.
     pub mask: Tensor<2>,
+    /// Entropy of what each token was chosen from, [G, T], in nats, without history; `None` for the map policy.
+    pub entropies: Option<Tensor<2>>,
 }
 
 impl Seen {

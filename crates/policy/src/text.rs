@@ -243,6 +243,7 @@ impl TextPolicy {
                     logprob: f64::from(row.logprob),
                     ids: row.ids,
                     constrained: false,
+                    truncated: !row.finished,
                 }
             });
             return Ok(rows.collect());
@@ -254,6 +255,7 @@ impl TextPolicy {
             logprob: f64::from(row.logprob),
             ids: self.grammar.spell(row.bbox).0,
             constrained: true,
+            truncated: false,
         });
         Ok(rows.collect())
     }
@@ -270,6 +272,7 @@ impl TextPolicy {
             logprob: f64::NAN,
             ids: self.model.prompts().completion(completion)?,
             constrained: false,
+            truncated: false,
         })
     }
 
@@ -298,7 +301,7 @@ impl TextPolicy {
             return wrong("mixes constrained and free completions: draw them alike");
         }
         let prompt = self.ask(seen, question)?;
-        let (logprobs, counts) = if first.constrained {
+        let (logprobs, entropies, counts) = if first.constrained {
             let boxes: Option<Vec<NormBox>> = rollouts.iter().map(|row| row.bbox).collect();
             let Some(boxes) = boxes else {
                 return wrong("holds a constrained completion without a box");
@@ -306,15 +309,15 @@ impl TextPolicy {
             let found =
                 self.model
                     .box_token_log_probs(&self.grammar, &prompt, &boxes, temperature)?;
-            (found.values, found.chosen)
+            (found.values, found.entropies, found.chosen)
         } else {
             let rows: Vec<Vec<u32>> = rollouts.iter().map(|row| row.ids.clone()).collect();
             let found = self.model.token_log_probs_at(&prompt, &rows, temperature)?; // [G, T]
-            let [_, t] = found.dims();
+            let [_, t] = found.values.dims();
             let counts = rows
                 .iter()
                 .map(|row| (0..t).map(|i| i < row.len()).collect());
-            (found, counts.collect())
+            (found.values, found.entropies, counts.collect())
         };
         let mask: Vec<f32> = counts
             .into_iter()
@@ -323,7 +326,11 @@ impl TextPolicy {
             .collect();
         let mask = TensorData::new(mask, logprobs.dims());
         let mask = Tensor::from_data(mask, &logprobs.device()); // [G, T]
-        Ok(Logprobs { logprobs, mask })
+        Ok(Logprobs {
+            logprobs,
+            mask,
+            entropies: Some(entropies),
+        })
     }
 
     /// The same weights without gradients, dropout off: for rollouts.

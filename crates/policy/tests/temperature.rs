@@ -252,6 +252,7 @@ fn the_policy_gradient_is_that_of_finite_differences_of_what_is_sampled() {
                 old: None,
                 reference: None,
                 mask: Tensor::ones([n, 1], &device),
+                keep: None,
             };
             let settings = GrpoSettings {
                 beta: 0.0,
@@ -319,6 +320,7 @@ fn k3_is_unbiased_at_the_temperature_of_sampling() {
             old: None,
             reference: Some(of(reference)),
             mask: Tensor::ones([n, 1], &device),
+            keep: None,
         };
         let settings = GrpoSettings {
             max_completion_length: 1,

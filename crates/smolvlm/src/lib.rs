@@ -48,7 +48,7 @@ pub use error::{Result, SmolVlmError};
 pub use generate::{BoxCompletion, Completion, Sampling, read};
 pub use grammar::{ALPHABET, BoxGrammar, BoxState, Chosen};
 pub use image::{ImageProcessor, Pictures};
-pub use likelihood::BoxLogProbs;
+pub use likelihood::{BoxLogProbs, TokenLogProbs};
 pub use model::Idefics3;
 pub use peft::{ADAPTER_CONFIG, ADAPTER_WEIGHTS};
 pub use projection::{Factors, Projection};

@@ -21,8 +21,19 @@ const IMPOSSIBLE: f32 = -1e9;
 pub struct BoxLogProbs {
     /// Log-probability of every token, [n, T]; 0 where nothing was to be chosen.
     pub values: Tensor<2>,
+    /// Entropy of what was to be chosen from, [n, T], in nats, without history.
+    pub entropies: Tensor<2>,
     /// Whether there was a choice, n rows of T.
     pub chosen: Vec<Vec<bool>>,
+}
+
+/// What [`SmolVlm::token_log_probs_at`] finds.
+#[derive(Debug, Clone)]
+pub struct TokenLogProbs {
+    /// Log-probability of every token, [n, T]; 0 beyond a completion's end.
+    pub values: Tensor<2>,
+    /// Entropy of the distribution that the token comes from, [n, T], in nats, without history.
+    pub entropies: Tensor<2>,
 }
 
 impl SmolVlm {
@@ -32,7 +43,7 @@ impl SmolVlm {
     /// # Errors
     /// [`SmolVlmError::Argument`] if there is no completion or an empty one.
     pub fn token_log_probs(&self, prompt: &Prompt, completions: &[Vec<u32>]) -> Result<Tensor<2>> {
-        self.token_log_probs_at(prompt, completions, 1.0)
+        Ok(self.token_log_probs_at(prompt, completions, 1.0)?.values)
     }
 
     /// As [`SmolVlm::token_log_probs`], under the model whose logits are divided by a temperature: of
@@ -45,7 +56,7 @@ impl SmolVlm {
         prompt: &Prompt,
         completions: &[Vec<u32>],
         temperature: f64,
-    ) -> Result<Tensor<2>> {
+    ) -> Result<TokenLogProbs> {
         check(1, Sampling::Temperature(temperature as f32))?;
         let states = self.states_before(prompt, completions)?; // [n, T, hidden]
         let [n, t, _] = states.dims();
@@ -57,13 +68,17 @@ impl SmolVlm {
             &fill(&rows, t).iter().map(Vec::as_slice).collect::<Vec<_>>(),
             &device,
         );
+        let entropies = entropies(&log_probs);
         let chosen = log_probs.gather(2, targets.unsqueeze_dim(2)); // [n, T, 1]
         let beyond: Vec<bool> = rows
             .iter()
             .flat_map(|row| (0..t).map(|i| i >= row.len()))
             .collect();
         let beyond = Tensor::<2, Bool>::from_data(TensorData::new(beyond, [n, t]), &device);
-        Ok(chosen.squeeze_dim::<2>(2).mask_fill(beyond, 0.0)) // [n, T]
+        Ok(TokenLogProbs {
+            values: chosen.squeeze_dim::<2>(2).mask_fill(beyond, 0.0), // [n, T]
+            entropies,
+        })
     }
 
     /// Log of the chance of each box under the constrained model, `[n]`: what
@@ -127,6 +142,7 @@ impl SmolVlm {
         let logits = cooled(logits, temperature);
         let log_probs = log_softmax(logits.mask_fill(closed, IMPOSSIBLE), 2);
         Ok(BoxLogProbs {
+            entropies: entropies(&log_probs),
             values: log_probs.gather(2, chosen).reshape([n, t]),
             chosen: open.chunks_exact(t).map(<[bool]>::to_vec).collect(),
         })
@@ -156,6 +172,14 @@ impl SmolVlm {
         let states = self.net.states(embeddings, &mut cache); // [n, T - 1, hidden]
         Ok(Tensor::cat(vec![first, states], 1))
     }
+}
+
+/// Entropies of distributions [n, T, V] given as log-probabilities, [n, T].
+fn entropies(log_probs: &Tensor<3>) -> Tensor<2> {
+    let log_probs = log_probs.clone().without_autodiff();
+    -(log_probs.clone().exp() * log_probs)
+        .sum_dim(2)
+        .squeeze_dim::<2>(2)
 }
 
 /// Logits divided by a temperature.

@@ -92,6 +92,7 @@ fn generated_log_probability_is_that_of_the_tokens_at_the_temperature_of_samplin
         let found = model
             .token_log_probs_at(&prompt, &ids, f64::from(temperature))
             .expect("log_probs")
+            .values
             .sum_dim(1);
         let reported: Vec<f32> = rows.iter().map(|row| row.logprob).collect();
         assert_close(&values(found), &reported);

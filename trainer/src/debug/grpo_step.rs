@@ -33,8 +33,8 @@ are looked up from the working folder, else beside the file or in the folder abo
 tokens are those of a space, the text and <end_of_utterance>.
 
 The configuration is one of `cropvlm grpo`; beta, num_generations, max_completion_length and loss_type
-(dr_grpo, grpo, bnpo, dapo) are read, and may stand alone; left out: those of the paper. Log-probabilities
-are taken at logprob_temperature, else at temperature; where neither is said, at 1.
+(dr_grpo, grpo, bnpo, dapo, cispo, sapo) are read, scale_rewards and the other settings of the loss too, and
+may stand alone; left out: those of the paper. Log-probabilities are taken at logprob_temperature, else at temperature; where neither is said, at 1.
 
 With --json one line: loss; logprobs, ref_logprobs and kl (by prompt, completion, token); advantages (by
 prompt, completion); grad_norm (over the adapter's parameters, not clipped); tokens.")]
@@ -177,6 +177,10 @@ fn compute(
     let tokens: usize = rollouts.iter().map(|group| count(group)).sum();
     let all: usize = rollouts.iter().map(Vec::len).sum();
 
+    let rewards: Vec<f64> = groups
+        .iter()
+        .flat_map(|group| group.rewards.clone())
+        .collect();
     let reference = policy.reference();
     let mut report = Report {
         tokens,
@@ -191,6 +195,7 @@ fn compute(
         };
         let group = Group::new(&given.question, drawn.clone(), &given.rewards, settings);
         let mut group = group.with_context(about)?;
+        group.scale_by(&rewards);
         group.refer_to(&reference, &look(&reference)?, settings)?;
         let own = (drawn.len(), count(drawn) as f64);
         let weight = match accumulated {

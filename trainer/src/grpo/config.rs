@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use grounding::Case;
-use policy::grpo::{GrpoSettings, LossType};
+use policy::grpo::{GrpoSettings, ImportanceLevel, LossType, ScaleRewards};
 use policy::{LoraConfig, SampleOptions};
 use serde::{Deserialize, Serialize};
 
@@ -55,12 +55,29 @@ pub struct GrpoConfig {
     /// Whether the text policy writes freely, as in the paper, so that invalid boxes are possible and
     /// validity has to be rewarded. The map policy knows valid boxes only.
     pub unconstrained: bool,
-    /// How token terms become one loss: dr_grpo, grpo, bnpo, dapo.
+    /// How token terms become one loss: dr_grpo, grpo, bnpo, dapo, cispo, sapo.
     pub loss_type: LossType,
+    /// What advantages are divided by: the deviation of the rewards of a group, of the batch (a step's groups), or none;
+    /// left out: none for dr_grpo, else group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale_rewards: Option<ScaleRewards>,
     /// Weight of the divergence from the policy that the run starts from.
     pub beta: f64,
     /// How far a ratio of probabilities may move before it is clipped (`num_iterations` above 1).
     pub epsilon: f64,
+    /// The same upwards, where that is another; of cispo the largest ratio.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epsilon_high: Option<f64>,
+    /// What the ratio is taken of: token, or sequence (GSPO).
+    pub importance_sampling_level: ImportanceLevel,
+    /// Whether completions that were cut off at `max_completion_length` are left out of the loss.
+    pub mask_truncated_completions: bool,
+    /// Share of a group's tokens, those of highest entropy, that the policy's term counts; 1: all.
+    pub top_entropy_quantile: f64,
+    /// Steepness of sapo's gate for advantages above 0.
+    pub sapo_temperature_pos: f64,
+    /// Steepness of sapo's gate for the others.
+    pub sapo_temperature_neg: f64,
     /// Updates a batch of rollouts.
     pub num_iterations: usize,
     /// Letters of questions and answers: capitalize (as the reference does) or keep.
@@ -157,6 +174,13 @@ impl Default for GrpoConfig {
             loss_type: settings.loss_type,
             beta: settings.beta,
             epsilon: settings.epsilon,
+            epsilon_high: settings.epsilon_high,
+            importance_sampling_level: settings.importance_sampling_level,
+            mask_truncated_completions: settings.mask_truncated_completions,
+            scale_rewards: settings.scale_rewards,
+            top_entropy_quantile: settings.top_entropy_quantile,
+            sapo_temperature_pos: settings.sapo_temperature_pos,
+            sapo_temperature_neg: settings.sapo_temperature_neg,
             num_iterations: 1,
             case: Case::Capitalize,
             checkpoint_every: 50,
@@ -211,6 +235,13 @@ impl GrpoConfig {
         GrpoSettings {
             beta: self.beta,
             epsilon: self.epsilon,
+            epsilon_high: self.epsilon_high,
+            importance_sampling_level: self.importance_sampling_level,
+            mask_truncated_completions: self.mask_truncated_completions,
+            scale_rewards: self.scale_rewards,
+            top_entropy_quantile: self.top_entropy_quantile,
+            sapo_temperature_pos: self.sapo_temperature_pos,
+            sapo_temperature_neg: self.sapo_temperature_neg,
             num_generations: self.num_generations,
             max_completion_length: self.max_completion_length,
             loss_type: self.loss_type,
@@ -262,6 +293,10 @@ impl GrpoConfig {
             ("num_iterations", self.num_iterations as f64),
             ("epochs", self.epochs),
             ("epsilon", self.epsilon),
+            ("epsilon_high", self.epsilon_high.unwrap_or(self.epsilon)),
+            ("top_entropy_quantile", self.top_entropy_quantile),
+            ("sapo_temperature_pos", self.sapo_temperature_pos),
+            ("sapo_temperature_neg", self.sapo_temperature_neg),
             (
                 "reward_model.max_tokens",
                 self.reward_model.max_tokens as f64,
@@ -284,6 +319,12 @@ impl GrpoConfig {
         }
         if weights.iter().all(|(_, weight)| *weight == 0.0) {
             bail!("[rewards]: all weights are 0");
+        }
+        if self.top_entropy_quantile > 1.0 {
+            bail!(
+                "top_entropy_quantile: expected a share of the tokens, at most 1, found {}",
+                self.top_entropy_quantile
+            );
         }
         if !(self.beta >= 0.0 && self.beta.is_finite()) {
             bail!("beta: expected 0 or more, found {}", self.beta);

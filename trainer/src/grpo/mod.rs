@@ -32,6 +32,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use policy::Policy;
+use policy::grpo::ScaleRewards;
 use serde_json::Value;
 use smolvlm::Precision;
 
@@ -379,10 +380,9 @@ impl Run<'_> {
         for pass in 0..config.num_iterations.max(1) {
             if pass == 0 {
                 let dealt = deal(self.draw(draws)?, replicas.len());
-                shares = each(replicas, dealt, |replica, draws| replica.first(draws))?;
+                shares = self.first(replicas, dealt)?;
             } else {
-                let shares = shares.iter_mut().collect();
-                each(replicas, shares, |replica, share| replica.again(share))?;
+                again(replicas, &mut shares)?;
             }
             let numbers = gather(shares.iter().map(|s| s.numbers.clone()).collect());
             if pass == 0 {
@@ -406,6 +406,25 @@ impl Run<'_> {
         line["lr"] = rate.into();
         line["step_time"] = start.elapsed().as_secs_f64().into();
         Ok(line)
+    }
+
+    /// The first pass over a step's groups. Where all their rewards scale the advantages, all groups are drawn before.
+    fn first<'d>(
+        &self,
+        replicas: &[Replica<'_>],
+        dealt: Vec<Vec<Draw<'d>>>,
+    ) -> Result<Vec<Share<'d>>> {
+        if self.config.settings().scale() != ScaleRewards::Batch {
+            return each(replicas, dealt, |replica, draws| replica.first(draws));
+        }
+        let mut shares = each(replicas, dealt, |replica, draws| replica.draw(draws))?;
+        let groups = || shares.iter().flat_map(|share| &share.groups);
+        let rewards: Vec<f64> = groups().flat_map(|group| group.totals()).collect();
+        for group in shares.iter_mut().flat_map(|share| &mut share.groups) {
+            group.drawn.scale_by(&rewards);
+        }
+        again(replicas, &mut shares)?;
+        Ok(shares)
     }
 
     /// The prompts of a step, with their pictures.
@@ -466,6 +485,12 @@ impl Run<'_> {
         }
         metrics.write(&line)
     }
+}
+
+/// A pass of every replica over its share.
+fn again(replicas: &[Replica<'_>], shares: &mut [Share]) -> Result<()> {
+    let shares = shares.iter_mut().collect();
+    each(replicas, shares, |replica, share| replica.again(share)).map(drop)
 }
 
 /// Reads the pictures of the steps to come, in their order, until nobody wants them any more.

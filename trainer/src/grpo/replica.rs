@@ -49,6 +49,21 @@ impl Replica<'_> {
         Ok(share)
     }
 
+    /// Draws and rewards the groups of this replica; [`Replica::again`] then adds up their gradients.
+    ///
+    /// # Errors
+    /// As [`Trainer::draw`].
+    pub fn draw<'d>(&self, draws: Vec<Draw<'d>>) -> Result<Share<'d>> {
+        let frozen = self.policy.without_gradients();
+        let groups = draws
+            .into_iter()
+            .map(|draw| self.trainer.draw(&frozen, draw));
+        Ok(Share {
+            groups: groups.collect::<Result<_>>()?,
+            ..Share::default()
+        })
+    }
+
     /// Goes over the groups again with the weights as they are now.
     ///
     /// # Errors

@@ -43,6 +43,13 @@ pub struct Group<'a> {
     pub drawn: grpo::Group,
 }
 
+impl Group<'_> {
+    /// What each rollout was worth, all rewards added up.
+    pub fn totals(&self) -> Vec<f64> {
+        self.rewards.iter().map(|reward| reward.total).collect()
+    }
+}
+
 /// What the update of one group reports.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Numbers {
@@ -76,7 +83,8 @@ impl Trainer<'_> {
     }
 
     /// Draws and rewards a group; the gradient of its loss goes into `sum`. `frozen` is the policy
-    /// without gradients.
+    /// without gradients. Where the batch scales advantages, the group is its own batch: for several see
+    /// [`Trainer::draw`].
     ///
     /// # Errors
     /// A reward or a loss that is no number, a picture or a question that the policy cannot take:
@@ -88,9 +96,26 @@ impl Trainer<'_> {
         draw: Draw<'d>,
         sum: &mut Accumulator,
     ) -> Result<(Group<'d>, Numbers)> {
+        let seen = self.look(policy, &draw)?;
+        let mut group = self.drawn(frozen, &seen.without_gradients(), draw)?;
+        let rewards = group.totals();
+        group.drawn.scale_by(&rewards);
+        let numbers = self.update(policy, &seen, &mut group, sum)?;
+        Ok((group, numbers))
+    }
+
+    /// Draws and rewards a group, which [`Trainer::again`] then goes over.
+    ///
+    /// # Errors
+    /// As [`Trainer::first`].
+    pub fn draw<'d>(&self, frozen: &Policy, draw: Draw<'d>) -> Result<Group<'d>> {
+        let seen = self.look(frozen, &draw)?;
+        self.drawn(frozen, &seen, draw)
+    }
+
+    fn drawn<'d>(&self, frozen: &Policy, seen: &Seen, draw: Draw<'d>) -> Result<Group<'d>> {
         let config = self.config;
         let sample = &draw.prompt.sample;
-        let seen = self.look(policy, &draw)?;
         let options = SampleOptions {
             n: config.num_generations,
             temperature: config.temperature,
@@ -98,8 +123,7 @@ impl Trainer<'_> {
             max_tokens: config.max_completion_length,
         };
         let mut rng = dice(config.seed, draw.number);
-        let plain = seen.without_gradients();
-        let rollouts = frozen.sample(&plain, &sample.question, &options, &mut rng);
+        let rollouts = frozen.sample(seen, &sample.question, &options, &mut rng);
         let rollouts = block_on(rollouts).with_context(|| format!("sample \"{}\"", sample.id))?;
         let drawn = of_rollouts(&rollouts);
         let rewards = self.rewards.of(sample, &draw.picture, &drawn, false)?;
@@ -115,8 +139,7 @@ impl Trainer<'_> {
             let seen = self.look(reference, &group.draw)?;
             group.drawn.refer_to(reference, &seen, &settings)?;
         }
-        let numbers = self.update(policy, &seen, &mut group, sum)?;
-        Ok((group, numbers))
+        Ok(group)
     }
 
     /// A further iteration over a group, with the weights as they are now.
@@ -173,10 +196,7 @@ impl Trainer<'_> {
 pub fn summary(groups: &[Group], passes: &[Vec<Numbers>], share: f64) -> serde_json::Value {
     let numbers = passes.first().map_or(&[][..], Vec::as_slice);
     let count = groups.len().max(1) as f64;
-    let totals: Vec<Vec<f64>> = groups
-        .iter()
-        .map(|g| g.rewards.iter().map(|r| r.total).collect())
-        .collect();
+    let totals: Vec<Vec<f64>> = groups.iter().map(Group::totals).collect();
     let over_groups = |f: &dyn Fn(&Vec<f64>) -> f64| totals.iter().map(f).sum::<f64>() / count;
     let rollouts: usize = totals.iter().map(Vec::len).sum();
     let tokens: f64 = numbers.iter().map(|n| n.tokens).sum();

@@ -4,16 +4,18 @@
 //! on-policy: then `old = logp`, held fixed):
 //!
 //! ```text
-//! ratio = exp(logp - old)
-//! term  = -min(ratio A, clip(ratio, 1 - epsilon, 1 + epsilon) A) + beta (exp(d) - d - 1)
+//! ratio = exp(logp - old)                                  (of a sequence: of the mean over its tokens)
+//! term  = -min(ratio A, clip(ratio, 1 - epsilon, 1 + epsilon_high) A) + beta (exp(d) - d - 1)
 //! d     = ref_logp - logp                                  (k3, Schulman's estimator of the KL)
 //! ```
 //!
-//! How the terms of completion tokens become one number is the difference of the [`LossType`]s.
+//! How the terms of completion tokens become one number is the difference of the [`LossType`]s; `cispo` and `sapo` have
+//! another first part.
 
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{Tensor, TensorData};
 
-use super::{GrpoSettings, LossType};
+use super::{CISPO_HIGH, GrpoSettings, ImportanceLevel, LossType};
 use crate::{PolicyError, Result};
 
 /// The loss of a group and what is reported of it.
@@ -38,6 +40,8 @@ pub struct GroupLogprobs {
     pub reference: Option<Tensor<2>>,
     /// 1 for a token of the completion, 0 beyond its end, `[G, T]`.
     pub mask: Tensor<2>,
+    /// 1 for a token whose policy term counts, `[G, T]`; `None`: all of the mask.
+    pub keep: Option<Tensor<2>>,
 }
 
 /// The loss of one group.
@@ -57,8 +61,9 @@ pub fn loss(
         old,
         reference,
         mask,
+        keep,
     } = logprobs;
-    let [g, _] = policy.dims();
+    let [g, t] = policy.dims();
     let device = policy.device();
     // Constants of the step, whichever device they come from.
     let fixed = |x: Tensor<2>| x.without_autodiff();
@@ -69,15 +74,27 @@ pub fn loss(
     // A token beyond the end counts nothing, whatever stands there (even infinity times 0).
     let beyond = mask.clone().equal_elem(0.0);
     let policy = policy.mask_fill(beyond.clone(), 0.0); // [G, T]
-    let (ratio, clipped) = match old {
-        None => ((policy.clone() - policy.clone().detach()).exp(), None),
-        Some(old) => {
-            let old = fixed(old).mask_fill(beyond.clone(), 0.0);
-            let (ratio, clipped) = clip((policy.clone() - old).exp(), &advantage, settings.epsilon);
-            (ratio, Some(clipped * mask.clone()))
+    let on_policy = old.is_none();
+    let old = match old {
+        None => policy.clone().detach(),
+        Some(old) => fixed(old).mask_fill(beyond.clone(), 0.0),
+    };
+    let change = policy.clone() - old; // [G, T]
+    let ratio = match settings.importance_sampling_level {
+        ImportanceLevel::Token => change.exp(),
+        ImportanceLevel::Sequence => {
+            let tokens = mask.clone().sum_dim(1).clamp_min(1.0); // [G, 1]
+            let mean = (change * mask.clone()).sum_dim(1) / tokens;
+            mean.exp().expand([g, t])
         }
     };
-    let mut terms = -(ratio * advantage); // [G, T]
+    let (mut terms, clipped) = objective(settings, ratio, policy.clone(), advantage); // [G, T]
+    if let Some(keep) = keep {
+        terms = terms * fixed(keep);
+    }
+    let clipped = clipped
+        .filter(|_| !on_policy)
+        .map(|clipped| clipped * mask.clone());
     let mut kl = None;
     if let Some(reference) = reference {
         let d = fixed(reference).mask_fill(beyond, 0.0) - policy;
@@ -91,24 +108,60 @@ pub fn loss(
     Ok(GrpoLoss { loss, kl, clipped })
 }
 
+/// What is minimised of every token but for the divergence, and where the ratio was clipped, `[G, T]`; advantages `[G, 1]`.
+fn objective(
+    settings: &GrpoSettings,
+    ratio: Tensor<2>,
+    policy: Tensor<2>,
+    advantage: Tensor<2>,
+) -> (Tensor<2>, Option<Tensor<2>>) {
+    match settings.loss_type {
+        LossType::Cispo => {
+            let high = settings.epsilon_high.unwrap_or(CISPO_HIGH);
+            let ratio = ratio.detach();
+            let gains = advantage.clone().expand(ratio.dims()).greater_elem(0.0);
+            let clipped = ratio.clone().greater_elem(high).bool_and(gains);
+            let terms = -(ratio.clamp_max(high) * advantage) * policy;
+            (terms, Some(clipped.float()))
+        }
+        LossType::Sapo => {
+            let gains = advantage.clone().greater_elem(0.0);
+            let steep = advantage.full_like(settings.sapo_temperature_neg);
+            let steep = steep.mask_fill(gains, settings.sapo_temperature_pos); // [G, 1]
+            let gate = sigmoid((ratio - 1.0) * steep.clone()).mul_scalar(4.0) / steep;
+            (-(gate * advantage), None)
+        }
+        _ => {
+            let high = settings.epsilon_high.unwrap_or(settings.epsilon);
+            let (ratio, clipped) = clip(ratio, &advantage, settings.epsilon, high);
+            (-(ratio * advantage), Some(clipped))
+        }
+    }
+}
+
 /// The ratio, held fixed where the clipped term is the smaller one, and where that is, `[G, T]`.
 ///
 /// Written with the choice made explicitly, so that a ratio of exactly 1 (the first of several
 /// iterations) has one gradient and not the half of two.
-fn clip(ratio: Tensor<2>, advantage: &Tensor<2>, epsilon: f64) -> (Tensor<2>, Tensor<2>) {
+fn clip(
+    ratio: Tensor<2>,
+    advantage: &Tensor<2>,
+    epsilon: f64,
+    epsilon_high: f64,
+) -> (Tensor<2>, Tensor<2>) {
     let plain = ratio.clone().detach();
     let dims = plain.dims();
     let advantage = advantage.clone().expand(dims);
     let high = plain
         .clone()
-        .greater_elem(1.0 + epsilon)
+        .greater_elem(1.0 + epsilon_high)
         .bool_and(advantage.clone().greater_elem(0.0));
     let low = plain
         .clone()
         .lower_elem(1.0 - epsilon)
         .bool_and(advantage.lower_elem(0.0));
     let clipped = high.bool_or(low);
-    let bounded = plain.clamp(1.0 - epsilon, 1.0 + epsilon);
+    let bounded = plain.clamp(1.0 - epsilon, 1.0 + epsilon_high);
     let ratio = ratio.mask_where(clipped.clone(), bounded);
     (ratio, clipped.float())
 }
@@ -124,12 +177,12 @@ fn reduce(settings: &GrpoSettings, terms: Tensor<2>, mask: Tensor<2>) -> Result<
             }
             terms.sum().div_scalar(places as f64)
         }
-        LossType::Grpo => {
+        LossType::Grpo | LossType::Sapo => {
             let tokens = mask.sum_dim(1).clamp_min(1.0); // [G, 1]
             (terms.sum_dim(1) / tokens).mean()
         }
         LossType::Bnpo => terms.sum() / mask.sum().clamp_min(1.0),
-        LossType::Dapo => terms.sum(),
+        LossType::Dapo | LossType::Cispo => terms.sum(),
     })
 }
 
@@ -143,6 +196,7 @@ fn check(logprobs: &GroupLogprobs, advantages: &[f64]) -> Result<()> {
         ("old logprobs", logprobs.old.as_ref()),
         ("ref_logprobs", logprobs.reference.as_ref()),
         ("completion mask", Some(&logprobs.mask)),
+        ("mask of entropies", logprobs.keep.as_ref()),
     ];
     for (name, tensor) in others {
         if let Some(actual) = tensor.map(Tensor::dims)

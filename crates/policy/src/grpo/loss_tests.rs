@@ -57,6 +57,7 @@ fn expected(s: &GrpoSettings, policy: &Rows, old: Option<&Rows>, reference: Opti
         LossType::Grpo => (0..G).map(|i| rows[i] / lengths[i]).sum::<f64>() / G as f64,
         LossType::Bnpo => sum / lengths.iter().sum::<f64>(),
         LossType::Dapo => sum,
+        LossType::Cispo | LossType::Sapo => unreachable!("beside PyTorch only"),
     }
 }
 
@@ -77,6 +78,7 @@ fn group(old: bool, reference: bool, device: &Device) -> (Tensor<2>, GroupLogpro
         old: old.then(|| tensor(&OLD, device)),
         reference: reference.then(|| tensor(&REFERENCE, device)),
         mask: tensor(&MASK, device),
+        keep: None,
     };
     (policy, logprobs)
 }
@@ -226,4 +228,132 @@ fn accumulated_groups_count_as_trl_says() {
     assert_eq!(Bnpo.in_one_batch(own, all), 0.3);
     assert_eq!(DrGrpo.in_one_batch(own, all), 0.25);
     assert_eq!(Dapo.in_one_batch(own, all), 0.01);
+}
+
+/// Of every token.
+const ENTROPIES: [[f64; T]; G] = [
+    [0.7, 0.1, 1.9, 0.4],
+    [1.2, 0.05, 9.0, 9.0],
+    [0.3, 2.2, 0.9, 9.0],
+];
+
+/// TRL's loss types and options beside PyTorch's autograd (goldens/options.py).
+#[test]
+fn loss_types_and_options_are_those_of_pytorch() {
+    use LossType::{Bnpo, Cispo, Dapo, DrGrpo, Grpo, Sapo};
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/goldens/options.safetensors");
+    let bytes = std::fs::read(path).expect("goldens");
+    let goldens = safetensors::SafeTensors::deserialize(&bytes).expect("goldens");
+    let golden = |name: &str| -> Vec<f32> {
+        let data = goldens.tensor(name).expect(name).data().as_chunks().0;
+        data.iter().map(|&b| f32::from_le_bytes(b)).collect()
+    };
+    let flat = |rows: &Rows| -> Vec<f32> { rows.iter().flatten().map(|v| *v as f32).collect() };
+    for share in ["0.2", "0.5", "0.7", "1.0"] {
+        let number: f64 = share.parse().expect("a number");
+        let found = super::super::step::highest(&flat(&ENTROPIES), &flat(&MASK), number);
+        assert_eq!(found, golden(&format!("keep.{share}")), "{share}");
+    }
+    let device = Device::flex().autodiff();
+    let mut seen: Vec<Vec<f32>> = Vec::new();
+    for (kind, loss_type) in [
+        ("dr_grpo", DrGrpo),
+        ("grpo", Grpo),
+        ("bnpo", Bnpo),
+        ("dapo", Dapo),
+        ("cispo", Cispo),
+        ("sapo", Sapo),
+    ] {
+        for variant in [
+            "plain",
+            "on_policy",
+            "high",
+            "sequence",
+            "cut",
+            "top",
+            "steep",
+            "all",
+        ] {
+            let mut s = settings(loss_type, 0.3);
+            let (policy, mut logprobs) = group(variant != "on_policy", true, &device);
+            let all = variant == "all";
+            if variant == "high" || all {
+                s.epsilon_high = Some(if all { 0.4 } else { 0.6 });
+            }
+            if variant == "sequence" || all {
+                s.importance_sampling_level = ImportanceLevel::Sequence;
+            }
+            if variant == "cut" || all {
+                let mut mask = MASK;
+                mask[if all { 2 } else { 1 }] = [0.0; T];
+                logprobs.mask = tensor(&mask, &device);
+            }
+            if variant == "top" || all {
+                logprobs.keep = Some(Tensor::from_data(
+                    TensorData::new(golden(if all { "keep.0.7" } else { "keep.0.5" }), [G, T]),
+                    &device,
+                ));
+            }
+            if variant == "steep" || all {
+                let steep = if all { (0.5, 2.5) } else { (2.0, 3.0) };
+                (s.sapo_temperature_pos, s.sapo_temperature_neg) = steep;
+            }
+            let found = loss(&s, logprobs, &ADVANTAGES).expect("loss");
+            let what = format!("{kind}.{variant}");
+            let expected = f64::from(golden(&format!("loss.{what}"))[0]);
+            let value = number(&found.loss);
+            assert!(
+                (value - expected).abs() < 2e-6,
+                "{what}: {value} {expected}"
+            );
+            let gradient = values(policy.grad(&found.loss.backward()).expect("gradient"));
+            let expected = golden(&format!("gradient.{what}"));
+            for (found, expected) in gradient.iter().zip(&expected) {
+                assert!(
+                    (found - expected).abs() < 2e-6,
+                    "{what}: {gradient:?} {expected:?}"
+                );
+            }
+            seen.push(expected);
+        }
+    }
+    // The options change something: of 48 gradients most are different.
+    seen.sort_by(|a, b| a.partial_cmp(b).expect("numbers"));
+    seen.dedup();
+    assert!(seen.len() >= 34, "{}", seen.len());
+}
+
+#[test]
+fn advantages_are_scaled_as_is_asked() {
+    use crate::grpo::{Group, ScaleRewards};
+    let rewards = [1.0, 2.0, 6.0];
+    let rollouts = || {
+        let one = crate::map::rollout("[10, 20, 63, 57].").expect("a box");
+        vec![one; 3]
+    };
+    let found = |loss_type, scale_rewards| {
+        let settings = GrpoSettings {
+            scale_rewards,
+            ..settings(loss_type, 0.0)
+        };
+        let group = Group::new("Q?", rollouts(), &rewards, &settings);
+        group.expect("a group")
+    };
+    let close = |group: &Group, by: f64| {
+        let expected = [-2.0 / by, -1.0 / by, 3.0 / by];
+        let pairs = group.advantages.iter().zip(expected);
+        let gap = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(gap < 1e-9, "{:?} {expected:?}", group.advantages);
+    };
+    let own = 7f64.sqrt() + 1e-4;
+    close(&found(LossType::DrGrpo, None), 1.0);
+    close(&found(LossType::Dapo, None), own);
+    close(&found(LossType::DrGrpo, Some(ScaleRewards::Group)), own);
+    close(&found(LossType::Grpo, Some(ScaleRewards::None)), 1.0);
+    // Deviation of 0, 0, 1, 2, 6, 9: mean 3, squares 9 + 9 + 4 + 1 + 9 + 36 = 68, over 5.
+    let mut batch = found(LossType::Grpo, Some(ScaleRewards::Batch));
+    for _ in 0..2 {
+        batch.scale_by(&[0.0, 0.0, 1.0, 2.0, 6.0, 9.0]); // once is enough
+        close(&batch, (68f64 / 5.0).sqrt() + 1e-4);
+    }
 }

@@ -1,10 +1,10 @@
 //! One step on one group: log-probabilities → loss → gradient, the same for whoever trains.
 
 use burn::optim::GradientsParams;
-use burn::tensor::{Gradients, Tensor};
-use grounding::reward::advantages;
+use burn::tensor::{Gradients, Tensor, TensorData};
+use grounding::reward::{DEVIATION_FLOOR, Scale, advantages, deviation};
 
-use super::{GroupLogprobs, GrpoSettings, loss};
+use super::{GroupLogprobs, GrpoSettings, ScaleRewards, loss};
 use crate::map::readback::values;
 use crate::map::{Features, MapPolicy};
 use crate::{Logprobs, Policy, PolicyError, Result, Rollout, Seen};
@@ -76,6 +76,8 @@ pub struct Group {
     pub rollouts: Vec<Rollout>,
     /// By how much each reward was above the mean of the group.
     pub advantages: Vec<f64>,
+    /// Whether advantages wait for the deviation of their batch.
+    unscaled: bool,
     /// Log-probabilities when drawn, [G, T]; `None` on-policy.
     old: Option<Tensor<2>>,
     /// Log-probabilities of the reference model, [G, T]; `None` until measured.
@@ -83,7 +85,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// A group and its rewards.
+    /// A group and its rewards. Where the batch scales advantages, [`Group::scale_by`] has to follow.
     ///
     /// # Errors
     /// Rewards that are not one finite number a rollout.
@@ -101,10 +103,24 @@ impl Group {
         Ok(Self {
             question: question.to_string(),
             rollouts,
-            advantages: advantages(rewards, settings.loss_type.scale()),
+            advantages: match settings.scale() {
+                ScaleRewards::Group => advantages(rewards, Scale::Deviation),
+                ScaleRewards::Batch | ScaleRewards::None => advantages(rewards, Scale::None),
+            },
+            unscaled: settings.scale() == ScaleRewards::Batch,
             old: None,
             reference: None,
         })
+    }
+
+    /// Divides the advantages by the deviation of the rewards of the whole batch, where the settings say so.
+    pub fn scale_by(&mut self, rewards: &[f64]) {
+        if std::mem::take(&mut self.unscaled) {
+            let by = deviation(rewards) + DEVIATION_FLOOR;
+            self.advantages
+                .iter_mut()
+                .for_each(|advantage| *advantage /= by);
+        }
     }
 
     /// Measures what the divergence is taken from: a policy without gradients, and the picture as it sees it.
@@ -171,9 +187,25 @@ pub async fn step<L: Learner>(
     settings: &GrpoSettings,
     weight: f64,
 ) -> Result<Step> {
+    if group.unscaled {
+        let why = "has advantages that wait for the rewards of their batch";
+        return Err(PolicyError::Rollouts(why.into()));
+    }
     let temperature = settings.logprob_temperature;
     let measured = policy.token_logprobs(seen, &group.question, &group.rollouts, temperature)?;
-    let Logprobs { logprobs, mask } = measured;
+    let Logprobs {
+        logprobs,
+        mask,
+        entropies,
+    } = measured;
+    let mask = match settings.mask_truncated_completions {
+        true => without_truncated(mask, &group.rollouts),
+        false => mask,
+    };
+    let keep = match settings.top_entropy_quantile {
+        quantile if quantile < 1.0 => Some(keep(entropies, &mask, quantile).await?),
+        _ => None,
+    };
     let present = logprobs.clone().without_autodiff(); // [G, T]
     let plain = mask.clone().without_autodiff();
     let terms = GroupLogprobs {
@@ -181,6 +213,7 @@ pub async fn step<L: Learner>(
         old: group.old.clone(),
         reference: group.reference.clone(),
         mask,
+        keep,
     };
     let found = loss(settings, terms, &group.advantages)?;
     let total = found.loss.mul_scalar(weight);
@@ -213,4 +246,41 @@ pub async fn step<L: Learner>(
         k3: found.kl.map(Tensor::without_autodiff),
         gradients: policy.gradients(&mut gradients),
     })
+}
+
+/// The mask [G, T] without the rows of completions that were cut off.
+fn without_truncated(mask: Tensor<2>, rollouts: &[Rollout]) -> Tensor<2> {
+    let counts = rollouts.iter().map(|r| if r.truncated { 0.0 } else { 1.0 });
+    let counts: Vec<f32> = counts.collect();
+    let counts = TensorData::new(counts, [rollouts.len(), 1]);
+    mask.clone() * Tensor::from_data(counts, &mask.device())
+}
+
+/// 1 for the tokens of highest entropy, [G, T].
+async fn keep(entropies: Option<Tensor<2>>, mask: &Tensor<2>, quantile: f64) -> Result<Tensor<2>> {
+    let Some(entropies) = entropies else {
+        let why =
+            "has no entropies, which top_entropy_quantile needs: a map policy's box is one token";
+        return Err(PolicyError::Rollouts(why.into()));
+    };
+    let (dims, device) = (entropies.dims(), entropies.device());
+    let counts = values(mask.clone().without_autodiff()).await?;
+    let kept = highest(&values(entropies).await?, &counts, quantile);
+    Ok(Tensor::from_data(TensorData::new(kept, dims), &device))
+}
+
+/// 1 for every masked token whose entropy is at least the `1 - share` quantile of all masked ones (linear between two, as
+/// `torch.quantile`), else 0.
+pub fn highest(entropies: &[f32], mask: &[f32], share: f64) -> Vec<f32> {
+    let masked = entropies.iter().zip(mask).filter(|(_, m)| **m > 0.0);
+    let mut sorted: Vec<f32> = masked.map(|(entropy, _)| *entropy).collect();
+    sorted.sort_by(f32::total_cmp);
+    let last = sorted.len().saturating_sub(1);
+    let at = (1.0 - share).clamp(0.0, 1.0) * last as f64;
+    let place = |at: f64| sorted.get(at as usize).copied().map_or(0.0, f64::from);
+    let (low, high) = (place(at.floor()), place(at.ceil()));
+    let bound = low + (high - low) * at.fract();
+    let pairs = entropies.iter().zip(mask);
+    let kept = pairs.map(|(entropy, m)| *m > 0.0 && f64::from(*entropy) >= bound);
+    kept.map(|kept| if kept { 1.0 } else { 0.0 }).collect()
 }

@@ -142,6 +142,7 @@ impl Live {
         learning_rate: f64,
     ) -> Result<Option<LiveStep>> {
         let mut group = Group::new(question, rollouts.to_vec(), rewards, settings)?;
+        group.scale_by(rewards); // no other group is in its batch
         if says_nothing(&group.advantages) {
             return Ok(None);
         }

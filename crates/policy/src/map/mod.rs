@@ -281,6 +281,7 @@ impl MapPolicy {
                     logprob: distribution.log_prob_at(drawn, temperature),
                     ids: Vec::new(),
                     constrained: true,
+                    truncated: false,
                 }
             })
             .collect())
@@ -306,7 +307,11 @@ impl MapPolicy {
         let logprobs = self.log_probs_at(seen, question, &boxes, temperature); // [G]
         let logprobs = logprobs.reshape([boxes.len(), 1]); // [G, 1]
         let mask = logprobs.clone().detach().ones_like(); // [G, 1]
-        Ok(Logprobs { logprobs, mask })
+        Ok(Logprobs {
+            logprobs,
+            mask,
+            entropies: None,
+        })
     }
 
     /// The same weights without gradients.
@@ -355,6 +360,7 @@ pub(crate) fn rollout(completion: &str) -> Result<Rollout> {
         logprob: f64::NAN,
         ids: Vec::new(),
         constrained: true,
+        truncated: false,
     })
 }
 
