@@ -73,7 +73,8 @@ fn completions_that_were_cut_off_count_nothing_where_that_is_asked() {
     };
     let go = |rewards: [f64; 3], settings: &GrpoSettings| {
         let group = Group::new(QUESTION, rollouts.clone(), &rewards, settings).unwrap();
-        block_on(step(&policy, &seen, &group, settings, 1.0)).unwrap()
+        // A look is good for one gradient.
+        block_on(step(&policy, &look(&policy), &group, settings, 1.0)).unwrap()
     };
     let (all, some) = (
         go([1.0, 0.0, 3.0], &settings()),
@@ -100,7 +101,7 @@ fn completions_that_were_cut_off_count_nothing_where_that_is_asked() {
     // Nothing is left where all were cut off.
     let cut = vec![rollouts[0].clone(); 2];
     let group = Group::new(QUESTION, cut, &[1.0, 0.0], &masked).unwrap();
-    let none = block_on(step(&policy, &seen, &group, &masked, 1.0)).unwrap();
+    let none = block_on(step(&policy, &look(&policy), &group, &masked, 1.0)).unwrap();
     assert_eq!((none.loss, none.tokens), (0.0, 0.0));
 }
 

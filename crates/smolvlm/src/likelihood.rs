@@ -47,7 +47,7 @@ impl SmolVlm {
     }
 
     /// As [`SmolVlm::token_log_probs`], under the model whose logits are divided by a temperature: of
-    /// what [`Sampling::Temperature`](crate::Sampling::Temperature) draws.
+    /// what [`Sampling::Temperature`] draws.
     ///
     /// # Errors
     /// As [`SmolVlm::token_log_probs`]; a temperature that is not above 0.
