@@ -17,7 +17,8 @@ use crate::write;
 /// or a folder of them (TextVQA, DocVQA, ST-VQA and InfographicsVQA as they are on the hub); a .json,
 /// .jsonl or .csv of questions beside pictures, or a folder with one, such as an imagefolder's
 /// metadata.jsonl. Columns are known by their names: question or query; answers or answer; id,
-/// question_id or questionId; image, or file_name and the like for a path.
+/// question_id or questionId; image, or file_name and the like for a path; boxes, true ones in pixels; nested, those of
+/// one place from the smallest to the largest.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   cropvlm data --data data/dev.jsonl
