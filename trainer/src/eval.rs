@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use grounding::metrics::Summary;
+use grounding::metrics::{self, Summary};
 use grounding::{FixedBoxes, NormBox, Sample};
 use policy::ProposeOptions;
 use serde::Deserialize;
@@ -106,7 +106,16 @@ pub struct Args {
     lift: LiftArgs,
 }
 
-/// Boxes that are proposed for samples, in their order.
+/// What is proposed for a sample.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Proposed {
+    /// The box, where there is one.
+    pub bbox: Option<NormBox>,
+    /// How likely the evidence lies inside, where the policy says so.
+    pub confidence: Option<f64>,
+}
+
+/// What is proposed for samples, in their order.
 ///
 /// # Errors
 /// Pictures that cannot be read, a model that fails.
@@ -116,7 +125,7 @@ pub fn boxes(
     longest_edge: Option<u32>,
     picture: impl Fn(&str) -> Result<picture::RgbImage>,
     mut progress: impl FnMut(usize),
-) -> Result<Vec<Option<NormBox>>> {
+) -> Result<Vec<Proposed>> {
     let mut boxes = Vec::with_capacity(samples.len());
     let mut current = None;
     for (i, sample) in samples.iter().enumerate() {
@@ -138,10 +147,55 @@ pub fn boxes(
         let proposal = proposer
             .propose(encoded, &sample.question, &options)
             .with_context(|| format!("question {}", sample.id))?;
-        boxes.push(proposal.bbox);
+        boxes.push(Proposed {
+            bbox: proposal.bbox,
+            confidence: proposal.confidence,
+        });
         progress(i + 1);
     }
     Ok(boxes)
+}
+
+/// Adds what the confidences are worth: `confidence`, their mean over questions with evidence; `calibration_error`; and
+/// `answerable_auc` where there are questions without evidence, too. Nothing without any confidence.
+fn add_confidence(result: &mut serde_json::Value, samples: &[Sample], proposed: &[Proposed]) {
+    let mut claims = Vec::new();
+    let mut none = Vec::new();
+    for (sample, proposed) in samples.iter().zip(proposed) {
+        let Some(confidence) = proposed.confidence else {
+            continue;
+        };
+        if sample.boxes.is_empty() {
+            none.push(confidence);
+            continue;
+        }
+        let inside = |bbox| metrics::score(sample, bbox).full_recall;
+        claims.push((confidence, proposed.bbox.is_some_and(inside)));
+    }
+    if !claims.is_empty() {
+        let sum: f64 = claims.iter().map(|claim| claim.0).sum();
+        result["confidence"] = (sum / claims.len() as f64).into();
+        result["calibration_error"] = metrics::calibration_error(&claims).into();
+    }
+    let answerable: Vec<f64> = claims.iter().map(|claim| claim.0).collect();
+    if let Some(area) = metrics::area_under_curve(&answerable, &none) {
+        result["answerable_auc"] = area.into();
+    }
+}
+
+/// The sentence that goes with it.
+fn print_confidence(result: &serde_json::Value) {
+    if let (Some(mean), Some(error)) = (
+        result["confidence"].as_f64(),
+        result["calibration_error"].as_f64(),
+    ) {
+        println!("\nconfidence: mean {mean:.2}, expected calibration error {error:.2}");
+    }
+    if let Some(area) = result["answerable_auc"].as_f64() {
+        println!(
+            "with an answer against without one, by confidence: area under the curve {area:.2}"
+        );
+    }
 }
 
 /// Measures as the contract names them.
@@ -209,18 +263,22 @@ pub fn run(args: Args) -> Result<()> {
     let target = args.target.open(args.device, stop.clone())?;
     let proposed = proposed(&args, &set)?;
     let mut result = match &proposed {
-        Some((boxes, ms)) => report(&set.samples, boxes, *ms),
+        Some((proposed, ms)) => report(&set.samples, &only_boxes(proposed), *ms),
         None => serde_json::json!({ "n": set.samples.len() }),
     };
-    if !args.json && proposed.is_some() {
-        println!("{}\n", sentences(&result));
-        print_table(&result);
+    if let Some((proposed, _)) = &proposed {
+        add_confidence(&mut result, &set.samples, proposed);
+        if !args.json {
+            println!("{}\n", sentences(&result));
+            print_table(&result);
+            print_confidence(&result);
+        }
     }
     if args.lift.lift {
-        let Some((boxes, _)) = &proposed else {
+        let Some((proposed, _)) = &proposed else {
             bail!("--lift needs boxes: name a policy with --model, or boxes with --boxes");
         };
-        result["lift"] = lift::measure(&args.lift, &set, boxes)?;
+        result["lift"] = lift::measure(&args.lift, &set, &only_boxes(proposed))?;
         if !args.json {
             println!("\n{}", lift::sentence(&result["lift"]));
         }
@@ -228,7 +286,8 @@ pub fn run(args: Args) -> Result<()> {
     let mut end = End::Complete;
     if let Some(target) = target {
         stop.on_ctrl_c()?;
-        let boxes = proposed.map_or_else(|| vec![None; set.samples.len()], |(boxes, _)| boxes);
+        let nothing = || vec![None; set.samples.len()];
+        let boxes = proposed.map_or_else(nothing, |(proposed, _)| only_boxes(&proposed));
         let (answers, text);
         (answers, text, end) = args.sweep.ask(&target, &set, boxes, has_boxes)?;
         result["target"] = answers;
@@ -251,8 +310,13 @@ pub fn run(args: Args) -> Result<()> {
     }
 }
 
-/// Boxes with the milliseconds that one took, from the policy or from a file; `None` without either.
-fn proposed(args: &Args, set: &DataSet) -> Result<Option<(Vec<Option<NormBox>>, f64)>> {
+/// The boxes alone.
+pub fn only_boxes(proposed: &[Proposed]) -> Vec<Option<NormBox>> {
+    proposed.iter().map(|proposed| proposed.bbox).collect()
+}
+
+/// What was proposed with the milliseconds that one took, by the policy or in a file; `None` without either.
+fn proposed(args: &Args, set: &DataSet) -> Result<Option<(Vec<Proposed>, f64)>> {
     let samples = &set.samples;
     let proposed = match (&args.model, &args.boxes) {
         (Some(model), _) => {
@@ -274,17 +338,24 @@ fn proposed(args: &Args, set: &DataSet) -> Result<Option<(Vec<Option<NormBox>>, 
             (boxes, ms)
         }
         // Nobody knows how long they took: NaN, null in JSON.
-        (None, Some(path)) => (read_boxes(path, samples)?, f64::NAN),
+        (None, Some(path)) => {
+            let boxes = read_boxes(path, samples)?.into_iter();
+            let proposed = boxes.map(|bbox| Proposed {
+                bbox,
+                confidence: None,
+            });
+            (proposed.collect(), f64::NAN)
+        }
         (None, None) => return Ok(None),
     };
     if let Some(path) = &args.out {
         let mut text = Vec::new();
-        for (sample, bbox) in samples.iter().zip(&proposed.0) {
-            writeln!(
-                text,
-                "{}",
-                serde_json::json!({"id": sample.id, "box": bbox})
-            )?;
+        for (sample, Proposed { bbox, confidence }) in samples.iter().zip(&proposed.0) {
+            let mut line = serde_json::json!({"id": sample.id, "box": bbox});
+            if let Some(confidence) = confidence {
+                line["confidence"] = (*confidence).into();
+            }
+            writeln!(text, "{line}")?;
         }
         write::file(path, &text)?;
     }

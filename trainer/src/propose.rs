@@ -22,7 +22,7 @@ use crate::write;
   cropvlm propose --model SmolVLM-256M-Instruct --adapter runs/grpo/adapter --image page.png --question \"Who signed?\"
 
 With --json one line: box (percent x1,y1,x2,y2; null if the completion holds none), pixels (x2, y2
-exclusive), completion, logprob, valid, timings_ms (image, vision, prefill, decode), crop, the file of
+exclusive), completion, logprob, confidence (how likely the evidence lies inside the box, 0 to 1; null from a text policy), valid, timings_ms (image, vision, prefill, decode), crop, the file of
 --out (null without one), rotation (degrees clockwise that would make the picture upright), and backend, where it was
 computed (cpu, wgpu, cuda).
 
@@ -94,6 +94,7 @@ pub fn run(args: Args) -> Result<()> {
             "pixels": pixels,
             "completion": proposal.completion,
             "logprob": proposal.logprob,
+            "confidence": proposal.confidence,
             "rotation": proposal.rotation,
             "valid": proposal.valid,
             "crop": crop.map(|out| out.display().to_string()),
@@ -115,6 +116,12 @@ pub fn run(args: Args) -> Result<()> {
             println!("pixels      {x1},{y1},{x2},{y2} of {width} x {height}");
         }
         _ => println!("box         none: the completion holds no valid box"),
+    }
+    if let Some(confidence) = proposal.confidence {
+        println!(
+            "confidence  {:.0} % that the evidence lies inside",
+            confidence * 100.0
+        );
     }
     println!("completion  {}", proposal.completion);
     let chance = proposal.logprob.exp() * 100.0;

@@ -121,6 +121,10 @@ fn propose_prints_the_contract() {
         );
         assert_eq!(line["backend"], "cpu");
         assert!(line["valid"] == true && line["logprob"].as_f64().expect("number") < 0.0);
+        // The map policy knows how likely its box holds the evidence; the text policy does not.
+        let confidence = line["confidence"].as_f64();
+        assert_eq!(confidence.is_some(), model == "map", "{line}");
+        assert!(confidence.is_none_or(|share| (0.0..=1.0).contains(&share)));
         for part in ["image", "vision", "prefill", "decode"] {
             assert!(
                 line["timings_ms"][part].as_f64().expect("number") >= 0.0,

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use grounding::metrics::area_under_curve;
 use serde_json::Value;
 
 use crate::browser::target;
@@ -31,15 +32,23 @@ pub struct Options {
 
 const DEFAULT: &str = "models/default";
 const SPLIT: &str = "dev.jsonl";
+/// Questions about the same pictures whose answer is not there, where a set has some.
+const UNANSWERABLE: &str = "dev_none.jsonl";
 const DOCUMENTS: [&str; 2] = ["README.md", "models/default/README.md"];
 
 /// Sets that are known by name, in the order of the table, and what they hold. Others follow by their names.
-const KNOWN: [(&str, &str); 5] = [
+const KNOWN: [(&str, &str); 8] = [
     ("sroie", "scanned receipts (other ones were trained on)"),
     ("wildreceipt", "photographed receipts, many countries"),
     ("charts", "charts with printed numbers"),
     ("plates", "photographs of cars"),
     ("funsd", "scanned forms"),
+    (
+        "vega",
+        "charts of another make (other ones were trained on)",
+    ),
+    ("ic15", "words in photographs (other ones were trained on)"),
+    ("uploads", "screens, menus, labels, signs, maps, objects"),
 ];
 /// The set whose kinds of questions get a table of their own.
 const IN_DOMAIN: &str = "sroie";
@@ -124,7 +133,25 @@ fn measure(model: &Path, data: &Path, name: &str, lift: bool) -> Result<Value> {
     if lift {
         call.arg("--lift").arg("--readings").arg(readings);
     }
-    program::json(&mut call)
+    let boxes = kept.join(format!("{name}_boxes.jsonl"));
+    let mut found = program::json(call.arg("--out").arg(&boxes))?;
+    let unanswerable = data.join(name).join(UNANSWERABLE);
+    if unanswerable.is_file() {
+        let without = kept.join(format!("{name}_none_boxes.jsonl"));
+        let mut call = program::call(&["eval", "--json", "--model"]);
+        call.arg(model).arg("--data").arg(&unanswerable);
+        program::json(call.arg("--out").arg(&without))?;
+        let area = area_under_curve(&confidences(&boxes)?, &confidences(&without)?);
+        found["answerable_auc"] = serde_json::json!(area);
+    }
+    Ok(found)
+}
+
+/// Confidences of the boxes in a file of `eval --out`.
+fn confidences(file: &Path) -> Result<Vec<f64>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
+    let line = |line: &str| serde_json::from_str::<Value>(line).ok()?["confidence"].as_f64();
+    Ok(text.lines().filter_map(line).collect())
 }
 
 /// A table with the command that made it.
@@ -153,7 +180,7 @@ fn kinds_table(found: &Value) -> String {
 }
 
 fn sets_table(sets: &[Set]) -> String {
-    let mut table = "| set | n | wholly inside | fixed box | size | Tesseract: full, + crop, + true box | lift | lift of fixed boxes, 10 % size |\n|---|---|---|---|---|---|---|---|\n".to_owned();
+    let mut table = "| set | n | wholly inside | fixed box | size | calibration error | answerable or not, AUC | Tesseract: full, + crop, + true box | lift | lift of fixed boxes, 10 % size |\n|---|---|---|---|---|---|---|---|---|---|\n".to_owned();
     for Set { name, found } in sets {
         let what = KNOWN.iter().find(|(known, _)| known == name);
         let what = what.map_or(String::new(), |(_, what)| format!(": {what}"));
@@ -170,6 +197,8 @@ fn sets_table(sets: &[Set]) -> String {
             percent(&found["full_recall"]),
             percent(&found["baseline"]["full_recall"]),
             percent(&found["size"]),
+            two_digits(&found["calibration_error"]),
+            two_digits(&found["answerable_auc"]),
             read,
             two_digits(&lift["lift"]),
             two_digits(&lift["fixed"]["lift"]),
@@ -199,7 +228,7 @@ mod tests {
     fn a_set_is_a_row_and_what_was_not_measured_is_empty() {
         let measured = json!({
             "n": 349, "full_recall": 0.9198, "recall": 0.941, "iou": 0.157, "size": 0.0576,
-            "baseline": {"full_recall": 0.3754},
+            "baseline": {"full_recall": 0.3754}, "calibration_error": 0.0312,
             "kinds": {"total": {"n": 33, "full_recall": 0.909, "baseline_full_recall": 0.606, "recall": 0.925, "iou": 0.072, "size": 0.046}},
             "lift": {"full": 0.2464, "full_crop": 0.639, "full_true": 0.6762, "lift": 0.9133, "fixed": {"lift": null}},
         });
@@ -212,10 +241,10 @@ mod tests {
         });
         let table = sets_table(&sets);
         assert!(
-            table.contains("| 349 | 92.0 | 37.5 | 5.8 | 24.6, 63.9, 67.6 | 0.91 |  |\n"),
+            table.contains("| 349 | 92.0 | 37.5 | 5.8 | 0.03 |  | 24.6, 63.9, 67.6 | 0.91 |  |\n"),
             "{table}"
         );
-        assert!(table.contains("| mine/dev | 349 | 92.0 | 37.5 | 5.8 |  |  |  |\n"));
+        assert!(table.contains("| mine/dev | 349 | 92.0 | 37.5 | 5.8 | 0.03 |  |  |  |  |\n"));
         let kinds = kinds_table(&measured);
         assert!(
             kinds.contains("| total | 33 | 90.9 | 60.6 | 92.5 | 7.2 | 4.6 |\n| all | 349 | 92.0 |")

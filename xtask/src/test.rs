@@ -1,7 +1,7 @@
 //! Every test: formatting, licences, crates, end to end, the page in a real browser, and (by name) the npm package.
 //!
-//! All parts run even when an earlier one fails; the last line adds up what the runners counted
-//! (`cargo test` and `node --test`).
+//! All parts run even when an earlier one fails; the last lines name what failed, wherever above it was said, and add up
+//! what the runners counted (`cargo test` and `node --test`).
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -40,10 +40,12 @@ enum Part {
 }
 
 /// What a runner counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Counts {
     passed: usize,
     failed: usize,
+    /// What failed, by name.
+    names: Vec<String>,
 }
 
 /// Runs the tests and prints the sum.
@@ -52,11 +54,12 @@ fn run_all(options: &Options) -> Result<Counts> {
     let mut sum = Counts::default();
     if wanted(Part::Lint) {
         for (what, check) in &CHECKS {
-            sum.add(whole(step(what, check)));
+            sum.add(whole(what, step(what, check)));
         }
     }
     if wanted(Part::Licences) {
-        sum.add(whole(step("licences (cargo deny)", licences::check)));
+        let what = "licences (cargo deny)";
+        sum.add(whole(what, step(what, licences::check)));
     }
     if wanted(Part::Crates) {
         let arguments = [
@@ -68,27 +71,17 @@ fn run_all(options: &Options) -> Result<Counts> {
             "--no-fail-fast",
         ];
         sum.add(step("crates and end to end (cargo test)", || {
-            counted(command("cargo", &arguments), cargo_line)
+            counted("cargo test", command("cargo", &arguments), cargo_line)
         })?);
     }
     if wanted(Part::Browser) {
-        sum.add(browser_part(options).unwrap_or_else(|error| {
-            eprintln!("error: {error:#}");
-            Counts {
-                passed: 0,
-                failed: 1,
-            }
-        }));
+        sum.add(
+            browser_part(options).unwrap_or_else(|error| broken("the page in Chromium", &error)),
+        );
     }
     // By name only: it builds a module of its own and installs five bundlers.
     if options.only == Some(Part::Npm) {
-        sum.add(npm_part(options).unwrap_or_else(|error| {
-            eprintln!("error: {error:#}");
-            Counts {
-                passed: 0,
-                failed: 1,
-            }
-        }));
+        sum.add(npm_part(options).unwrap_or_else(|error| broken("the npm package", &error)));
     }
     Ok(sum)
 }
@@ -96,6 +89,9 @@ fn run_all(options: &Options) -> Result<Counts> {
 /// Runs the tests; fails when one failed.
 pub fn run(options: &Options) -> Result<()> {
     let sum = run_all(options)?;
+    for name in &sum.names {
+        println!("failed: {name}");
+    }
     let verdict = if sum.failed == 0 { "ok" } else { "FAILED" };
     println!(
         "test result: {verdict}. {} passed, {} failed",
@@ -117,7 +113,11 @@ fn browser_part(options: &Options) -> Result<Counts> {
     // Tests take turns: two browsers on two cores would measure each other.
     let arguments = ["--test", "--test-concurrency=1", "--test-reporter=spec"];
     step("the page in Chromium (node --test)", || {
-        counted(browser::node(&chromium, &arguments), node_line)
+        counted(
+            "node --test",
+            browser::node(&chromium, &arguments),
+            node_line,
+        )
     })
 }
 
@@ -137,12 +137,12 @@ fn npm_part(options: &Options) -> Result<Counts> {
     step("the npm package in Node and Chromium (node --test)", || {
         let mut node = browser::node(&chromium, &arguments);
         node.current_dir(root().join("web/js/tests"));
-        counted(node, node_line)
+        counted("node --test", node, node_line)
     })
 }
 
-/// Runs a command, passes its output through, and counts with `read`.
-fn counted(mut command: Command, read: fn(&str) -> Counts) -> Result<Counts> {
+/// Runs a command, passes its output through, and counts with `read`. `what` is named where it fails without a failed test.
+fn counted(what: &str, mut command: Command, read: fn(&str) -> Counts) -> Result<Counts> {
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()
@@ -158,12 +158,24 @@ fn counted(mut command: Command, read: fn(&str) -> Counts) -> Result<Counts> {
     // A runner that fails without a failed test did not compile, or crashed.
     if !child.wait()?.success() && counts.failed == 0 {
         counts.failed = 1;
+        counts
+            .names
+            .push(format!("{what}, which did not compile, or crashed"));
     }
     Ok(counts)
 }
 
-/// `test result: ok. 12 passed; 0 failed; …`
+/// `test result: ok. 12 passed; 0 failed; …`, and `test boxes::rounding ... FAILED`
 fn cargo_line(line: &str) -> Counts {
+    if let Some(name) = line
+        .strip_prefix("test ")
+        .and_then(|rest| rest.strip_suffix(" ... FAILED"))
+    {
+        return Counts {
+            names: vec![name.to_owned()],
+            ..Counts::default()
+        };
+    }
     if !line.starts_with("test result:") {
         return Counts::default();
     }
@@ -175,33 +187,53 @@ fn cargo_line(line: &str) -> Counts {
     Counts {
         passed: number("passed").unwrap_or(0),
         failed: number("failed").unwrap_or(0),
+        names: Vec::new(),
     }
 }
 
-/// `ℹ pass 12` and `ℹ fail 0`
+/// `ℹ pass 12`, `ℹ fail 0`, and `✖ an empty file is refused (4767.3ms)`
 fn node_line(line: &str) -> Counts {
+    // The list of failures at the end repeats each with its error; its heading is no test.
+    if let Some(name) = line.trim_start().strip_prefix("✖ ")
+        && !name.starts_with("failing tests")
+    {
+        return Counts {
+            names: vec![name.to_owned()],
+            ..Counts::default()
+        };
+    }
     let mut words = line.split_whitespace();
     let mut next = || words.next().unwrap_or_default();
     match (next(), next(), next().parse()) {
-        ("ℹ" | "#", "pass", Ok(passed)) => Counts { passed, failed: 0 },
-        ("ℹ" | "#", "fail", Ok(failed)) => Counts { passed: 0, failed },
+        ("ℹ" | "#", "pass", Ok(passed)) => Counts {
+            passed,
+            ..Counts::default()
+        },
+        ("ℹ" | "#", "fail", Ok(failed)) => Counts {
+            failed,
+            ..Counts::default()
+        },
         _ => Counts::default(),
     }
 }
 
-fn whole(result: Result<()>) -> Counts {
+/// A part that passes or fails as a whole.
+fn whole(what: &str, result: Result<()>) -> Counts {
     match result {
         Ok(()) => Counts {
             passed: 1,
-            failed: 0,
+            ..Counts::default()
         },
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            Counts {
-                passed: 0,
-                failed: 1,
-            }
-        }
+        Err(error) => broken(what, &error),
+    }
+}
+
+fn broken(what: &str, error: &anyhow::Error) -> Counts {
+    eprintln!("error: {error:#}");
+    Counts {
+        passed: 0,
+        failed: 1,
+        names: vec![what.to_owned()],
     }
 }
 
@@ -209,6 +241,11 @@ impl Counts {
     fn add(&mut self, other: Counts) {
         self.passed += other.passed;
         self.failed += other.failed;
+        for name in other.names {
+            if !self.names.contains(&name) {
+                self.names.push(name);
+            }
+        }
     }
 }
 
@@ -216,32 +253,40 @@ impl Counts {
 mod tests {
     use super::{Counts, cargo_line, node_line};
 
+    fn counts(passed: usize, failed: usize) -> Counts {
+        Counts {
+            passed,
+            failed,
+            names: Vec::new(),
+        }
+    }
+
     #[test]
     fn reads_the_closing_lines_of_both_runners() {
         let line =
             "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out";
-        assert_eq!(
-            cargo_line(line),
-            Counts {
-                passed: 12,
-                failed: 3
-            }
-        );
-        assert_eq!(
-            node_line("ℹ pass 7"),
-            Counts {
-                passed: 7,
-                failed: 0
-            }
-        );
-        assert_eq!(
-            node_line("# fail 2"),
-            Counts {
-                passed: 0,
-                failed: 2
-            }
-        );
-        assert_eq!(node_line("ℹ tests 9"), Counts::default());
-        assert_eq!(cargo_line("test boxes::rounding ... ok"), Counts::default());
+        assert_eq!(cargo_line(line), counts(12, 3));
+        assert_eq!(node_line("ℹ pass 7"), counts(7, 0));
+        assert_eq!(node_line("# fail 2"), counts(0, 2));
+        assert_eq!(node_line("ℹ tests 9"), counts(0, 0));
+        assert_eq!(cargo_line("test boxes::rounding ... ok"), counts(0, 0));
+    }
+
+    #[test]
+    fn names_what_failed_once_each() {
+        let mut sum = Counts::default();
+        for line in ["test boxes::rounding ... FAILED", "test boxes::area ... ok"] {
+            sum.add(cargo_line(line));
+        }
+        let lines = [
+            "  ✖ is refused (4.7ms)",
+            "✔ is taken (1ms)",
+            "✖ failing tests:",
+            "✖ is refused (4.7ms)",
+        ];
+        for line in lines {
+            sum.add(node_line(line));
+        }
+        assert_eq!(sum.names, ["boxes::rounding", "is refused (4.7ms)"]);
     }
 }

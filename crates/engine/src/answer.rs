@@ -64,7 +64,7 @@ pub struct Answer {
     pub bbox: NormBox,
     /// The same in pixels; right and lower edge exclusive.
     pub pixels: PixelBox,
-    /// The model's own probability that the box holds the answer; not calibrated.
+    /// Probability that the box holds the answer, before it was grown; calibrated where the model folder says how.
     pub confidence: f64,
     /// Whether a crop is needed at all; not known yet.
     pub needed: Option<bool>,
@@ -132,16 +132,16 @@ impl Engine {
         Ok(Answer {
             bbox,
             pixels: encoded.pixels(bbox),
-            confidence: distribution.confidence(best, config.coverage),
+            confidence: proposal.confidence.unwrap_or_default(),
             needed: None,
             others: others
                 .into_iter()
-                .map(|(bbox, confidence)| {
-                    let bbox = place(bbox);
+                .map(|(drawn, _)| {
+                    let bbox = place(drawn);
                     Other {
                         bbox,
                         pixels: encoded.pixels(bbox),
-                        confidence,
+                        confidence: config.confidence(&distribution, drawn),
                     }
                 })
                 .collect(),

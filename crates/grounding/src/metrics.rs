@@ -98,6 +98,46 @@ pub struct Summary {
     pub size: f64,
 }
 
+/// Expected calibration error: by how much the chance that was claimed differs from the share that came true, in ten classes of
+/// the claimed chance, weighted by how many fell into each. 0 where nothing was claimed.
+///
+/// ```
+/// use grounding::metrics::calibration_error;
+/// // Of two claims of 0.5 one came true; a claim of 0.9 did not: (2 x 0 + 1 x 0.9) / 3.
+/// let error = calibration_error(&[(0.5, true), (0.5, false), (0.9, false)]);
+/// assert!((error - 0.3).abs() < 1e-9);
+/// ```
+pub fn calibration_error(claims: &[(f64, bool)]) -> f64 {
+    let mut classes = [(0.0, 0.0); 10]; // what was claimed in a class, and what came true, summed up
+    for (claimed, came_true) in claims {
+        let class = &mut classes[((claimed * 10.0) as usize).min(9)];
+        class.0 += claimed;
+        class.1 += f64::from(u8::from(*came_true));
+    }
+    let gaps = classes.iter().map(|(claimed, came)| (claimed - came).abs());
+    gaps.sum::<f64>() / claims.len().max(1) as f64
+}
+
+/// Area under the receiver operating characteristic: how often a value of `above` is larger than one of `below`; equal ones
+/// count half. `None` where either is empty.
+///
+/// ```
+/// use grounding::metrics::area_under_curve;
+/// assert_eq!(area_under_curve(&[0.9, 0.4], &[0.4, 0.1]), Some(0.875));
+/// assert_eq!(area_under_curve(&[0.9], &[]), None);
+/// ```
+pub fn area_under_curve(above: &[f64], below: &[f64]) -> Option<f64> {
+    let pairs = (above.len() * below.len()) as f64;
+    let wins = above.iter().flat_map(|a| {
+        below.iter().map(move |b| match a.total_cmp(b) {
+            std::cmp::Ordering::Greater => 1.0,
+            std::cmp::Ordering::Equal => 0.5,
+            std::cmp::Ordering::Less => 0.0,
+        })
+    });
+    (pairs > 0.0).then(|| wins.sum::<f64>() / pairs)
+}
+
 impl Summary {
     /// Means over samples and what was proposed for each (`None`: no valid box).
     pub fn over<'a>(items: impl IntoIterator<Item = (&'a Sample, Option<NormBox>)>) -> Summary {

@@ -1,5 +1,6 @@
 //! The shape of a map policy, as `config.json` holds it.
 
+use grounding::NormBox;
 use serde::{Deserialize, Serialize};
 
 use crate::{MODEL_TYPE, MapError, Result};
@@ -31,6 +32,30 @@ pub struct MapConfig {
     /// by a tenth of the picture where that makes it a fifth likelier to hold the evidence.
     #[serde(default = "area_price")]
     pub area_price: f64,
+    /// How the weight that a box holds becomes a confidence; left out, it is taken as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+}
+
+/// What makes a confidence of the share `p` of its distribution that a box holds: `sigmoid(scale logit(p) + shift)` (Platt's
+/// scaling), fitted on pictures that the network has not learned from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// What the logit is multiplied with; below 1 for a network that is too sure.
+    pub scale: f64,
+    /// What is added to it.
+    pub shift: f64,
+}
+
+impl Calibration {
+    /// The calibrated probability.
+    pub fn of(&self, p: f64) -> f64 {
+        // Certainty has no logit; a distribution is never nearer to it than its weights are exact.
+        let p = p.clamp(1e-6, 1.0 - 1e-6);
+        let logit = self.scale * (p / (1.0 - p)).ln() + self.shift;
+        1.0 / (1.0 + (-logit).exp())
+    }
 }
 
 fn area_price() -> f64 {
@@ -49,6 +74,7 @@ impl Default for MapConfig {
             max_question_bytes: 96,
             coverage: 0.9,
             area_price: area_price(),
+            calibration: None,
         }
     }
 }
@@ -64,6 +90,13 @@ impl MapConfig {
             question_dim: 16,
             ..Self::default()
         }
+    }
+
+    /// How likely a box of a distribution holds the evidence.
+    pub fn confidence(&self, distribution: &crate::BoxDistribution, bbox: NormBox) -> f64 {
+        let held = distribution.confidence(bbox, self.coverage);
+        self.calibration
+            .map_or(held, |calibration| calibration.of(held))
     }
 
     /// Refuses what no network can have.
@@ -100,6 +133,47 @@ impl MapConfig {
         if !(self.area_price > 0.0 && self.area_price.is_finite()) {
             return bad("area_price has to be above 0");
         }
+        if let Some(Calibration { scale, shift }) = self.calibration
+            && !(scale > 0.0 && scale.is_finite() && shift.is_finite())
+        {
+            return bad("calibration needs a scale above 0 and a shift, both finite");
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calibration_leaves_the_order_and_takes_from_what_is_too_sure() {
+        let none = Calibration {
+            scale: 1.0,
+            shift: 0.0,
+        };
+        for p in [0.1, 0.5, 0.97] {
+            assert!((none.of(p) - p).abs() < 1e-9);
+        }
+        let humble = Calibration {
+            scale: 0.6,
+            shift: -0.4,
+        };
+        let claims: Vec<f64> = [0.0, 0.2, 0.5, 0.9, 1.0].map(|p| humble.of(p)).to_vec();
+        assert!(claims.is_sorted() && claims.iter().all(|p| (0.0..=1.0).contains(p)));
+        assert!(claims[3] < 0.9 && claims[2] < 0.5, "{claims:?}");
+    }
+
+    #[test]
+    fn a_calibration_that_turns_the_order_around_is_refused() {
+        let config = MapConfig {
+            calibration: Some(Calibration {
+                scale: -1.0,
+                shift: 0.0,
+            }),
+            ..MapConfig::tiny()
+        };
+        let error = config.check().expect_err("refused").to_string();
+        assert!(error.contains("calibration"), "{error}");
     }
 }

@@ -47,7 +47,7 @@ pub mod turn;
 pub mod upright;
 
 pub use boxes::BoxDistribution;
-pub use config::MapConfig;
+pub use config::{Calibration, MapConfig};
 pub use error::MapError;
 pub use model::{ImageFeatures, MapModel};
 pub use proposal::{EvidenceMap, Proposal, Timings};

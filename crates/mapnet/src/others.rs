@@ -5,7 +5,7 @@ use grounding::NormBox;
 use crate::BoxDistribution;
 
 impl BoxDistribution {
-    /// Probability that a box holds the evidence: the weight of the cells whose own boxes lie inside it. `coverage` is that
+    /// Share of the distribution that a box holds, 0 to 1: the weight of the cells whose own boxes lie inside it. `coverage` is that
     /// of [`BoxDistribution::propose`].
     pub fn confidence(&self, bbox: NormBox, coverage: f64) -> f64 {
         let cells = self.cell_boxes(coverage);
@@ -14,7 +14,7 @@ impl BoxDistribution {
     }
 
     /// Further boxes, likeliest first, at most `most`: what would be proposed if the evidence were in none of the boxes
-    /// before. Each with its probability, as [`BoxDistribution::confidence`] gives it.
+    /// before. Each with its share, as [`BoxDistribution::confidence`] gives it.
     pub fn others(
         &self,
         best: NormBox,

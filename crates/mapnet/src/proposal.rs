@@ -43,6 +43,9 @@ pub struct Proposal {
     pub timings: Timings,
     /// The evidence map, where the policy has one.
     pub evidence: Option<EvidenceMap>,
+    /// How likely the evidence lies inside the box, 0 to 1, as far as the policy knows; calibrated where the model folder says
+    /// how. `None` for a text policy.
+    pub confidence: Option<f64>,
     /// Degrees clockwise by which the picture has to be turned to be upright, 0 to 360, as far as the policy found out. Box
     /// and evidence are those of the picture as it lies.
     pub rotation: f64,
@@ -85,6 +88,7 @@ impl Proposal {
                 ..timings
             },
             evidence: Some(evidence),
+            confidence: Some(config.confidence(distribution, drawn)),
             rotation: turn.degrees(),
         };
         (proposal, drawn)

@@ -213,6 +213,7 @@ impl TextPolicy {
                 ..seen.timings
             },
             evidence: None,
+            confidence: None,
             rotation: 0.0,
         })
     }

@@ -404,6 +404,7 @@ fn evaluate(out: &Path, config: &SftConfig, set: &DataSet) -> Result<serde_json:
     let proposer = Proposer::on_cpu(&files)?;
     let picture = |image: &str| set.picture(image);
     let boxes = crate::eval::boxes(&proposer, &set.samples, None, picture, |_| ())?;
+    let boxes = crate::eval::only_boxes(&boxes);
     let mut report = crate::eval::report(&set.samples, &boxes, 0.0);
     let lines = config.eval.as_ref().and_then(|e| e.lines.as_ref());
     if let Some(file) = lines
