@@ -124,7 +124,9 @@ impl Engine {
 
     async fn load(self) -> Result<(), String> {
         let order = self.inner.order.borrow().clone().ok_or(text::BROKEN)?;
-        let files = match self.inner.files.borrow().clone() {
+        // Not borrowed any more while the files are on their way.
+        let known = self.inner.files.borrow().clone();
+        let files = match known {
             Some(files) => files,
             None => Rc::new(fetch::model(&order.model).await?),
         };
@@ -347,7 +349,7 @@ impl Engine {
         let smaller = part.map(|_| {
             let found = bbox.out_of(inside);
             // Of a picture on its side, rows of cells are no lines.
-            let lines = evidence.as_ref().filter(|_| quarters % 2 == 0);
+            let lines = evidence.as_ref().filter(|_| quarters.is_multiple_of(2));
             second_look(found, inside, lines, (width, height)).map(tidy)
         });
         let same = smaller == Some(None);
