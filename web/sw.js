@@ -8,6 +8,8 @@
 // Only these files are ever answered or kept. Everything else, requests to providers and pictures from the web above
 // all, goes its own way as if this worker were not there.
 const FILES = {/* FILES */};
+// Wanted by few, and large: kept when it has been fetched, and fetched anew with a newer version by who has it.
+const isLater = (name) => name.startsWith('trainable/');
 const CACHE = 'cropvlm';
 // By the end of a file's name: the type it is given out with, and what a host may call it.
 const TYPES = {
@@ -30,8 +32,9 @@ let retired = false;
 self.addEventListener('install', (event) => {
   event.waitUntil((async () => {
     const cache = await caches.open(CACHE);
+    const old = new Set((await cache.keys()).map(({ url }) => new URL(url).pathname.slice(scope.pathname.length)));
     await Promise.all(Object.keys(FILES).map(async (name) => {
-      if (await kept(cache, name)) return;
+      if ((isLater(name) && !old.has(name)) || await kept(cache, name)) return;
       const response = await fetch(keyOf(name), { cache: 'no-cache', credentials: 'omit' });
       await cache.put(keyOf(name), await checked(name, response));
     }));

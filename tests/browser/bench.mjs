@@ -1,10 +1,9 @@
 // Speed and size in Chromium's CPU path, printed as one line of JSON for `cargo xtask bench`.
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { brotliCompressSync, constants } from 'node:zlib';
 import { file, picture } from './lib/files.mjs';
-import { box, browser, choose, image, open, proposeButton, question, site, state } from './lib/page.mjs';
+import { box, brotli, browser, choose, code, image, open, proposeButton, question, site, state } from './lib/page.mjs';
 
 const dist = process.env.DIST ?? new URL('../../dist', import.meta.url).pathname;
 const QUESTIONS = ['What is the total?', 'What is the date?', 'What is the subtotal?', 'What is the address?'];
@@ -54,6 +53,16 @@ async function visit() {
   return { usable, ready, first, same: median(same), fresh: median(fresh), longest };
 }
 
+/** Bytes that the tab's process holds, its workers' included: of several renderers, Chromium's spare one is small. */
+async function tab() {
+  const session = await chrome.newBrowserCDPSession();
+  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+  await session.detach();
+  const held = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) =>
+    Number(readFileSync(`/proc/${id}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB/m)[1]) * 1024);
+  return Math.max(...held);
+}
+
 /** One visit of somebody who only looks: paints, blocking and shifts until the sample's box is there. */
 async function look() {
   const context = await chrome.newContext({ viewport: { width: 1280, height: 900 } });
@@ -64,6 +73,7 @@ async function look() {
     const [paint] = performance.getEntriesByName('first-contentful-paint');
     return { paint: paint.startTime, largest, box: performance.now(), shift: window.shift, blocking: window.blocking };
   });
+  seen.memory = await tab();
   await context.close();
   return seen;
 }
@@ -79,7 +89,7 @@ await chrome.close();
 await server.close();
 
 const wasm = readdirSync(dist).filter((name) => name.endsWith('.wasm')).map((name) => readFileSync(join(dist, name)));
-const brotli = (bytes) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 } }).length;
+const second = join(dist, 'trainable/trainable_bg.wasm');
 const sum = (list) => list.reduce((total, value) => total + value, 0);
 const thin = ['index.html', 'style.css', 'stage.css', 'learn.css', 'boot.js', 'page.js', 'page_bg.wasm'].map((name) => readFileSync(join(dist, name)));
 const model = join(dist, 'models/default');
@@ -96,6 +106,9 @@ console.log(JSON.stringify({
   blocking_ms: seen('blocking'),
   shift: seen('shift'),
   page_brotli: sum(thin.map(brotli)) + statSync(join(dist, 'samples/receipt.jpg')).size,
+  code_brotli: sum(code().map((name) => brotli(readFileSync(join(dist, name))))),
+  second_brotli: existsSync(second) ? brotli(readFileSync(second)) : 0,
+  tab_bytes: seen('memory'),
   wasm_bytes: sum(wasm.map((bytes) => bytes.length)),
   wasm_brotli: sum(wasm.map(brotli)),
   model_bytes: sum(readdirSync(model).map((name) => statSync(join(model, name)).size)),

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { distFile, modules } from './lib/page.mjs';
+import { brotli, code, distFile, modules } from './lib/page.mjs';
 
 /** The function that each exported function calls before it does anything else, by name; those that do not begin with a call are left out. */
 function firstCalls(bytes) {
@@ -68,8 +68,8 @@ function firstCalls(bytes) {
 
 const built = modules();
 
-test('the modules of page and worker are there', () => {
-  for (const file of ['page_bg.wasm', 'worker_bg.wasm']) assert.ok(built.includes(file), `${built}`);
+test('the modules of page and worker are there, and the one that needs burn', () => {
+  for (const file of ['page_bg.wasm', 'worker_bg.wasm', 'trainable/trainable_bg.wasm']) assert.ok(built.includes(file), `${built}`);
 });
 
 for (const file of built) {
@@ -82,3 +82,15 @@ for (const file of built) {
     assert.ok(most < 2, `${most} of ${exported} exported functions begin with the same call: is __wasm_call_ctors called in main?`);
   });
 }
+
+test('what is fetched before the first box is at most 0.9 MB of code by brotli, and no part of it is burn', () => {
+  const files = code();
+  assert.ok(files.includes('worker_bg.wasm') && !files.some((name) => name.startsWith('trainable/')), `${files}`);
+  const bytes = files.map((name) => brotli(readFileSync(distFile(name))));
+  const sum = bytes.reduce((a, b) => a + b);
+  assert.ok(sum <= 900_000, `${sum}: ${files.map((name, at) => `${name} ${bytes[at]}`)}`);
+  for (const [name, holds] of [['worker_bg.wasm', false], ['trainable/trainable_bg.wasm', true]]) {
+    // Panics name the file that they stand in.
+    assert.equal(readFileSync(distFile(name)).includes('burn-'), holds, name);
+  }
+});

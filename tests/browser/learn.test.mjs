@@ -153,3 +153,30 @@ describe('GRPO, live', () => {
     }
   }, { context: { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true } });
 });
+
+describe('the module that learns', () => {
+  const at = started();
+  const fetched = () => at.server.asked.filter((path) => path.startsWith('trainable/'));
+  const draw = async (page) => {
+    await page.getByRole('button', { name: 'Draw a group' }).click();
+    await page.waitForFunction(() => document.querySelector('#learn').getAttribute('aria-busy') === 'false', null, { timeout: 120_000, polling: 20 });
+  };
+
+  at.on('is fetched for the first group, not before; where it does not come, the page says so and the next try works', async (page) => {
+    const shipped = await boxAfter(page, null);
+    assert.equal(await propose(page), 'done');
+    await page.getByText('Learn: GRPO, live').click();
+    await boxAfter(page, shipped.join(','));
+    assert.deepEqual(fetched(), [], 'for boxes, nothing');
+    await draw(page);
+    assert.match(await page.locator('#learn-message').innerText(), /part of this page that computes this .*did not come/);
+    at.server.replace.clear();
+    await draw(page);
+    assert.equal(await page.locator('#learn-rows tr').count(), 6);
+    assert.ok(fetched().includes('trainable/trainable_bg.wasm'), `${fetched()}`);
+    assert.equal(await propose(page), 'done');
+  }, { prepare: () => {
+    at.server.asked.length = 0;
+    at.server.replace.set('trainable/trainable.js', 404);
+  } });
+});

@@ -394,6 +394,18 @@ pub struct Evidence {
     pub values: Vec<u8>,
 }
 
+impl Evidence {
+    /// From values between 0 and 1, row by row.
+    pub fn of(width: usize, height: usize, values: &[f32]) -> Self {
+        let values = values.iter();
+        Self {
+            width: width as u32,
+            height: height as u32,
+            values: values.map(|value| (value * 255.0).round() as u8).collect(),
+        }
+    }
+}
+
 /// What can be chosen for [`ToWorker::Fineness`]: 512, 1,024 and 2,048 pixels for SmolVLM, as in the paper.
 pub const FINENESS: [u32; 3] = [1, 2, 4];
 

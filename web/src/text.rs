@@ -205,6 +205,9 @@ pub fn running(running: &Running) -> String {
         Why::NoWebGpu => {
             format!("Runs on {here} ({time} a proposal): this browser offers no WebGPU.")
         }
+        Why::NotAsked => format!(
+            "Runs on {here} ({time} a proposal). With ?device=auto in its address, this page measures WebGPU, too."
+        ),
         Why::Measuring => format!("Runs on {here} ({time} a proposal); WebGPU is being measured."),
         Why::Faster { other_ms } => {
             let other = device(other_of(running.device));
@@ -264,6 +267,20 @@ pub fn model_not_fetched(file: &str, reason: &str) -> String {
 /// The model's files were fetched but are no model.
 pub fn model_not_loaded(reason: &str) -> String {
     format!("The model could not be loaded: {reason}")
+}
+
+/// `config.json` names a model that is not known here.
+pub fn other_model(kind: &str) -> String {
+    format!(
+        "config.json: model_type is \"{kind}\"; a cropping policy is \"cropvlm_map\", \"idefics3\" or \"smolvlm\""
+    )
+}
+
+/// The second module did not come.
+pub fn no_trainable(reason: &str) -> String {
+    format!(
+        "The part of this page that computes this (trainable/) did not come ({reason}). Check the connection, then try again."
+    )
 }
 
 /// A share as percent, with a digit where it is small.

@@ -55,7 +55,7 @@ pub fn run(options: &Options) -> Result<()> {
     row(
         "box on the sample, nothing pressed",
         ms("first_box_ms")?,
-        "",
+        "600 ms",
     );
     row(
         "main thread blocked until then (Lighthouse's TBT)",
@@ -95,8 +95,23 @@ pub fn run(options: &Options) -> Result<()> {
         megabytes("page_brotli")?,
         "0.5 MB",
     );
-    row("wasm, brotli", megabytes("wasm_brotli")?, "4 MB");
-    row("wasm, as it is", megabytes("wasm_bytes")?, "");
+    row(
+        "code fetched until the first box, brotli",
+        megabytes("code_brotli")?,
+        "0.9 MB",
+    );
+    row("of it wasm, brotli", megabytes("wasm_brotli")?, "");
+    row("of it wasm, as it is", megabytes("wasm_bytes")?, "");
+    row(
+        "lesson, text policy and WebGPU: fetched when asked for, brotli",
+        megabytes("second_brotli")?,
+        "",
+    );
+    row(
+        "memory of the page's tab with the first box",
+        megabytes("tab_bytes")?,
+        "",
+    );
     row("model folder", megabytes("model_bytes")?, "16 MB");
     row(
         "native `cropvlm propose` on the CPU (without loading)",

@@ -9,16 +9,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
-/// Where `web/sw.js` wants its files.
-const LIST: &str = "{/* FILES */}";
+/// Where `web/sw.js` wants its files: between these two.
+const LIST: [&str; 2] = ["const FILES = {", "};"];
 /// trunk's loader of the worker module.
 const LOADER: &str = "worker_loader.js";
 
-/// Names the build in `dist` and tells the service worker which files make it.
+/// Loader of the second module.
+const TRAINABLE: &str = "trainable/trainable.js";
+
+/// Names the build in `dist`, by what is fetched before the first box. What is built later belongs to it.
 ///
 /// # Errors
 /// A file that is missing, cannot be read or has no place for what belongs into it.
-pub fn list(dist: &Path) -> Result<()> {
+pub fn name(dist: &Path) -> Result<()> {
     let build = build_of(&entries(dist)?);
     edit(
         dist,
@@ -28,11 +31,48 @@ pub fn list(dist: &Path) -> Result<()> {
     )?;
     let loader = text(dist, LOADER)?;
     std::fs::write(dist.join(LOADER), guard(&build) + &loader)?;
+    Ok(())
+}
+
+/// Tells the service worker which files make the build, as they are now. Can be done again.
+///
+/// # Errors
+/// As [`name`].
+pub fn list(dist: &Path) -> Result<()> {
     let lines: Vec<String> = entries(dist)?
         .iter()
         .map(|(name, hash, length)| format!("\n  {name:?}: [\"{hash}\", {length}]"))
         .collect();
-    edit(dist, "sw.js", LIST, &format!("{{{}\n}}", lines.join(",")))
+    let worker = text(dist, "sw.js")?;
+    let [from, to] = LIST;
+    let known = worker.split_once(from).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(to)?;
+        Some((before, after))
+    });
+    let (before, after) =
+        known.with_context(|| format!("sw.js has no place for its files: {from}"))?;
+    let listed = format!("{before}{from}{}\n{to}{after}", lines.join(","));
+    std::fs::write(dist.join("sw.js"), listed)?;
+    Ok(())
+}
+
+/// Has the second module refuse a page of another build, whose messages it may not understand.
+///
+/// # Errors
+/// As [`name`].
+pub fn guard_trainable(dist: &Path) -> Result<()> {
+    let page = text(dist, "index.html")?;
+    let build = page
+        .split_once("data-build=\"")
+        .and_then(|(_, rest)| rest.split_once('"'));
+    let (build, _) = build.context("index.html names no build")?;
+    let guard = format!(
+        "if ((new URL(import.meta.url).searchParams.get('build') ?? '{build}') !== '{build}') {{\n  \
+         throw new Error('the host has a newer version of this page: reload it');\n}}\n"
+    );
+    let loader = text(dist, TRAINABLE)?;
+    std::fs::write(dist.join(TRAINABLE), guard + &loader)?;
+    Ok(())
 }
 
 /// The first lines of the worker's loader: a page of another build gets no worker, but is told.
@@ -115,13 +155,14 @@ mod tests {
         std::fs::create_dir_all(dist.join("models")).unwrap();
         for (name, content) in [
             ("index.html", "<!doctype html><html lang=\"en\">"),
-            ("sw.js", "const FILES = {/* FILES */};"),
+            ("sw.js", "const FILES = {/* FILES */};\nconst NEXT = {};"),
             (LOADER, "import init from './worker.js';"),
             ("models/a.bin", "abc"),
             ("README.md", "not kept"),
         ] {
             std::fs::write(dist.join(name), content).unwrap();
         }
+        name(&dist).unwrap();
         list(&dist).unwrap();
         let worker = text(&dist, "sw.js").unwrap();
         // The SHA-256 of "abc" (FIPS 180-2, B.1).
@@ -151,7 +192,18 @@ mod tests {
         // What is listed is what lies there now, with the build's name in it.
         let hash = hex(&Sha256::digest(page.as_bytes()));
         assert!(worker.contains(&hash), "{worker}");
-        assert!(list(&dist).is_err(), "a list has no place for another one");
+        // What is built later is listed, too, and tied to the same build.
+        std::fs::create_dir_all(dist.join("trainable")).unwrap();
+        std::fs::write(dist.join(TRAINABLE), "export {};").unwrap();
+        guard_trainable(&dist).unwrap();
+        list(&dist).unwrap();
+        let worker = text(&dist, "sw.js").unwrap();
+        let trainable = text(&dist, TRAINABLE).unwrap();
+        let hash = hex(&Sha256::digest(trainable.as_bytes()));
+        assert!(trainable.contains(&format!("!== '{build}'")), "{trainable}");
+        assert!(worker.contains(&hash) && worker.contains(abc), "{worker}");
+        assert!(worker.ends_with("};\nconst NEXT = {};"), "{worker}");
+        assert_eq!(worker.matches("models/a.bin").count(), 1, "{worker}");
         std::fs::remove_dir_all(&dist).unwrap();
     }
 }

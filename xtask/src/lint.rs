@@ -10,8 +10,8 @@ use anyhow::Result;
 use crate::step::{command, note, output, run, step};
 use crate::wasm::{self, TARGET, Toolchain};
 
-/// The crates that only build for wasm32.
-pub const WASM_ONLY: &str = "cropvlm-worker";
+/// The crate that only builds for wasm32: natively its features would have burn compiled a second time.
+pub const WASM_ONLY: &str = "cropvlm-trainable";
 
 /// One thing that can be found wanting.
 type Check = fn() -> Result<()>;
@@ -56,7 +56,7 @@ fn rustdoc() -> Result<()> {
 }
 
 /// The page's modules as the browser gets them. Where the compiler for wasm32 comes without clippy (Debian's does), the
-/// native run has seen all but the worker.
+/// native run has seen all but the second module.
 fn clippy_wasm() -> Result<()> {
     let toolchain = wasm::find_or_install(wasm::Source::Auto)?;
     if !has_clippy(&toolchain) {
@@ -69,6 +69,8 @@ fn clippy_wasm() -> Result<()> {
         "--release",
         "-p",
         "cropvlm-web",
+        "-p",
+        "cropvlm-worker",
         "-p",
         WASM_ONLY,
         "--target",

@@ -28,6 +28,7 @@ mod step;
 mod test;
 mod threads;
 mod tools;
+mod trainable;
 mod wasm;
 
 use std::path::PathBuf;
@@ -125,7 +126,7 @@ fn main() -> ExitCode {
             port,
             no_open,
             page,
-        } => page::build(&page).and_then(|()| serve::serve(&root().join("dist"), port, !no_open)),
+        } => demo(port, !no_open, &page),
         Command::Test(options) => test::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Figures(options) => figures::run(&options),
@@ -148,6 +149,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Builds what proposes boxes, serves it, and builds the rest meanwhile.
+fn demo(port: u16, open: bool, options: &page::Options) -> anyhow::Result<()> {
+    let setup = page::build_core(options)?;
+    let threads = serve::start(&root().join("dist"), port, open)?;
+    // Who only wants boxes has them: the page says what is missing.
+    if let Err(error) = page::build_rest(&setup) {
+        eprintln!("\nwithout lesson, text policy and WebGPU: {error:#}");
+    }
+    serve::wait(threads)
 }
 
 /// The root of the checkout: the folder above this crate's own. Asked of cargo at run time first: checkouts that

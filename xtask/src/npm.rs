@@ -7,12 +7,8 @@ use sha2::{Digest, Sha256};
 
 use crate::compress::{self, Coding};
 use crate::page::{self, Setup};
-use crate::step::{command, note, run, run_quiet, step};
-use crate::wasm::TARGET;
-use crate::{browser, root, tools};
-
-/// The cargo profile of the package, see `Cargo.toml` of the workspace.
-const PROFILE: &str = "npm";
+use crate::step::{command, note, run_quiet, step};
+use crate::{root, tools};
 
 /// What wasm-opt has to let pass: what rustc's default features and SIMD use.
 const FEATURES: [&str; 7] = [
@@ -44,42 +40,8 @@ pub fn build(options: &page::Options) -> Result<()> {
 }
 
 fn wasm(setup: &Setup, folder: &Path) -> Result<()> {
-    let arguments = [
-        "build",
-        "--locked",
-        "--profile",
-        PROFILE,
-        "--target",
-        TARGET,
-        "--package",
-        "cropvlm-js",
-    ];
-    let mut cargo = command("cargo", &arguments);
-    // RUSTFLAGS of the caller would replace those of .cargo/config.toml, SIMD among them.
-    cargo.env_remove("RUSTFLAGS").env("PATH", setup.path()?);
-    if let Some(name) = &setup.toolchain.name {
-        cargo.env("RUSTUP_TOOLCHAIN", name);
-    }
-    run(&mut cargo).context("the package could not be built; the reason stands above")?;
-    let module = browser::target()
-        .join(TARGET)
-        .join(PROFILE)
-        .join("cropvlm_js.wasm");
-    let out = folder.to_string_lossy();
-    let bindgen = [
-        "--target",
-        "web",
-        "--no-typescript",
-        "--out-name",
-        "cropvlm",
-        "--out-dir",
-        &out,
-    ];
-    run_quiet(
-        command("wasm-bindgen", &bindgen)
-            .arg(&module)
-            .env("PATH", setup.path()?),
-    )?;
+    let module = setup.compile("cropvlm-js", page::SMALL, "cropvlm_js")?;
+    setup.bind(&module, folder, &["--out-name", "cropvlm"])?;
     let module = folder.join("cropvlm_bg.wasm");
     run_quiet(
         command("wasm-opt", &FEATURES)

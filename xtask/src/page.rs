@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::step::{command, note, run, run_quiet, step};
-use crate::{copy, pdf, root, threads, tools, wasm};
+use crate::{browser, copy, pdf, root, threads, tools, trainable, wasm};
 
-/// The cargo profile of everything the browser downloads, see `Cargo.toml` of the workspace.
-const PROFILE: &str = "web";
+/// The cargo profile of page and worker, which are fetched before the first box: small. See `Cargo.toml` of the workspace.
+pub const SMALL: &str = "small";
+/// The cargo profile of what a browser fetches later, if at all.
+pub const LATER: &str = "web";
 
 /// How the page is built.
 #[derive(clap::Args, Clone, Debug)]
@@ -35,6 +37,37 @@ impl Setup {
             all.chain(std::env::split_paths(&known)),
         )?)
     }
+
+    /// Compiles a package of the workspace for the browser; where its module lies, if it is called `name`.
+    pub fn compile(&self, package: &str, profile: &str, name: &str) -> Result<PathBuf> {
+        let arguments = [
+            "build",
+            "--locked",
+            "--profile",
+            profile,
+            "--target",
+            wasm::TARGET,
+            "--package",
+            package,
+        ];
+        let mut cargo = command("cargo", &arguments);
+        // RUSTFLAGS of the caller would replace those of .cargo/config.toml, SIMD among them.
+        cargo.env_remove("RUSTFLAGS").env("PATH", self.path()?);
+        if let Some(name) = &self.toolchain.name {
+            cargo.env("RUSTUP_TOOLCHAIN", name);
+        }
+        run(&mut cargo)
+            .with_context(|| format!("{package} could not be built; the reason stands above"))?;
+        let folder = browser::target().join(wasm::TARGET).join(profile);
+        Ok(folder.join(name).with_extension("wasm"))
+    }
+
+    /// Makes what a browser loads of a compiled module, into `folder`; `more` are options of wasm-bindgen.
+    pub fn bind(&self, module: &Path, folder: &Path, more: &[&str]) -> Result<()> {
+        let mut bindgen = command("wasm-bindgen", &["--target", "web", "--no-typescript"]);
+        bindgen.args(more).arg("--out-dir").args([folder, module]);
+        run_quiet(bindgen.env("PATH", self.path()?))
+    }
 }
 
 /// Finds or installs compiler and tools.
@@ -47,6 +80,12 @@ pub fn setup(source: wasm::Source) -> Result<Setup> {
 
 /// Builds the page into `dist/`.
 pub fn build(options: &Options) -> Result<()> {
+    let setup = build_core(options)?;
+    build_rest(&setup)
+}
+
+/// Builds what proposes boxes: from then on the page can be served.
+pub fn build_core(options: &Options) -> Result<Setup> {
     let model = root().join("models/default/config.json");
     ensure!(
         model.exists(),
@@ -58,25 +97,36 @@ pub fn build(options: &Options) -> Result<()> {
         run_quiet(&mut command("cargo", &["fetch", "--locked"]))
             .context("What to do: check that crates.io can be reached")
     })?;
-    step(
-        "the page (ten minutes or more when nothing is built yet)",
-        || trunk(&setup),
-    )?;
+    step("the page (some minutes when nothing is built yet)", || {
+        trunk(&setup)
+    })?;
+    let dist = root().join("dist");
+    step("the list of files for use without a connection", || {
+        copy::name(&dist)?;
+        copy::list(&dist)
+    })?;
+    Ok(setup)
+}
+
+/// Builds what the page works without: threads, the second module, the reader of PDF documents.
+pub fn build_rest(setup: &Setup) -> Result<()> {
     let dist = root().join("dist");
     step(
         "the encoder on several threads (a minute or two when nothing is built yet)",
-        || threads::build(&setup.toolchain, &setup.path, PROFILE, &dist),
+        || threads::build(&setup.toolchain, &setup.path, LATER, &dist),
     )?;
-    step("the list of files for use without a connection", || {
-        copy::list(&dist)
-    })?;
+    step(
+        "lesson, text policy and WebGPU (ten minutes or more when nothing is built yet)",
+        || trainable::build(setup, &dist),
+    )?;
+    step("the list of files, with these", || copy::list(&dist))?;
     // Behind the list: it is loaded when a document is chosen, and kept by nobody.
     step("the reader of PDF documents (npm)", || pdf::vendor(&dist))?;
     report(&dist)
 }
 
 fn trunk(setup: &Setup) -> Result<()> {
-    let mut command = command("trunk", &["build", "--release", "--cargo-profile", PROFILE]);
+    let mut command = command("trunk", &["build", "--release", "--cargo-profile", SMALL]);
     command.env("PATH", setup.path()?);
     // RUSTFLAGS of the caller would replace those of .cargo/config.toml, SIMD among them.
     command.env_remove("RUSTFLAGS").env_remove("NO_COLOR");

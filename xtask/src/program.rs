@@ -20,7 +20,7 @@ pub fn build() -> Result<()> {
                 "--release",
                 "--workspace",
                 "--exclude",
-                "cropvlm-worker",
+                crate::lint::WASM_ONLY,
                 "--bin",
                 "cropvlm",
             ],

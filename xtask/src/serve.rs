@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use tiny_http::{Header, Response, Server};
@@ -16,6 +17,11 @@ use crate::step::{command, note, output};
 
 /// Serves `dist` until the process is stopped.
 pub fn serve(dist: &Path, port: u16, open: bool) -> Result<()> {
+    wait(start(dist, port, open)?)
+}
+
+/// Begins to serve `dist`; the threads that answer.
+pub fn start(dist: &Path, port: u16, open: bool) -> Result<Vec<JoinHandle<()>>> {
     ensure!(
         dist.join("index.html").exists(),
         "there is no page in {}. What to do: `cargo xtask page`",
@@ -32,8 +38,13 @@ pub fn serve(dist: &Path, port: u16, open: bool) -> Result<()> {
     if open {
         open_browser(&url);
     }
-    for worker in answering(Arc::new(server), dist) {
-        worker
+    Ok(answering(Arc::new(server), dist))
+}
+
+/// Waits until the threads that answer have ended.
+pub fn wait(threads: Vec<JoinHandle<()>>) -> Result<()> {
+    for thread in threads {
+        thread
             .join()
             .map_err(|_| anyhow!("a thread of the server ended"))?;
     }
@@ -41,7 +52,7 @@ pub fn serve(dist: &Path, port: u16, open: bool) -> Result<()> {
 }
 
 /// Threads that answer until the server is unblocked for each of them.
-fn answering(server: Arc<Server>, dist: &Path) -> Vec<std::thread::JoinHandle<()>> {
+fn answering(server: Arc<Server>, dist: &Path) -> Vec<JoinHandle<()>> {
     let kept = Arc::new(Kept::default());
     let threads = (0..THREADS).map(|_| {
         let (server, kept, dist) = (Arc::clone(&server), Arc::clone(&kept), dist.to_path_buf());

@@ -3,6 +3,7 @@
 use grounding::{NormBox, PixelBox};
 use mapnet::{ImageFeatures, Proposal};
 use picture::RgbImage;
+use rand::Rng;
 
 use crate::host::{again, step};
 use crate::{Engine, EngineError, Host, MAX_QUESTION, Result, Stage};
@@ -85,6 +86,24 @@ impl Engine {
         options: &EncodeOptions,
         host: &impl Host,
     ) -> Result<Encoded> {
+        let here = async |values: Vec<f32>, size: [usize; 2]| -> Result<_> {
+            Ok(self.model.encoder().encode(values, size))
+        };
+        self.encode_by(picture, options, host, here).await
+    }
+
+    /// As [`Engine::encode`], with an encoder from elsewhere, such as one on several threads: it gets a canvas, values row
+    /// by row, and its height and width.
+    ///
+    /// # Errors
+    /// As [`Engine::encode`]; the encoder's own.
+    pub async fn encode_by(
+        &self,
+        picture: &RgbImage,
+        options: &EncodeOptions,
+        host: &impl Host,
+        mut encoder: impl AsyncFnMut(Vec<f32>, [usize; 2]) -> Result<kernels::Encoded>,
+    ) -> Result<Encoded> {
         let size: [u32; 2] = picture.dimensions().into();
         let cut = options.within.map(|part| {
             let part = part.to_pixels(size[0], size[1]);
@@ -94,7 +113,7 @@ impl Engine {
         let encode = async |values: Vec<f32>, size: [usize; 2]| -> Result<_> {
             round += 1;
             again(host, Stage::Encode, round).await?;
-            Ok(self.model.encoder().encode(values, size))
+            encoder(values, size).await
         };
         let seen = cut.as_ref().unwrap_or(picture);
         let features = self
@@ -147,6 +166,31 @@ impl Engine {
                 .collect(),
             proposal,
         })
+    }
+}
+
+impl Engine {
+    /// Draws boxes from the distribution that the proposed one is read off: where the model sees evidence, and how often.
+    ///
+    /// # Errors
+    /// An empty question; a failed device.
+    pub fn sample(
+        &self,
+        encoded: &Encoded,
+        question: &str,
+        n: usize,
+        rng: &mut impl Rng,
+    ) -> Result<Vec<NormBox>> {
+        let question = cut(question)?;
+        let distribution = self.model.distribution(&encoded.features, question)?;
+        let turn = encoded.features.turn;
+        let boxes = (0..n).map(|_| turn.back(distribution.sample(1.0, rng)));
+        Ok(boxes
+            .map(|bbox| match encoded.within {
+                Some(part) => bbox.out_of(part),
+                None => bbox,
+            })
+            .collect())
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Timings {
 }
 
 /// One proposed box.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Proposal {
     /// The box in percent; `None` when an unconstrained completion could not be parsed.
     pub bbox: Option<NormBox>,

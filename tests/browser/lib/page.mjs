@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node
 import { join, normalize } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { brotliCompressSync, constants } from 'node:zlib';
 import { chromium } from 'playwright-core';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -18,17 +19,18 @@ const TYPES = { html: 'text/html; charset=utf-8', js: 'text/javascript', mjs: 't
 
 /**
  * A server for dist/ with the headers of `cargo xtask demo`, or none of them that isolate. `replace` maps a path to bytes,
- * a status, or a wait; while `down`, no connection is answered. With `folder`, the page lives in that folder, and every
+ * a status, or a wait; `asked` collects the paths that were asked for; while `down`, no connection is answered. With `folder`, the page lives in that folder, and every
  * address outside is answered with the page's HTML.
  */
 export async function site({ isolated = true } = {}) {
   const replace = new Map();
-  const handle = { down: false };
+  const handle = { down: false, asked: [] };
   const isolation = isolated ? { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' } : {};
   const server = createServer(async (request, response) => {
     if (handle.down) return request.destroy();
     let path = normalize(decodeURIComponent(new URL(request.url, 'http://x').pathname)).replace(/^\/+/, '') || 'index.html';
     if (handle.folder) path = path.startsWith(`${handle.folder}/`) ? path.slice(handle.folder.length + 1) || 'index.html' : 'index.html';
+    handle.asked.push(path);
     const other = replace.get(path);
     let body = typeof other === 'function' ? await other() : other;
     if (typeof body === 'number') return response.writeHead(body).end();
@@ -54,6 +56,12 @@ export async function site({ isolated = true } = {}) {
 export const distFile = (name) => join(dist, name);
 /** The names of the WebAssembly modules that are built here; the reader of PDF documents brings others. */
 export const modules = () => readdirSync(dist, { recursive: true }).filter((name) => name.endsWith('.wasm') && !name.startsWith('pdf/'));
+
+/** The names of the files of code that are fetched before the first box; threads come only where memory may be shared. */
+export const code = () => readdirSync(dist, { recursive: true })
+  .filter((name) => /\.(html|css|js|wasm)$/.test(name) && !/^(pdf|trainable)\/|^(sw|offline)\.js$/.test(name));
+/** Bytes that a file has on its way, by brotli at its best. */
+export const brotli = (bytes) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 } }).length;
 
 /** Bytes of a file of the shipped model. */
 export const modelFile = (name) => readFileSync(join(dist, 'models/default', name));

@@ -296,7 +296,8 @@ test("a hundred loads do not grow the tab", async () => {
   await page.close();
 });
 
-test("<crop-vlm> proposes, can be moved by keys, and says what it shows", async () => {
+/** A page with the element, 300 pixels wide, once it has proposed; `window.heard` are its events with their boxes. */
+async function element() {
   const { page, faults } = await opened(await bare());
   await page.evaluate(async () => {
     await import("/cropvlm/element.js");
@@ -311,6 +312,12 @@ test("<crop-vlm> proposes, can be moved by keys, and says what it shows", async 
   });
   await page.waitForFunction(() => window.heard.length, null, { timeout: 60_000 });
   const box = page.getByRole("group", { name: /Crop from 52 to 78 percent across and 44 to 56 percent down/ });
+  await box.waitFor();
+  return { page, faults, box: await box.elementHandle() };
+}
+
+test("<crop-vlm> proposes, can be moved by keys, and says what it shows", async () => {
+  const { page, faults, box } = await element();
   await box.focus();
   await page.keyboard.press("ArrowRight");
   await page.keyboard.press("Shift+ArrowDown");
@@ -320,5 +327,33 @@ test("<crop-vlm> proposes, can be moved by keys, and says what it shows", async 
     ["change", "53 44 79 57"],
   ]);
   assert.deepEqual(faults.filter((fault) => !/favicon|404/.test(fault)), []);
+  await page.close();
+});
+
+test("<crop-vlm> can be dragged by pointer, resized by its handle, and stays on the picture", async () => {
+  const { page, box } = await element();
+  const { width, height } = await page.locator("crop-vlm").boundingBox();
+  assert.equal(width, 300);
+  /** Drags a part of the element by percents of the picture; the box then. */
+  const drag = async (part, across, down) => {
+    const at = await page.locator(`crop-vlm [part=${part}]`).boundingBox();
+    const [x, y] = [at.x + at.width / 2, at.y + at.height / 2];
+    await page.mouse.move(x, y);
+    await page.mouse.down();
+    await page.mouse.move(x + (across * width) / 100, y + (down * height) / 100, { steps: 4 });
+    await page.mouse.up();
+    const [name, edges] = await page.evaluate(() => window.heard.at(-1));
+    assert.equal(name, "change");
+    return edges.split(" ").map(Number);
+  };
+  const close = (found, wanted) => found.forEach((edge, i) => assert.ok(Math.abs(edge - wanted[i]) < 0.2, `${found} for ${wanted}`));
+  close(await drag("box", 10, -20), [62, 24, 88, 36]);
+  close(await drag("handle", -6, 4), [62, 24, 82, 40]);
+  const held = await page.evaluate(() => window.heard.length);
+  await page.mouse.move(5, 5);
+  assert.equal(await page.evaluate(() => window.heard.length), held, "let go is let go");
+  close(await drag("box", 60, 5), [80, 29, 100, 45]);
+  close(await drag("handle", -90, 0), [80, 29, 80.5, 45]);
+  assert.match(await box.getAttribute("aria-label"), /^Crop from 80 to 80\.5 percent across/);
   await page.close();
 });

@@ -47,6 +47,8 @@ pub enum Why {
     Asked,
     /// This browser has no WebGPU, or no adapter.
     NoWebGpu,
+    /// WebGPU is there; what it needs is fetched only when somebody asks for it.
+    NotAsked,
     /// WebGPU is there and is being measured in the background.
     Measuring,
     /// Both were measured; the other one took this long, milliseconds.
@@ -70,8 +72,10 @@ pub enum DeviceKind {
 /// What the person asked for with `?device=`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceChoice {
-    /// Whatever is measured to be faster.
+    /// Nothing: the CPU, which needs no second module.
     #[default]
+    Nothing,
+    /// Whatever is measured to be faster.
     Auto,
     /// The CPU.
     Cpu,

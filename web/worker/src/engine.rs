@@ -1,30 +1,31 @@
 //! The model on a device: chosen by measurement, warmed up, and replaced by the CPU when it fails.
 //!
-//! With `auto` the CPU comes first, because it is ready first everywhere: no shaders are compiled. Where there is
-//! WebGPU, it is then loaded and measured in the background, and takes over only if the same proposal is faster
-//! there. A device that fails or is lost later falls back to the CPU, and the proposal is tried once more.
+//! Nothing asked for, it is the CPU: the map policy needs nothing but this module there. With `auto` the CPU comes first,
+//! too: no shaders are compiled. Where there is WebGPU, it is then loaded (with the second module, [`crate::trainable`]) and
+//! measured in the background, and takes over only if the same proposal is faster there. A device that fails or is lost later falls back to the CPU, and the proposal is tried once more.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use burn::tensor::Device;
 use cropvlm_web::geometry::tidy;
 use cropvlm_web::inside::second_look;
 use cropvlm_web::places::Place;
 use cropvlm_web::protocol::{
-    Attention, DeviceChoice, DeviceKind, FromWorker, Parts, Proposed, Stage, Tiles, Why, Writing,
+    Attention, DeviceChoice, DeviceKind, Evidence, FromWorker, Parts, Proposed, Stage, Tiles, Why,
+    Writing,
 };
 use cropvlm_web::text;
 use futures_util::future::{Either, LocalBoxFuture, Shared, select};
 use futures_util::lock::{Mutex, MutexGuard};
 use futures_util::{FutureExt, pin_mut};
 use grounding::{NormBox, PixelBox};
+use mapnet::Proposal;
 use picture::RgbImage;
-use policy::{ModelFiles, Proposal};
+use tensors::ModelFiles;
 use wasm_bindgen_futures::spawn_local;
 
 use crate::pictures::Decoded;
-use crate::runner::{On, Runner, View, build, shown, tell};
+use crate::runner::{On, Runner, View, build, tell};
 use crate::{fetch, gpu, pictures, post};
 
 /// After this long, milliseconds, a device that is being measured in the background counts as slower.
@@ -148,6 +149,14 @@ impl Engine {
                 let runner = self.cpu(&files).await?;
                 self.take(runner, order.after.map_or(Why::Asked, Why::WebGpuFailed))
             }
+            DeviceChoice::Nothing => {
+                let runner = self.cpu(&files).await?;
+                let why = match gpu::adapter_name().await {
+                    Some(_) => Why::NotAsked,
+                    None => Why::NoWebGpu,
+                };
+                self.take(runner, why)
+            }
             DeviceChoice::Auto => {
                 let runner = self.cpu(&files).await?;
                 let adapter = gpu::adapter_name().await;
@@ -180,7 +189,7 @@ impl Engine {
 
     async fn cpu(&self, files: &ModelFiles) -> Result<Runner, String> {
         let threads = self.inner.order.borrow().as_ref().and_then(|o| o.threads);
-        build(files, &Device::flex(), On::Cpu { threads }, true)
+        build(files, On::Cpu { threads }, true)
             .await
             .map_err(|why| text::model_not_loaded(&why))
     }
@@ -192,11 +201,7 @@ impl Engine {
         }
         let engine = self.clone();
         gpu::hear_lost(move |reason| engine.lost(&reason));
-        let device = Device::wgpu_options()
-            .init_async()
-            .await
-            .map_err(|error| error.to_string())?;
-        build(files, &device, On::WebGpu, aloud).await
+        build(files, On::WebGpu, aloud).await
     }
 
     /// Measures WebGPU in the background; it takes over where it is faster.
@@ -344,7 +349,8 @@ impl Engine {
         };
         let inside = inside.unwrap_or(NormBox::FULL);
         let bbox = proposal.bbox.ok_or(text::NO_BOX)?;
-        let evidence = proposal.evidence.as_ref().map(shown);
+        let evidence = proposal.evidence.as_ref();
+        let evidence = evidence.map(|map| Evidence::of(map.width, map.height, &map.values));
         let quarters = (proposal.rotation / 90.0).round().rem_euclid(4.0) as u32;
         let smaller = part.map(|_| {
             let found = bbox.out_of(inside);

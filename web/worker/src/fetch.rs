@@ -3,8 +3,8 @@
 use cropvlm_web::protocol::{FromWorker, Stage};
 use cropvlm_web::text;
 use js_sys::{Reflect, Uint8Array};
-use policy::ModelFiles;
 use serde::Deserialize;
+use tensors::ModelFiles;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStreamDefaultReader, Response};
@@ -14,23 +14,40 @@ use crate::post;
 /// Progress is told at most this often, milliseconds.
 const EVERY: f64 = 60.0;
 
+/// `model_type` of text policies.
+const TEXT: [&str; 2] = ["idefics3", "smolvlm"];
+
 /// Files of a model folder beside `config.json`: those that must be there, and those that may.
 fn names(model_type: &str) -> (&'static [&'static str], &'static [&'static str]) {
-    match model_type {
-        "idefics3" | "smolvlm" => (
-            &[
-                "model.safetensors",
-                "tokenizer.json",
-                "preprocessor_config.json",
-            ],
-            &[
-                "processor_config.json",
-                "chat_template.json",
-                "generation_config.json",
-            ],
-        ),
-        _ => (&["model.safetensors"], &[]),
+    if !TEXT.contains(&model_type) {
+        return (&["model.safetensors"], &[]);
     }
+    (
+        &[
+            "model.safetensors",
+            "tokenizer.json",
+            "preprocessor_config.json",
+        ],
+        &[
+            "processor_config.json",
+            "chat_template.json",
+            "generation_config.json",
+        ],
+    )
+}
+
+/// The part of `config.json` that says what kind of model a folder holds.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Kind {
+    model_type: String,
+}
+
+/// Whether a model folder holds a text policy.
+pub fn is_text(files: &ModelFiles) -> bool {
+    // What is no JSON is reported by the loader, which knows the file's meaning.
+    let kind: Kind = files.json("config.json").unwrap_or_default();
+    TEXT.contains(&kind.model_type.as_str())
 }
 
 /// Fetches a model folder. `folder` ends in a slash.
@@ -38,17 +55,9 @@ fn names(model_type: &str) -> (&'static [&'static str], &'static [&'static str])
 /// # Errors
 /// A sentence naming the file that could not be fetched.
 pub async fn model(folder: &str) -> Result<ModelFiles, String> {
-    #[derive(Deserialize)]
-    struct Kind {
-        #[serde(default)]
-        model_type: String,
-    }
     let mut progress = Progress::default();
     let config = file(folder, "config.json", &mut progress).await?;
-    // What is no JSON is reported by the loader, which knows the file's meaning.
-    let kind: Kind = serde_json::from_slice(&config).unwrap_or(Kind {
-        model_type: String::new(),
-    });
+    let kind: Kind = serde_json::from_slice(&config).unwrap_or_default();
     let mut files = vec![("config.json".to_owned(), config)];
     let (must, may) = names(&kind.model_type);
     for name in must {

@@ -2,8 +2,8 @@
 //!
 //! The order of reading: here messages arrive ([`cropvlm_web::protocol`]); [`pictures`] decodes, cuts and encodes;
 //! [`fetch`] brings the model's files; [`engine`] chooses a device and proposes; [`runner`] is
-//! the model on one of them, [`threads`] its encoder on several threads; [`lesson`] is GRPO, live; [`gpu`] is what the browser says about WebGPU; [`post`] is the
-//! way back.
+//! the model on one of them, [`threads`] its encoder on several threads; [`lesson`] is GRPO, live; [`trainable`] is the
+//! second module, which holds all that needs burn; [`gpu`] is what the browser says about WebGPU; [`post`] is the way back.
 //!
 //! Each message is handled by a task of its own: a picture is decoded while the model is still being fetched, and
 //! a click waits for both without blocking either.
@@ -16,6 +16,7 @@ mod pictures;
 mod post;
 mod runner;
 mod threads;
+mod trainable;
 
 use std::rc::Rc;
 
@@ -37,21 +38,7 @@ struct Worker {
     school: School,
 }
 
-/// Runs the constructors of the crates below (burn's compiler of kernels registers some 5,000 things in this way), once.
-///
-/// A linker that sees nobody call them takes the module for a command that is run once and ends, and lets *every* call
-/// into it begin with all of them: each number that JavaScript hands over, each callback.
-#[allow(unsafe_code)]
-fn construct() {
-    unsafe extern "C" {
-        // The linker makes this function; it takes nothing and gives nothing back.
-        safe fn __wasm_call_ctors();
-    }
-    __wasm_call_ctors();
-}
-
 fn main() {
-    construct();
     // A panic ends this module: the page is told why and starts another worker.
     std::panic::set_hook(Box::new(|panic| {
         let why = panic.payload_as_str().unwrap_or("unknown");

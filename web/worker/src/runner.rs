@@ -3,24 +3,22 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use burn::tensor::Device;
 use cropvlm_web::places::{Place, group};
 use cropvlm_web::protocol::{
-    Attention, DeviceKind, Evidence, FromWorker, Running, Stage, Tiles, Why, Writing,
+    Attention, DeviceKind, FromWorker, Running, Stage, Tiles, Why, Writing,
 };
 use cropvlm_web::text;
-use grounding::PixelBox;
-use mapnet::canvas;
+use engine::{EncodeOptions, EngineError, ProposeOptions, Quiet};
+use grounding::{NormBox, PixelBox};
+use mapnet::{MapConfig, MapError, Proposal, canvas};
 use picture::RgbImage;
-use policy::{
-    EvidenceMap, ModelFiles, Policy, PolicyError, Proposal, ProposeOptions, SampleOptions, Seen,
-    Written,
-};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use tensors::ModelFiles;
 
-use crate::post;
 use crate::threads::Threads;
+use crate::trainable::{self, Trainable};
+use crate::{fetch, post};
 
 /// Longest side of the picture that warms a device up, pixels.
 const WARM_UP_SIDE: u32 = 512;
@@ -50,16 +48,34 @@ pub enum On {
     WebGpu,
 }
 
+/// Whose network it is.
+enum Model {
+    /// A map policy, by this module's own kernels on the CPU.
+    Core(Box<engine::Engine>),
+    /// Any policy, by the second module.
+    Trainable {
+        model: trainable::Model,
+        /// Of a map policy: the shape of its canvas.
+        map: Option<MapConfig>,
+    },
+}
+
+/// An encoded picture, of the same module.
+enum Encoded {
+    Core(engine::Encoded),
+    Trainable(trainable::Encoded),
+}
+
 /// A policy on a device.
 pub struct Runner {
-    policy: Policy,
+    model: Model,
     /// A map policy's encoder on several threads of the CPU.
     threads: RefCell<Option<Rc<Threads>>>,
     pub device: DeviceKind,
     /// One proposal after warming up, milliseconds.
     pub milliseconds: f64,
     /// What was encoded last, the newest at the end: several questions about it cost little.
-    seen: RefCell<Vec<(View, Rc<Seen>)>>,
+    seen: RefCell<Vec<(View, Rc<Encoded>)>>,
 }
 
 impl Runner {
@@ -70,11 +86,15 @@ impl Runner {
 
     /// Whether the policy is a map policy.
     pub fn draws_maps(&self) -> bool {
-        matches!(self.policy, Policy::Map(_))
+        self.tile().is_none()
     }
 
     /// Encodes a view, unless it is remembered. `pixels` are the view's.
-    pub async fn look(&self, view: View, pixels: &RgbImage) -> Result<Rc<Seen>, String> {
+    pub async fn look(&self, view: View, pixels: &RgbImage) -> Result<(), String> {
+        self.encoded(view, pixels).await.map(|_| ())
+    }
+
+    async fn encoded(&self, view: View, pixels: &RgbImage) -> Result<Rc<Encoded>, String> {
         let known = self
             .seen
             .borrow()
@@ -84,7 +104,12 @@ impl Runner {
         if let Some((_, seen)) = known {
             return Ok(seen);
         }
-        let seen = Rc::new(self.encode(view, pixels).await?);
+        let seen = Rc::new(match &self.model {
+            Model::Core(engine) => Encoded::Core(self.encode(engine, pixels).await?),
+            Model::Trainable { model, .. } => {
+                Encoded::Trainable(model.encode(pixels, view.fineness).await?)
+            }
+        });
         let mut all = self.seen.borrow_mut();
         // Another picture makes what came before it useless; another part, the part before it.
         all.retain(|(of, _)| View { part: None, ..view } == *of);
@@ -100,38 +125,36 @@ impl Runner {
     }
 
     /// Encodes pixels, on several threads where there are some; once they fail, on one.
-    async fn encode(&self, view: View, pixels: &RgbImage) -> Result<Seen, String> {
+    async fn encode(
+        &self,
+        engine: &engine::Engine,
+        pixels: &RgbImage,
+    ) -> Result<engine::Encoded, String> {
+        let options = EncodeOptions::default();
         let threads = self.threads.borrow().clone();
-        if let (Policy::Map(policy), Some(threads)) = (&self.policy, threads) {
-            let encode = |values: Vec<f32>, size| {
+        if let Some(threads) = threads {
+            let encode = async |values: Vec<f32>, size| {
                 let encoded = threads.encode(&values, size);
-                encoded.map_err(PolicyError::Device)
+                encoded.map_err(|why| EngineError::Device(MapError::Device(why)))
             };
-            match policy.look_by(pixels, None, encode).await {
-                Ok(seen) => return Ok(Seen::Map(seen)),
+            match engine.encode_by(pixels, &options, &Quiet, encode).await {
+                Ok(encoded) => return Ok(encoded),
                 Err(why) => {
                     post::warn(&text::no_threads(&why.to_string()));
                     self.threads.take();
                 }
             }
         }
-        let seen = self
-            .policy
-            .look_upright(pixels, self.longest_edge(view.fineness));
-        seen.await.map_err(|error| error.to_string())
+        let encoded = engine.encode(pixels, &options, &Quiet).await;
+        encoded.map_err(|error| error.to_string())
     }
 
     /// Side of a text policy's tile, pixels.
     pub fn tile(&self) -> Option<u32> {
-        match &self.policy {
-            Policy::Text(policy) => Some(policy.tile() as u32),
-            Policy::Map(_) => None,
+        match &self.model {
+            Model::Core(_) => None,
+            Model::Trainable { model, .. } => model.tile(),
         }
-    }
-
-    /// The longest edge of pictures, pixels; a map policy's is its own.
-    fn longest_edge(&self, fineness: u32) -> Option<u32> {
-        self.tile().map(|tile| fineness.max(1) * tile)
     }
 
     /// Proposes a crop of a view, and what a text policy read and wrote for it. Where a click `job` is named, the page
@@ -143,25 +166,27 @@ impl Runner {
         question: &str,
         job: Option<u32>,
     ) -> Result<(Proposal, Option<Writing>), String> {
-        let seen = self.look(view, pixels).await?;
-        let options = ProposeOptions::default();
-        let (Policy::Text(policy), Seen::Text(seen)) = (&self.policy, &*seen) else {
-            let proposed = self.policy.propose(&seen, question, &options).await;
-            return Ok((proposed.map_err(|error| error.to_string())?, None));
-        };
-        let mut writing = Writing {
-            prompt: policy.prompt(seen, question).map_err(|e| e.to_string())?,
-            tokens: Vec::new(),
-        };
-        let heard = |token: Written| {
-            writing.tokens.push((token.text, token.chance));
-            if let Some(job) = job {
-                let writing = writing.clone();
-                post::message(&FromWorker::Writing { job, writing });
+        let encoded = self.encoded(view, pixels).await?;
+        match (&self.model, &*encoded) {
+            (Model::Core(engine), Encoded::Core(encoded)) => {
+                let options = ProposeOptions {
+                    top_k: 0,
+                    ..ProposeOptions::default()
+                };
+                let answer = engine.propose(encoded, question, &options, &Quiet).await;
+                let answer = answer.map_err(|error| error.to_string())?;
+                Ok((answer.proposal, None))
             }
-        };
-        let proposed = policy.propose_aloud(seen, question, &options, heard).await;
-        Ok((proposed.map_err(|error| error.to_string())?, Some(writing)))
+            (Model::Trainable { model, .. }, Encoded::Trainable(encoded)) => {
+                let on_token = move |writing| {
+                    if let Some(job) = job {
+                        post::message(&FromWorker::Writing { job, writing });
+                    }
+                };
+                model.propose(encoded, question, on_token).await
+            }
+            _ => Err(text::BROKEN.to_owned()),
+        }
     }
 
     /// The places that the policy draws boxes at. The same question gives the same places.
@@ -171,27 +196,19 @@ impl Runner {
         pixels: &RgbImage,
         question: &str,
     ) -> Result<Vec<Place>, String> {
-        let seen = self.look(view, pixels).await?;
-        let n = match self.policy {
-            Policy::Map(_) => DRAWS.0,
-            Policy::Text(_) => DRAWS.1,
+        let encoded = self.encoded(view, pixels).await?;
+        let boxes: Vec<NormBox> = match (&self.model, &*encoded) {
+            (Model::Core(engine), Encoded::Core(encoded)) => {
+                let mut rng = ChaCha8Rng::seed_from_u64(0);
+                let drawn = engine.sample(encoded, question, DRAWS.0, &mut rng);
+                drawn.map_err(|error| error.to_string())?
+            }
+            (Model::Trainable { model, .. }, Encoded::Trainable(encoded)) => {
+                let n = if self.draws_maps() { DRAWS.0 } else { DRAWS.1 };
+                model.sample(encoded, question, n).await?
+            }
+            _ => return Err(text::BROKEN.to_owned()),
         };
-        // Temperature 1: shares of the draws are the policy's own chances.
-        let options = SampleOptions {
-            n,
-            temperature: 1.0,
-            ..SampleOptions::default()
-        };
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let drawn = self
-            .policy
-            .sample(&seen, question, &options, &mut rng)
-            .await;
-        let boxes: Vec<_> = drawn
-            .map_err(|error| error.to_string())?
-            .into_iter()
-            .filter_map(|rollout| rollout.bbox)
-            .collect();
         Ok(group(&boxes))
     }
 
@@ -202,34 +219,21 @@ impl Runner {
         pixels: &RgbImage,
         fineness: u32,
     ) -> Result<(RgbImage, Option<Tiles>), String> {
-        let broken = || text::BROKEN.to_owned();
-        match &self.policy {
-            Policy::Map(policy) => {
-                let [width, height] = canvas::canvas_of(&policy.config, pixels, None);
-                let grey = canvas::canvas(pixels, width, height);
-                let rgb = grey.into_iter().flat_map(|value| [value; 3]).collect();
-                let canvas = RgbImage::from_raw(width, height, rgb).ok_or_else(broken)?;
-                Ok((canvas, None))
-            }
-            Policy::Text(policy) => {
-                let tiles = policy.tiles(pixels, self.longest_edge(fineness));
-                let tiles = tiles.map_err(|error| error.to_string())?;
-                let told = Tiles {
-                    fineness,
-                    side: policy.tile() as u32,
-                    rows: tiles.rows as u32,
-                    columns: tiles.columns as u32,
-                    tokens: tiles.tokens as u32,
-                };
-                let rgb = tiles
-                    .images
-                    .into_iter()
-                    .flat_map(RgbImage::into_raw)
-                    .collect();
-                let strip = RgbImage::from_raw(told.side, told.side * told.count(), rgb);
-                Ok((strip.ok_or_else(broken)?, Some(told)))
-            }
-        }
+        let config = match &self.model {
+            Model::Core(engine) => engine.model().config(),
+            Model::Trainable { model, map } => match map {
+                Some(config) => config,
+                None => {
+                    let strip = model.strip(pixels, fineness)?.ok_or(text::BROKEN)?;
+                    return Ok((strip.0, Some(strip.1)));
+                }
+            },
+        };
+        let [width, height] = canvas::canvas_of(config, pixels, None);
+        let grey = canvas::canvas(pixels, width, height);
+        let rgb = grey.into_iter().flat_map(|value| [value; 3]).collect();
+        let canvas = RgbImage::from_raw(width, height, rgb).ok_or(text::BROKEN)?;
+        Ok((canvas, None))
     }
 
     /// Where a text policy looks.
@@ -239,53 +243,56 @@ impl Runner {
         pixels: &RgbImage,
         question: &str,
     ) -> Result<Attention, String> {
-        let (Policy::Text(policy), Seen::Text(seen)) =
-            (&self.policy, &*self.look(view, pixels).await?)
-        else {
-            return Err(text::NO_ATTENTION.to_owned());
+        let found = match (&self.model, &*self.encoded(view, pixels).await?) {
+            (Model::Trainable { model, .. }, Encoded::Trainable(encoded)) => {
+                model.attend(encoded, question).await?
+            }
+            _ => None,
         };
-        let found = policy.attention(seen, question).await;
-        let found = found.map_err(|error| error.to_string())?;
-        Ok(Attention {
-            map: shown(&found.map),
-            bbox: found.bbox,
-        })
-    }
-}
-
-/// A map as the page shows it.
-pub fn shown(map: &EvidenceMap) -> Evidence {
-    let values = map.values.iter();
-    Evidence {
-        width: map.width as u32,
-        height: map.height as u32,
-        values: values.map(|value| (value * 255.0).round() as u8).collect(),
+        found.ok_or_else(|| text::NO_ATTENTION.to_owned())
     }
 }
 
 /// Builds the network on a device, warms it up and measures one proposal. `aloud` tells the page the stages.
-pub async fn build(
-    files: &ModelFiles,
-    device: &Device,
-    on: On,
-    aloud: bool,
-) -> Result<Runner, String> {
+pub async fn build(files: &ModelFiles, on: On, aloud: bool) -> Result<Runner, String> {
     let tell = |stage| {
         if aloud {
             post::message(&FromWorker::Stage(stage));
         }
     };
     tell(Stage::Upload);
-    let policy = Policy::load(files, device).map_err(|error| error.to_string())?;
-    let (kind, threads) = match on {
-        On::WebGpu => (DeviceKind::WebGpu, None),
-        On::Cpu { threads } => (DeviceKind::Cpu, threads_of(&policy, threads).await),
+    let text = fetch::is_text(files);
+    let (model, device, threads) = match on {
+        On::Cpu { threads } if !text => {
+            let engine = engine::Engine::load(files, engine::Device::Cpu, &Quiet).await;
+            let engine = engine.map_err(|error| match error {
+                EngineError::OtherModel(kind) => text::other_model(&kind),
+                other => other.to_string(),
+            })?;
+            let threads = threads_of(files, threads).await;
+            (Model::Core(Box::new(engine)), DeviceKind::Cpu, threads)
+        }
+        _ => {
+            let webgpu = matches!(on, On::WebGpu);
+            let device = if webgpu {
+                DeviceKind::WebGpu
+            } else {
+                DeviceKind::Cpu
+            };
+            let model = Trainable::load().await?.model(files, webgpu).await?;
+            let map = if text {
+                None
+            } else {
+                Some(files.json("config.json").map_err(|e| e.to_string())?)
+            };
+            (Model::Trainable { model, map }, device, None)
+        }
     };
     tell(Stage::WarmUp);
     let mut runner = Runner {
-        policy,
+        model,
         threads: RefCell::new(threads),
-        device: kind,
+        device,
         milliseconds: 0.0,
         seen: RefCell::default(),
     };
@@ -308,12 +315,9 @@ pub async fn build(
     Ok(runner)
 }
 
-/// The threads that a policy's encoder can have here.
-async fn threads_of(policy: &Policy, most: Option<u32>) -> Option<Rc<Threads>> {
-    let Policy::Map(policy) = policy else {
-        return None;
-    };
-    match Threads::start(policy, most).await {
+/// The threads that a map policy's encoder can have here. What is wrong with the weights, the engine says.
+async fn threads_of(files: &ModelFiles, most: Option<u32>) -> Option<Rc<Threads>> {
+    match Threads::start(files, most).await {
         Ok(threads) => threads.map(Rc::new),
         Err(why) => {
             post::warn(&text::no_threads(&why));

@@ -4,10 +4,12 @@
 //! the worker's own code, on one thread, takes over.
 
 use js_sys::{Array, Float32Array, Uint32Array};
-use kernels::{Encoded, Maps};
-use policy::MapPolicy;
+use kernels::{Encoded, Encoder, Maps};
+use tensors::{ModelFiles, SINGLE};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
+
+use crate::post::said;
 
 /// More threads than this are not started: the network is too small to keep them busy.
 const MOST: u32 = 8;
@@ -77,15 +79,19 @@ impl Threads {
     ///
     /// # Errors
     /// Why it could not be done.
-    pub async fn start(policy: &MapPolicy, most: Option<u32>) -> Result<Option<Self>, String> {
+    pub async fn start(files: &ModelFiles, most: Option<u32>) -> Result<Option<Self>, String> {
         let count = possible().min(most.unwrap_or(MOST)).min(MOST);
         if count < 2 {
             return Ok(None);
         }
         let module: Module = start(count, PATIENCE).await.map_err(said)?.unchecked_into();
-        let weights = policy.encoder_weights().map_err(|e| e.to_string())?;
+        let weights = files
+            .get(SINGLE)
+            .and_then(|file| tensors::read(SINGLE, file));
+        let weights = weights.map_err(|error| error.to_string())?;
         let triples: Array = weights
             .iter()
+            .filter(|(name, _)| Encoder::wants(name))
             .map(|(name, (shape, values))| {
                 let shape: Vec<u32> = shape.iter().map(|n| *n as u32).collect();
                 Array::of3(
@@ -122,14 +128,4 @@ fn maps(part: JsValue) -> Option<Maps> {
     let values = part.get(3).dyn_into::<Float32Array>().ok()?.to_vec();
     let whole = values.len() == height * width * channels;
     whole.then(|| Maps::from_values(height, width, channels, values))
-}
-
-/// What a JavaScript error says.
-fn said(error: JsValue) -> String {
-    match error.dyn_into::<js_sys::Error>() {
-        Ok(error) => error.message().into(),
-        Err(other) => other
-            .as_string()
-            .unwrap_or_else(|| "no reason was given".into()),
-    }
 }

@@ -31,7 +31,6 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use grounding::NormBox;
-pub use kernels::Encoded;
 use mapnet::proposal::{Clock, timed};
 use mapnet::upright::{Upright, encode_turned, encode_upright};
 pub use mapnet::{BoxDistribution, MODEL_TYPE, MapConfig, Turn};
@@ -122,16 +121,6 @@ impl MapPolicy {
         Ok(())
     }
 
-    /// Shape and values of the encoder's weights, by name: what [`kernels::Encoder`] is made of.
-    ///
-    /// # Errors
-    /// A device that does not deliver its tensors.
-    pub fn encoder_weights(&self) -> Result<Vec<(String, tensors::Values)>> {
-        let mut weights = weights::collect(&self.net)?;
-        weights.retain(|(name, _)| kernels::Encoder::wants(name));
-        Ok(weights)
-    }
-
     /// The files of a model folder, weights as int8 (`quantize`) or as they are.
     ///
     /// # Errors
@@ -180,23 +169,11 @@ impl MapPolicy {
         picture: &RgbImage,
         longest_edge: Option<u32>,
     ) -> Result<Features> {
-        let encode = |values, size| Ok(self.encode_here(values, size));
-        self.look_turning(picture, longest_edge, encode).await
-    }
-
-    /// As [`MapPolicy::look_upright`], with an encoder from elsewhere, such as one on several threads: it gets a canvas, values
-    /// row by row, and its height and width.
-    ///
-    /// # Errors
-    /// As [`MapPolicy::look`]; the encoder's own.
-    pub async fn look_by(
-        &self,
-        picture: &RgbImage,
-        longest_edge: Option<u32>,
-        mut encode: impl FnMut(Vec<f32>, [usize; 2]) -> Result<Encoded>,
-    ) -> Result<Features> {
-        let encode = |values, size| encode(values, size).map(fast::features);
-        self.look_turning(picture, longest_edge, encode).await
+        let mut clock = Timings::default();
+        let grey = timed(&mut clock.image, || canvas::grey(picture));
+        let mut encode = async |values, size| char_logits(self.encode_here(values, size)).await;
+        let upright = encode_upright(&self.config, &grey, longest_edge, &mut clock, &mut encode);
+        Ok(finish(upright.await?, clock))
     }
 
     /// Encodes a canvas on this policy's device.
@@ -208,20 +185,6 @@ impl MapPolicy {
                 self.net.encode(Tensor::from_data(canvas, &self.device))
             }
         }
-    }
-
-    /// Tries the turns that the picture suggests, and keeps the one that reads best.
-    async fn look_turning(
-        &self,
-        picture: &RgbImage,
-        longest_edge: Option<u32>,
-        mut encode: impl FnMut(Vec<f32>, [usize; 2]) -> Result<Features>,
-    ) -> Result<Features> {
-        let mut clock = Timings::default();
-        let grey = timed(&mut clock.image, || canvas::grey(picture));
-        let mut encode = async |values, size| char_logits(encode(values, size)?).await;
-        let upright = encode_upright(&self.config, &grey, longest_edge, &mut clock, &mut encode);
-        Ok(finish(upright.await?, clock))
     }
 
     /// The distribution over boxes that a question gets on a picture.

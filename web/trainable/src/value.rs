@@ -1,0 +1,46 @@
+//! What crosses between the worker and this module: files, pixels, boxes, and serialized values.
+
+use grounding::NormBox;
+use js_sys::{Array, Float32Array, JsString, Uint8Array};
+use picture::RgbImage;
+use policy::ModelFiles;
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+
+/// A model folder from `[name, bytes]` pairs.
+pub fn files(pairs: &Array) -> ModelFiles {
+    let pair = |pair: JsValue| {
+        let pair: Array = pair.unchecked_into();
+        let name: JsString = pair.get(0).unchecked_into();
+        let bytes: Uint8Array = pair.get(1).unchecked_into();
+        (String::from(name), bytes.to_vec())
+    };
+    ModelFiles::from_memory(pairs.iter().map(pair))
+}
+
+/// RGB pixels, row by row.
+///
+/// # Errors
+/// Pixels that make no whole rows.
+pub fn pixels(values: Vec<u8>, width: u32) -> Result<RgbImage, JsError> {
+    let height = values.len() / 3 / width.max(1) as usize;
+    let whole = height * width as usize * 3 == values.len();
+    let image = RgbImage::from_raw(width, height as u32, values);
+    image
+        .filter(|_| whole)
+        .ok_or_else(|| JsError::new("the pixels make no whole rows"))
+}
+
+/// Edges of boxes, percent, four by four.
+pub fn edges(boxes: impl IntoIterator<Item = NormBox>) -> Float32Array {
+    let edges: Vec<f32> = boxes.into_iter().flat_map(NormBox::to_array).collect();
+    Float32Array::from(edges.as_slice())
+}
+
+/// A value as JavaScript has it.
+///
+/// # Errors
+/// A value that JavaScript does not have.
+pub fn value(value: &impl Serialize) -> Result<JsValue, JsError> {
+    Ok(value.serialize(&serde_wasm_bindgen::Serializer::new())?)
+}
