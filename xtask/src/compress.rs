@@ -116,7 +116,7 @@ fn is_dense(path: &Path) -> bool {
     )
 }
 
-/// Quality of brotli: the wasm of 33 MB takes about a second; the highest one, 11, a minute.
+/// Quality of brotli: the wasm of 32 MB takes about a second; the highest one, 11, a minute.
 const BROTLI_QUALITY: u32 = 5;
 /// Logarithm of brotli's window: 4 MB.
 const BROTLI_WINDOW: u32 = 22;

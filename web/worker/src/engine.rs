@@ -5,6 +5,7 @@
 //! measured in the background, and takes over only if the same proposal is faster there. A device that fails or is lost later falls back to the CPU, and the proposal is tried once more.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 
 use cropvlm_web::geometry::tidy;
@@ -15,9 +16,9 @@ use cropvlm_web::protocol::{
     Writing,
 };
 use cropvlm_web::text;
+use futures_util::FutureExt;
 use futures_util::future::{Either, LocalBoxFuture, Shared, select};
 use futures_util::lock::{Mutex, MutexGuard};
-use futures_util::{FutureExt, pin_mut};
 use grounding::{NormBox, PixelBox};
 use mapnet::Proposal;
 use picture::RgbImage;
@@ -206,9 +207,8 @@ impl Engine {
 
     /// Measures WebGPU in the background; it takes over where it is faster.
     async fn measure(self, files: Rc<ModelFiles>, cpu: Rc<Runner>) {
-        let building = self.webgpu(&files, false);
-        let patience = post::pause(PATIENCE);
-        pin_mut!(building, patience);
+        let building = pin!(self.webgpu(&files, false));
+        let patience = pin!(post::pause(PATIENCE));
         let built = match select(building, patience).await {
             Either::Left((built, _)) => built,
             Either::Right(((), _)) => {
@@ -457,8 +457,7 @@ impl Engine {
                 post::pause(20).await;
             }
         };
-        pin_mut!(proposing, lost);
-        match select(proposing, lost).await {
+        match select(pin!(proposing), pin!(lost)).await {
             Either::Left((proposal, _)) => proposal,
             Either::Right((reason, _)) => Err(reason),
         }
