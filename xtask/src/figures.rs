@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use grounding::metrics::area_under_curve;
 use serde_json::Value;
 
 use crate::browser::target;
@@ -133,25 +132,26 @@ fn measure(model: &Path, data: &Path, name: &str, lift: bool) -> Result<Value> {
     if lift {
         call.arg("--lift").arg("--readings").arg(readings);
     }
-    let boxes = kept.join(format!("{name}_boxes.jsonl"));
-    let mut found = program::json(call.arg("--out").arg(&boxes))?;
+    let mut found = program::json(&mut call)?;
     let unanswerable = data.join(name).join(UNANSWERABLE);
     if unanswerable.is_file() {
-        let without = kept.join(format!("{name}_none_boxes.jsonl"));
+        // Both kinds of questions in one file: `eval` says how well its confidence tells them apart.
+        let both = kept.join(format!("{name}_both.jsonl"));
+        let parts = [data.join(name).join(SPLIT), unanswerable].map(read);
+        let [answerable, unanswerable] = parts;
+        std::fs::write(&both, answerable? + &unanswerable?)?;
         let mut call = program::call(&["eval", "--json", "--model"]);
-        call.arg(model).arg("--data").arg(&unanswerable);
-        program::json(call.arg("--out").arg(&without))?;
-        let area = area_under_curve(&confidences(&boxes)?, &confidences(&without)?);
-        found["answerable_auc"] = serde_json::json!(area);
+        call.arg(model).arg("--data").arg(&both);
+        let all = program::json(call.arg("--root").arg(data))?;
+        found["answerable_auc"] = all["answerable_auc"].clone();
     }
     Ok(found)
 }
 
-/// Confidences of the boxes in a file of `eval --out`.
-fn confidences(file: &Path) -> Result<Vec<f64>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("{}", file.display()))?;
-    let line = |line: &str| serde_json::from_str::<Value>(line).ok()?["confidence"].as_f64();
-    Ok(text.lines().filter_map(line).collect())
+/// A file of lines, the last one ended.
+fn read(file: PathBuf) -> Result<String> {
+    let text = std::fs::read_to_string(&file).with_context(|| format!("{}", file.display()))?;
+    Ok(text.trim_end().to_owned() + "\n")
 }
 
 /// A table with the command that made it.
