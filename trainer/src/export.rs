@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use policy::{MapPolicy, ModelFiles, Policy, TextPolicy};
 use smolvlm::Precision;
+use tensors::SINGLE;
 
 use crate::model::ModelArgs;
 use crate::write;
@@ -40,6 +41,12 @@ impl From<Type> for Precision {
 #[command(after_help = "Examples:
   cropvlm export --model runs/first/model --out models/mine
   cropvlm export --model runs/first/model --out full --full --coverage 0.95
+  cropvlm export --model runs/more/model --mix models/default --mix-share 0.25 --out models/mine
+
+A network that learned more from where another one ended, and the other one, may be mixed weight by weight: between them
+lie networks that have learned the new and forgotten less of the old (Wortsman et al., arXiv 2109.01903).
+
+A text policy with an adapter:
   cropvlm export --model SmolVLM-256M-Instruct --adapter runs/grpo/adapter --out models/crop --precision bf16")]
 pub struct Args {
     #[command(flatten)]
@@ -59,6 +66,12 @@ pub struct Args {
     /// Set the probability that the whole picture's area has to be worth (map policy)
     #[arg(long, value_name = "PRICE")]
     area_price: Option<f64>,
+    /// Mix the weights with those of this model folder, of the same shape (map policy)
+    #[arg(long, value_name = "DIR", requires = "mix_share")]
+    mix: Option<PathBuf>,
+    /// Share of the folder of --mix in every weight, 0 to 1; the rest is --model's
+    #[arg(long, value_name = "SHARE", requires = "mix")]
+    mix_share: Option<f32>,
 }
 
 /// Runs the command.
@@ -67,7 +80,11 @@ pub struct Args {
 /// A folder that holds no policy, an option of the other kind of policy, a folder that cannot be
 /// written.
 pub fn run(args: Args) -> Result<()> {
-    let inputs = [Some(&args.model.model), args.model.adapter.as_ref()];
+    let inputs = [
+        Some(&args.model.model),
+        args.model.adapter.as_ref(),
+        args.mix.as_ref(),
+    ];
     let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
     write::not_an_input(&args.out, &inputs)?;
     write::check_model_folder(&args.out)?;
@@ -113,6 +130,9 @@ fn map(args: &Args, mut policy: MapPolicy) -> Result<ModelFiles> {
             "--precision is for text policies; a map policy has int8 weights, or f32 with --full"
         );
     }
+    if let (Some(other), Some(share)) = (&args.mix, args.mix_share) {
+        policy = mixed(&policy, other, share)?;
+    }
     if let Some(coverage) = args.coverage {
         policy.config.coverage = coverage;
     }
@@ -123,9 +143,45 @@ fn map(args: &Args, mut policy: MapPolicy) -> Result<ModelFiles> {
     Ok(policy.files(!args.full)?)
 }
 
+/// A policy whose every weight is `1 - share` of the policy's and `share` of the other one's.
+fn mixed(policy: &MapPolicy, other: &Path, share: f32) -> Result<MapPolicy> {
+    if !(0.0..=1.0).contains(&share) {
+        bail!("--mix-share {share}: has to be between 0 and 1");
+    }
+    let about = || format!("--mix {}", other.display());
+    let files = ModelFiles::from_dir(other).with_context(about)?;
+    let theirs = tensors::read(SINGLE, files.get(SINGLE).with_context(about)?);
+    let mut theirs = theirs.with_context(about)?;
+    let mut out = policy.files(false)?;
+    let mut weights = tensors::read(SINGLE, out.get(SINGLE)?)?;
+    for (name, (shape, values)) in &mut weights {
+        let Some((_, other)) = theirs.remove(name).filter(|(other, _)| other == shape) else {
+            bail!(
+                "{}: has no tensor {name} of shape {shape:?}; mix with a model of the same shape",
+                about()
+            );
+        };
+        for (value, other) in values.iter_mut().zip(other) {
+            *value += share * (other - *value);
+        }
+    }
+    if let Some(name) = theirs.keys().next() {
+        bail!(
+            "{}: has a tensor {name} more; mix with a model of the same shape",
+            about()
+        );
+    }
+    let bytes = tensors::write(SINGLE, weights, tensors::Precision::F32)?;
+    out.insert(SINGLE, bytes);
+    Ok(MapPolicy::load(&out, &Device::flex())?)
+}
+
 fn text(args: &Args, policy: &TextPolicy) -> Result<ModelFiles> {
     if args.coverage.is_some() || args.area_price.is_some() {
         bail!("--coverage and --area-price are for map policies; this folder holds a text policy");
+    }
+    if args.mix.is_some() {
+        bail!("--mix is for map policies; this folder holds a text policy");
     }
     if args.full && args.precision.is_some_and(|kind| kind != Type::F32) {
         bail!("--full means f32: leave out one of --full and --precision");

@@ -2,7 +2,7 @@
 //! whose numbers transformers computed (`crates/smolvlm/goldens`), and on folders and pictures that
 //! cannot work.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use burn::tensor::Device;
@@ -493,4 +493,51 @@ fn a_grounding_reward_is_printed_and_bad_boxes_are_named() {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains(expected), "{expected}: {text}");
     }
+}
+
+/// Halfway between two models lies the mean of their weights; a model of another shape is named.
+#[test]
+fn export_mixes_two_models_weight_by_weight() {
+    let folder = tempfile::tempdir().expect("folder");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/default");
+    let stage = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/stages/forms");
+    let export = |more: &[&str], out: &str| {
+        let mut call = Command::new(env!("CARGO_BIN_EXE_cropvlm"));
+        call.args(["export", "--full", "--model"]).arg(&shipped);
+        call.args(more).arg("--out").arg(folder.path().join(out));
+        call.output().expect("cropvlm runs")
+    };
+    let plain = export(&[], "plain");
+    assert!(plain.status.success(), "{plain:?}");
+    // The same network with other weights: its own, all halved.
+    let read = |name: &str| {
+        let file = folder.path().join(name).join("model.safetensors");
+        tensors::read("model", &std::fs::read(file).expect("weights")).expect("weights")
+    };
+    let whole = read("plain");
+    let half = whole.iter().map(|(name, (shape, values))| {
+        let values = values.iter().map(|value| value / 2.0).collect();
+        (name.clone(), (shape.clone(), values))
+    });
+    let bytes = tensors::write("model", half, tensors::Precision::F32).expect("bytes");
+    let other = folder.path().join("half");
+    std::fs::create_dir(&other).expect("folder");
+    std::fs::write(other.join("model.safetensors"), bytes).expect("written");
+    let path = other.to_str().expect("a name");
+    let mixed = export(&["--mix", path, "--mix-share", "0.5"], "mixed");
+    assert!(mixed.status.success(), "{mixed:?}");
+    for (name, (_, values)) in read("mixed") {
+        for (mixed, value) in values.iter().zip(&whole[&name].1) {
+            assert!((mixed - 0.75 * value).abs() <= 1e-6 * value.abs(), "{name}");
+        }
+    }
+    let stage = stage.to_str().expect("a name");
+    let refused = export(&["--mix", stage, "--mix-share", "0.5"], "wrong");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("same shape"),
+        "{said}"
+    );
+    let refused = export(&["--mix", path, "--mix-share", "2"], "wrong");
+    assert!(!refused.status.success() && !folder.path().join("wrong").exists());
 }

@@ -277,6 +277,7 @@ mod tests {
             "forms.toml",
             "print.toml",
             "read.toml",
+            "screens.toml",
             "sft-text.toml",
             "smoke-policy.toml",
             "smoke-reader.toml",
