@@ -170,6 +170,10 @@ describe('picture, question, box and answer', () => {
     assert.match(await page.locator('#ask-message').innerText(), /base URL/);
     await field(page, 'Provider').selectOption({ label: 'Anthropic' });
     assert.equal(await page.locator('#ask-message').isVisible(), false);
+    const receipt = await box(page).getAttribute('data-box');
+    await page.getByRole('button', { name: 'Sign', exact: true }).click();
+    await boxAfter(page, receipt);
+    await page.waitForFunction(() => document.querySelector('#crop').naturalWidth < 200);
     const [shown, natural] = await page.locator('#crop').evaluate((img) => [img.getBoundingClientRect().width, img.naturalWidth]);
     assert.ok(shown > natural && shown > 200, `${shown} of ${natural}`);
   });
