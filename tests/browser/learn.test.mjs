@@ -90,8 +90,8 @@ describe('GRPO, live', () => {
   });
 
   on('a group whose boxes all earn the same takes no step and says why', async (page) => {
-    await question(page).fill('What is the date?');
-    assert.equal(await page.getByLabel('The answer that you expect').inputValue(), '2012/10/05');
+    // Too long for any line of print: no crop earns more than another.
+    await page.getByLabel('The answer that you expect').fill('what is printed nowhere on it '.repeat(20));
     const first = await act(page, 'Draw a group');
     assert.ok(first.every(({ advantage }) => Math.abs(advantage) < 0.05), JSON.stringify(first));
     await act(page, 'Take one step');
@@ -124,8 +124,8 @@ describe('GRPO, live', () => {
     assert.equal(await page.locator('#rollouts .rollout').count(), 0);
     await act(page, 'Take one step');
     assert.match(await page.locator('#learn-caption').innerText(), /after 1 step/, 'a group is drawn first');
-    await question(page).fill('What is the date?');
-    assert.equal(await page.getByLabel('The answer that you expect').inputValue(), '2012/10/05');
+    // Too long for any line of print: no crop earns more than another.
+    await page.getByLabel('The answer that you expect').fill('what is printed nowhere on it '.repeat(20));
     assert.equal(await page.locator('#learn-result').isVisible(), false);
     await act(page, 'Draw a group');
     await choose(page, RECEIPT);
