@@ -9,12 +9,14 @@ import { tmpdir } from "node:os";
 import { extname, join, normalize } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { CROP, TOTAL } from "./total.mjs";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const { chromium } = createRequire(join(root, "tests/browser/"))("playwright-core");
 const pkg = join(root, "web/js/pkg");
 const receipt = join(root, "web/samples/receipt.jpg");
-const TOTAL = "Box 52, 44, 78, 56 percent";
+const SAID = `Box ${TOTAL.join(", ")} percent`;
+const BOX = TOTAL.join(" ");
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm", ".css": "text/css", ".jpg": "image/jpeg" };
 
 let browser;
@@ -87,9 +89,9 @@ async function choosesReceipt(url) {
   await page.locator("input[type=file]").setInputFiles(receipt);
   const said = page.locator("output");
   await page.waitForFunction(() => /Box|:/.test(document.querySelector("output").textContent), null, { timeout: 90_000 });
-  assert.equal(await said.textContent(), TOTAL, faults.join("\n"));
+  assert.equal(await said.textContent(), SAID, faults.join("\n"));
   const crop = await page.locator("img").evaluate(async (image) => (await image.decode(), [image.naturalWidth, image.naturalHeight]));
-  assert.deepEqual(crop, [312, 213]);
+  assert.deepEqual(crop, CROP);
   assert.deepEqual(faults.filter((fault) => !/favicon|404/.test(fault)), []);
   const other = fetched.filter((address) => !address.startsWith("blob:") && new URL(address).origin !== new URL(url).origin);
   assert.deepEqual(other, [], "nothing comes from elsewhere");
@@ -162,7 +164,9 @@ test("Next.js: imported on the server, used on the client", async () => {
   await choosesReceipt(url);
 });
 
-test("SvelteKit: imported on the server, used on the client", async () => {
+// Its build calls a function that Node has from 22 on.
+const skip = Promise.withResolvers ? false : "SvelteKit 3 needs Node 22";
+test("SvelteKit: imported on the server, used on the client", { skip }, async () => {
   const folder = await installed("sveltekit");
   run(folder, "npx", "vite", "build");
   const url = await started(folder, ["build/index.js"], await freePort(), { HOST: "127.0.0.1" });
@@ -173,7 +177,7 @@ test("SvelteKit: imported on the server, used on the client", async () => {
 test("Node", async () => {
   const folder = await installed("node");
   const said = run(folder, process.execPath, "main.js", receipt, "What is the total?");
-  assert.equal(said.trim(), "52 44 78 56");
+  assert.equal(said.trim(), BOX);
   assert.ok((await readFile(join(folder, "crop.png"))).length > 1000);
 });
 
@@ -221,7 +225,7 @@ test("every kind of picture that a page has gives the same box", async () => {
     await crop.dispose();
     return found;
   });
-  for (const [name, box] of Object.entries(boxes)) assert.equal(box, "52 44 78 56", name);
+  for (const [name, box] of Object.entries(boxes)) assert.equal(box, BOX, name);
   await page.close();
 });
 
@@ -243,12 +247,12 @@ test("in a frame of another origin, and with cross-origin isolation", async () =
     const crop = await CropVLM.load();
     return (await crop.propose("/receipt.jpg", "What is the total?")).box.join(" ");
   };
-  assert.equal(await frame.evaluate(propose), "52 44 78 56");
+  assert.equal(await frame.evaluate(propose), BOX);
   await page.close();
   const isolated = await bare({ "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" });
   const { page: other } = await opened(isolated);
   assert.equal(await other.evaluate(() => crossOriginIsolated), true);
-  assert.equal(await other.evaluate(propose), "52 44 78 56");
+  assert.equal(await other.evaluate(propose), BOX);
   await other.close();
 });
 
@@ -269,7 +273,7 @@ test("a call that is aborted ends at once, whatever its worker does, and the nex
     await crop.dispose();
     return { codes, box: box.join(" "), running: await running };
   });
-  assert.deepEqual(found, { codes: ["aborted", "aborted", "aborted"], box: "52 44 78 56", running: "disposed" });
+  assert.deepEqual(found, { codes: ["aborted", "aborted", "aborted"], box: BOX, running: "disposed" });
   await page.close();
 });
 
@@ -311,7 +315,7 @@ async function element() {
     document.body.append(element);
   });
   await page.waitForFunction(() => window.heard.length, null, { timeout: 60_000 });
-  const box = page.getByRole("group", { name: /Crop from 52 to 78 percent across and 44 to 56 percent down/ });
+  const box = page.getByRole("group", { name: new RegExp(`Crop from ${TOTAL[0]} to ${TOTAL[2]} percent across and ${TOTAL[1]} to ${TOTAL[3]} percent down`) });
   await box.waitFor();
   return { page, faults, box: await box.elementHandle() };
 }
@@ -321,10 +325,11 @@ test("<crop-vlm> proposes, can be moved by keys, and says what it shows", async 
   await box.focus();
   await page.keyboard.press("ArrowRight");
   await page.keyboard.press("Shift+ArrowDown");
+  const [x1, y1, x2, y2] = TOTAL;
   assert.deepEqual(await page.evaluate(() => window.heard), [
-    ["propose", "52 44 78 56"],
-    ["change", "53 44 79 56"],
-    ["change", "53 44 79 57"],
+    ["propose", BOX],
+    ["change", [x1 + 1, y1, x2 + 1, y2].join(" ")],
+    ["change", [x1 + 1, y1, x2 + 1, y2 + 1].join(" ")],
   ]);
   assert.deepEqual(faults.filter((fault) => !/favicon|404/.test(fault)), []);
   await page.close();
@@ -347,13 +352,15 @@ test("<crop-vlm> can be dragged by pointer, resized by its handle, and stays on 
     return edges.split(" ").map(Number);
   };
   const close = (found, wanted) => found.forEach((edge, i) => assert.ok(Math.abs(edge - wanted[i]) < 0.2, `${found} for ${wanted}`));
-  close(await drag("box", 10, -20), [62, 24, 88, 36]);
-  close(await drag("handle", -6, 4), [62, 24, 82, 40]);
+  const [x1, y1, x2, y2] = TOTAL;
+  close(await drag("box", 10, -20), [x1 + 10, y1 - 20, x2 + 10, y2 - 20]);
+  close(await drag("handle", -6, 4), [x1 + 10, y1 - 20, x2 + 4, y2 - 16]);
   const held = await page.evaluate(() => window.heard.length);
   await page.mouse.move(5, 5);
   assert.equal(await page.evaluate(() => window.heard.length), held, "let go is let go");
-  close(await drag("box", 60, 5), [80, 29, 100, 45]);
-  close(await drag("handle", -90, 0), [80, 29, 80.5, 45]);
-  assert.match(await box.getAttribute("aria-label"), /^Crop from 80 to 80\.5 percent across/);
+  const left = 100 - (x2 - 6 - x1); // as far to the right as its width lets it
+  close(await drag("box", 60, 5), [left, y1 - 15, 100, y2 - 11]);
+  close(await drag("handle", -90, 0), [left, y1 - 15, left + 0.5, y2 - 11]);
+  assert.match(await box.getAttribute("aria-label"), new RegExp(`^Crop from ${left} to ${left}\\.5 percent across`));
   await page.close();
 });

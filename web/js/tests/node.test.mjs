@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { brotliCompressSync } from "node:zlib";
 import { pathToFileURL } from "node:url";
+import { TOTAL } from "./total.mjs";
 
 const root = new URL("../../../", import.meta.url);
 const pkg = new URL("../pkg/", import.meta.url);
@@ -50,7 +51,7 @@ test("a receipt's total is found, with the crop of the original pixels", async (
     Object.keys(found).sort(),
     ["backend", "blob", "box", "confidence", "imageData", "needed", "others", "pixels", "timings"],
   );
-  assert.deepEqual(found.box, [52, 44, 78, 56], "the box of `cropvlm propose`");
+  assert.deepEqual(found.box, TOTAL, "the box of `cropvlm propose`");
   assert.equal(found.backend, "cpu");
   assert.equal(found.needed, null);
   assert.ok(found.confidence > 0 && found.confidence <= 1);
@@ -97,7 +98,7 @@ test("bad input is refused with a code, and the next call works", async () => {
   await assert.rejects(ask(receipt, "What?", { type: "image/tiff" }), code("bad-option"));
   await assert.rejects(cropvlm.CropVLM.load({ device: "tpu" }), code("bad-option"));
   assert.deepEqual((await ask(receipt, "é".repeat(10_000))).others.length >= 0, true);
-  assert.deepEqual((await ask(receipt)).box, [52, 44, 78, 56]);
+  assert.deepEqual((await ask(receipt)).box, TOTAL);
 });
 
 /** A BMP's header that claims 20,000 x 15,000 pixels. */
@@ -129,7 +130,7 @@ test("an abort at every stage is an abort, and the next call works", async () =>
     const call = crop.propose(receipt, "What is the total?", { signal: control.signal, onProgress });
     await assert.rejects(call, (error) => code("aborted")(error) && error.name === "AbortError");
   }
-  assert.deepEqual((await crop.propose(receipt, "What is the total?")).box, [52, 44, 78, 56]);
+  assert.deepEqual((await crop.propose(receipt, "What is the total?")).box, TOTAL);
 });
 
 test("a model folder that is none is refused with a code", async (t) => {
@@ -166,7 +167,7 @@ test("a model folder that is none is refused with a code", async (t) => {
   folders["/other/model.safetensors"] = folders["/good/model.safetensors"];
   await assert.rejects(load("/other/"), code("bad-model"));
   const good = await load("/good");
-  assert.deepEqual((await good.propose(receipt, "What is the total?")).box, [52, 44, 78, 56]);
+  assert.deepEqual((await good.propose(receipt, "What is the total?")).box, TOTAL);
   await good.dispose();
 });
 
@@ -223,7 +224,7 @@ test("a zoom tool clamps boxes, keeps its budget and can ask the proposer", asyn
   const shown = /shown with (\d+) x (\d+)/.exec(found.text);
   assert.ok(shown[1] * shown[2] <= 10_000, found.text);
   const asked = await zoom.execute(receipt, { question: "What is the total?" });
-  assert.deepEqual(asked.box, [52, 44, 78, 56]);
+  assert.deepEqual(asked.box, TOTAL);
   const thousand = await cropvlm.zoomTool({ units: 1000 }).execute(receipt, { box: [0, 400, 600, 700] });
   assert.deepEqual(thousand.pixels, found.pixels);
   await assert.rejects(zoom.execute(receipt, { box: [50, 0, 40, 10] }), (error) => {
