@@ -155,21 +155,19 @@ impl Engine {
             needed: None,
             others: others
                 .into_iter()
-                .map(|(drawn, _)| {
+                .map(|(drawn, held)| {
                     let bbox = place(drawn);
                     Other {
                         bbox,
                         pixels: encoded.pixels(bbox),
-                        confidence: config.confidence(&distribution, drawn),
+                        confidence: config.calibrated(held),
                     }
                 })
                 .collect(),
             proposal,
         })
     }
-}
 
-impl Engine {
     /// Draws boxes from the distribution that the proposed one is read off: where the model sees evidence, and how often.
     ///
     /// # Errors
@@ -185,12 +183,7 @@ impl Engine {
         let distribution = self.model.distribution(&encoded.features, question)?;
         let turn = encoded.features.turn;
         let boxes = (0..n).map(|_| turn.back(distribution.sample(1.0, rng)));
-        Ok(boxes
-            .map(|bbox| match encoded.within {
-                Some(part) => bbox.out_of(part),
-                None => bbox,
-            })
-            .collect())
+        Ok(boxes.map(|bbox| encoded.on_whole(bbox)).collect())
     }
 }
 
@@ -208,13 +201,17 @@ impl ProposeOptions {
 }
 
 impl Encoded {
-    /// A box of the part that was looked at: on the whole picture, grown as the options say.
-    fn place(&self, bbox: NormBox, options: &ProposeOptions) -> NormBox {
-        let bbox = match self.within {
+    /// A box of the part that was looked at, on the whole picture.
+    fn on_whole(&self, bbox: NormBox) -> NormBox {
+        match self.within {
             Some(part) => bbox.out_of(part),
             None => bbox,
-        };
-        let bbox = bbox.grow(options.expand);
+        }
+    }
+
+    /// As [`Encoded::on_whole`], grown as the options say.
+    fn place(&self, bbox: NormBox, options: &ProposeOptions) -> NormBox {
+        let bbox = self.on_whole(bbox).grow(options.expand);
         let [width, height] = self.size;
         bbox.at_least(options.min_size, width, height)
     }

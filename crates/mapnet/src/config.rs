@@ -1,6 +1,5 @@
 //! The shape of a map policy, as `config.json` holds it.
 
-use grounding::NormBox;
 use serde::{Deserialize, Serialize};
 
 use crate::{MODEL_TYPE, MapError, Result};
@@ -92,9 +91,9 @@ impl MapConfig {
         }
     }
 
-    /// How likely a box of a distribution holds the evidence.
-    pub fn confidence(&self, distribution: &crate::BoxDistribution, bbox: NormBox) -> f64 {
-        let held = distribution.confidence(bbox, self.coverage);
+    /// How likely a box holds the evidence that holds this share of its distribution
+    /// ([`BoxDistribution::confidence`](crate::BoxDistribution::confidence)).
+    pub fn calibrated(&self, held: f64) -> f64 {
         self.calibration
             .map_or(held, |calibration| calibration.of(held))
     }

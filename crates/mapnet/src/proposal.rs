@@ -72,6 +72,7 @@ impl Proposal {
         let start = Clock::start();
         let drawn = distribution.propose(config.coverage, config.area_price);
         let logprob = distribution.log_prob(drawn);
+        let held = distribution.confidence(drawn, config.coverage);
         let bbox = turn.back(drawn);
         let evidence = turn.evidence_back(EvidenceMap {
             width: distribution.width,
@@ -88,7 +89,7 @@ impl Proposal {
                 ..timings
             },
             evidence: Some(evidence),
-            confidence: Some(config.confidence(distribution, drawn)),
+            confidence: Some(config.calibrated(held)),
             rotation: turn.degrees(),
         };
         (proposal, drawn)
