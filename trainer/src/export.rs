@@ -1,13 +1,15 @@
 //! `cropvlm export`: a model folder for use elsewhere. A map policy is quantized for shipping; a text
 //! policy gets its adapter merged and its number type chosen, as a folder that transformers loads.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
-use policy::{MapPolicy, ModelFiles, Policy, TextPolicy};
+use mapnet::manifest::is_table;
+use policy::{MapConfig, MapPolicy, ModelFiles, Policy, TextPolicy};
 use smolvlm::Precision;
-use tensors::SINGLE;
+use tensors::{SINGLE, Values};
 
 use crate::model::ModelArgs;
 use crate::write;
@@ -143,6 +145,9 @@ fn map(args: &Args, mut policy: MapPolicy) -> Result<ModelFiles> {
     Ok(policy.files(!args.full)?)
 }
 
+/// Tensors by name.
+type Weights = HashMap<String, Values>;
+
 /// A policy whose every weight is `1 - share` of the policy's and `share` of the other one's.
 fn mixed(policy: &MapPolicy, other: &Path, share: f32) -> Result<MapPolicy> {
     if !(0.0..=1.0).contains(&share) {
@@ -150,10 +155,9 @@ fn mixed(policy: &MapPolicy, other: &Path, share: f32) -> Result<MapPolicy> {
     }
     let about = || format!("--mix {}", other.display());
     let files = ModelFiles::from_dir(other).with_context(about)?;
-    let theirs = tensors::read(SINGLE, files.get(SINGLE).with_context(about)?);
-    let mut theirs = theirs.with_context(about)?;
     let mut out = policy.files(false)?;
     let mut weights = tensors::read(SINGLE, out.get(SINGLE)?)?;
+    let mut theirs = their_weights(&files, policy, &weights).with_context(about)?;
     for (name, (shape, values)) in &mut weights {
         let Some((_, other)) = theirs.remove(name).filter(|(other, _)| other == shape) else {
             bail!(
@@ -174,6 +178,18 @@ fn mixed(policy: &MapPolicy, other: &Path, share: f32) -> Result<MapPolicy> {
     let bytes = tensors::write(SINGLE, weights, tensors::Precision::F32)?;
     out.insert(SINGLE, bytes);
     Ok(MapPolicy::load(&out, &Device::flex())?)
+}
+
+/// The weights of the model that is mixed in; where it has no table of words and the policy has, with that table, which changes nothing.
+fn their_weights(files: &ModelFiles, policy: &MapPolicy, own: &Weights) -> Result<Weights> {
+    let config: MapConfig = files.json("config.json")?;
+    if policy.config.words == 0 || config.words > 0 {
+        return Ok(tensors::read(SINGLE, files.get(SINGLE)?)?);
+    }
+    let table = own.iter().filter(|(name, _)| is_table(name));
+    let table = table.map(|(name, values)| (name.clone(), values.clone()));
+    let other = Policy::load(files, &Device::flex())?.with_words(table.collect(), 0)?;
+    Ok(other.weights()?.into_iter().collect())
 }
 
 fn text(args: &Args, policy: &TextPolicy) -> Result<ModelFiles> {

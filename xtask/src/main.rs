@@ -19,6 +19,7 @@ mod licences;
 mod lint;
 mod markers;
 mod npm;
+mod packages;
 mod page;
 mod pdf;
 mod program;

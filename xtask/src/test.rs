@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::lint::{CHECKS, WASM_ONLY};
 use crate::step::{command, step};
-use crate::{browser, licences, npm, page, root, tools};
+use crate::{browser, licences, npm, packages, page, root, tools};
 
 /// What `cargo xtask test` runs.
 #[derive(clap::Args, Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct Options {
 enum Part {
     /// rustfmt, clippy and rustdoc
     Lint,
-    /// Licences and sources of all dependencies, and their known faults
+    /// Licences and sources of all dependencies, and their known faults; the crates that others may use, as packages
     Licences,
     /// The crates and the end-to-end tests that need no browser
     Crates,
@@ -60,6 +60,8 @@ fn run_all(options: &Options) -> Result<Counts> {
     if wanted(Part::Licences) {
         let what = "licences (cargo deny)";
         sum.add(whole(what, step(what, licences::check)));
+        let what = "packages (cargo package)";
+        sum.add(whole(what, step(what, packages::check)));
     }
     if wanted(Part::Crates) {
         let arguments = [

@@ -32,11 +32,16 @@ pub fn canvas_size(pixels: usize, width: u32, height: u32) -> [u32; 2] {
     [side(w), side(h)]
 }
 
-/// Pixels of a turned picture's canvas: those of the configuration, more by what its empty corners take, so that print stays as
-/// large. `longest_edge` caps the picture's longest side.
+/// Share of a large picture's own pixels that its canvas has, up to the configuration's most.
+const SHARE: f64 = 0.8;
+
+/// Pixels of a turned picture's canvas: those of the configuration, which has more for large pictures, more by what its empty
+/// corners take, so that print stays as large. `longest_edge` caps the picture's longest side.
 pub fn pixels_of(config: &MapConfig, turn: &Turn, longest_edge: Option<u32>) -> usize {
-    let mut pixels = config.canvas_pixels as f64;
     let [w, h] = turn.picture.map(f64::from);
+    let least = config.canvas_pixels;
+    let most = config.max_canvas_pixels.unwrap_or(least).max(least);
+    let mut pixels = (SHARE * w * h).clamp(least as f64, most as f64);
     if let Some(edge) = longest_edge {
         let at_edge = f64::from(edge).powi(2) * w.min(h) / w.max(h);
         pixels = pixels.min(at_edge.max(1.0));
@@ -87,4 +92,33 @@ pub fn normalised(canvas: &[u8]) -> impl Iterator<Item = f32> {
     canvas
         .iter()
         .map(move |v| ((f64::from(*v) - mean) * scale) as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_pictures_get_a_larger_canvas_and_small_ones_the_usual_one() {
+        let usual = MapConfig {
+            canvas_pixels: 600_000,
+            ..MapConfig::default()
+        };
+        let config = MapConfig {
+            max_canvas_pixels: Some(1_000_000),
+            ..usual.clone()
+        };
+        let pixels = |config: &MapConfig, w, h| pixels_of(config, &Turn::none(w, h), None);
+        for (w, h) in [(400, 300), (800, 600), (3000, 4000)] {
+            assert_eq!(pixels(&usual, w, h), 600_000);
+        }
+        let found = [(400, 300), (1000, 1000), (3000, 4000)].map(|(w, h)| pixels(&config, w, h));
+        assert_eq!(found, [600_000, 800_000, 1_000_000]);
+        let small = MapConfig {
+            max_canvas_pixels: Some(500_000),
+            ..usual
+        };
+        let refused = small.check().expect_err("refused").to_string();
+        assert!(refused.contains("max_canvas_pixels"), "{refused}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::hints::{HINTS, MEANINGS};
 use crate::{MODEL_TYPE, MapError, Result};
 
 /// Shape and decision rule of a map policy.
@@ -15,6 +16,10 @@ pub struct MapConfig {
     /// Pixels of the canvas that a picture is resized to, whatever its proportions. 327,680 is
     /// 810 x 405 for a receipt twice as high as wide.
     pub canvas_pixels: usize,
+    /// Pixels of the canvas for large pictures, whose print would be too small on the usual one: four fifths of the picture's own
+    /// pixels, between `canvas_pixels` and this many. Left out, every picture has `canvas_pixels`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_canvas_pixels: Option<usize>,
     /// Channels of the encoder at strides 4, 8, 16 and 32.
     pub channels: [usize; 4],
     /// Channels of the decoder at strides 8, 16 and 32.
@@ -31,6 +36,9 @@ pub struct MapConfig {
     /// by a tenth of the picture where that makes it a fifth likelier to hold the evidence.
     #[serde(default = "area_price")]
     pub area_price: f64,
+    /// Words in the model's table of words ([`crate::words`]); 0, the default, for a model without one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub words: usize,
     /// How the weight that a box holds becomes a confidence; left out, it is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
@@ -61,11 +69,16 @@ fn area_price() -> f64 {
     2.0
 }
 
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
 impl Default for MapConfig {
     fn default() -> Self {
         Self {
             model_type: MODEL_TYPE.into(),
             canvas_pixels: 327_680,
+            max_canvas_pixels: None,
             channels: [32, 56, 80, 128],
             decoder_channels: [32, 64, 96],
             blocks: [2, 1, 1],
@@ -73,6 +86,7 @@ impl Default for MapConfig {
             max_question_bytes: 96,
             coverage: 0.9,
             area_price: area_price(),
+            words: 0,
             calibration: None,
         }
     }
@@ -88,6 +102,14 @@ impl MapConfig {
             blocks: [1, 1, 1],
             question_dim: 16,
             ..Self::default()
+        }
+    }
+
+    /// Maps that the decoder gets beside the picture's features.
+    pub fn hints(&self) -> usize {
+        match self.words {
+            0 => HINTS,
+            _ => HINTS + MEANINGS,
         }
     }
 
@@ -110,6 +132,10 @@ impl MapConfig {
         if self.canvas_pixels < 32 * 32 || self.canvas_pixels > 16_777_216 {
             return bad("canvas_pixels has to be between 1,024 and 16,777,216");
         }
+        let most = self.max_canvas_pixels.unwrap_or(self.canvas_pixels);
+        if most < self.canvas_pixels || most > 16_777_216 {
+            return bad("max_canvas_pixels has to be at least canvas_pixels, at most 16,777,216");
+        }
         // The upper bounds are far above any map policy; below them, a network that does not fit its weights is refused
         // before it is made.
         let fits = |c: &usize| (8..=4096).contains(c) && c.is_multiple_of(8);
@@ -125,6 +151,9 @@ impl MapConfig {
         let fits = |n: usize| (1..=16_384).contains(&n);
         if !fits(self.question_dim) || !fits(self.max_question_bytes) {
             return bad("question_dim and max_question_bytes have to be above 0, at most 16,384");
+        }
+        if self.words > 1_000_000 {
+            return bad("words have to be at most 1,000,000");
         }
         if !(0.5..1.0).contains(&self.coverage) {
             return bad("coverage has to be at least 0.5 and below 1");

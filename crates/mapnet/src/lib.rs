@@ -11,7 +11,8 @@
 //! on [`kernels`], on a CPU, without gradients. `policy` holds the trainable twin, and tests hold both to the same numbers.
 //!
 //! Files: [`config`] the shape, [`manifest`] its tensors, [`canvas`] picture → network input, [`model`] the network,
-//! [`question`] text → vector, [`char_logits`] reading, [`text_search`] finding a text, [`hints`] what was found as maps,
+//! [`question`] text → vector, [`char_logits`] reading, [`text_search`] finding a text, [`words`] what words mean,
+//! [`hints`] what was found as maps,
 //! [`boxes`] the distribution, [`others`] further places, [`upright`], [`turn`] and [`tilt`] which way up a picture is,
 //! [`proposal`] the result.
 //!
@@ -45,6 +46,7 @@ pub mod text_search;
 pub mod tilt;
 pub mod turn;
 pub mod upright;
+pub mod words;
 
 pub use boxes::BoxDistribution;
 pub use config::{Calibration, MapConfig};
@@ -53,6 +55,7 @@ pub use model::{ImageFeatures, MapModel};
 pub use proposal::{EvidenceMap, Proposal, Timings};
 pub use text_search::TextIndex;
 pub use turn::Turn;
+pub use words::Words;
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, MapError>;

@@ -8,8 +8,14 @@ use kernels::Encoder;
 use crate::MapConfig;
 use crate::boxes::MAPS;
 use crate::char_logits::{CLASSES, HALVES};
-use crate::hints::HINTS;
 use crate::question::{BYTE_DIM, BYTES, HEADS, HIDDEN, WINDOW};
+use crate::words::{DIMENSIONS, LETTERS};
+
+/// Letters of the table of words.
+pub const LETTERS_NAME: &str = "words.letters";
+
+/// Vectors of the table of words.
+pub const VECTORS_NAME: &str = "words.vectors";
 
 /// Names and shapes of tensors.
 pub type Manifest = Vec<(String, Vec<usize>)>;
@@ -47,7 +53,7 @@ pub fn manifest(config: &MapConfig) -> Manifest {
     for (i, to) in [d8, d16, d32, d8].into_iter().enumerate() {
         list.layer(&format!("steer.{i}"), &[dim, 2 * to], 2 * to);
     }
-    list.conv("enter", d8, d8 + HINTS, 3);
+    list.conv("enter", d8, d8 + config.hints(), 3);
     list.conv("down_middle", d16, d8, 3);
     list.conv("down_coarse", d32, d16, 3);
     list.block("coarse", d32);
@@ -56,15 +62,26 @@ pub fn manifest(config: &MapConfig) -> Manifest {
     list.conv("up_fine", d8, d16, 1);
     list.block("fine", d8);
     list.conv("head", MAPS, d8, 1);
+    if config.words > 0 {
+        list.add(LETTERS_NAME, &[config.words, LETTERS]);
+        list.add(VECTORS_NAME, &[config.words, DIMENSIONS]);
+        list.layer("words.question", &[DIMENSIONS, dim], dim);
+    }
     list.0
 }
 
-/// Numbers in the network, and in its encoder alone: known without its weights.
+/// Numbers in the network, and in its encoder alone: known without its weights. A table of words, which is not learned, does not count.
 pub fn parameters(config: &MapConfig) -> (usize, usize) {
     let count = |(_, shape): &(String, Vec<usize>)| shape.iter().product::<usize>();
     let all = manifest(config);
     let encoder = all.iter().filter(|(name, _)| Encoder::wants(name));
-    (all.iter().map(count).sum(), encoder.map(count).sum())
+    let learned = all.iter().filter(|(name, _)| !is_table(name));
+    (learned.map(count).sum(), encoder.map(count).sum())
+}
+
+/// Whether a tensor is the table of words, which nobody trains.
+pub fn is_table(name: &str) -> bool {
+    matches!(name, LETTERS_NAME | VECTORS_NAME)
 }
 
 /// A manifest in the making.

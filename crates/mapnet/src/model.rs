@@ -9,10 +9,11 @@ use picture::RgbImage;
 use tensors::{ModelFiles, SINGLE, Values};
 
 use crate::char_logits::HALVES;
-use crate::manifest::manifest;
+use crate::manifest::{LETTERS_NAME, VECTORS_NAME, manifest};
 use crate::proposal::{Clock, timed};
 use crate::question::QuestionReader;
 use crate::upright::{Upright, encode_upright};
+use crate::words::Words;
 use crate::{
     BoxDistribution, MapConfig, Proposal, Result, TextIndex, Timings, Turn, canvas, finite, hints,
 };
@@ -24,6 +25,7 @@ pub struct MapModel {
     encoder: Encoder,
     decoder: Decoder,
     questions: QuestionReader,
+    words: Option<Words>,
 }
 
 /// What the model knows of a picture, good for any number of questions.
@@ -61,6 +63,10 @@ impl MapModel {
             encoder: Encoder::of(&weights)?,
             decoder: Decoder::of(&weights)?,
             questions: QuestionReader::of(&weights, &config)?,
+            words: match config.words {
+                0 => None,
+                _ => Some(words_of(&weights)?),
+            },
             config,
         })
     }
@@ -126,7 +132,7 @@ impl MapModel {
 
     /// How a question steers the decoder: scales and shifts of its four places, one after the other.
     pub fn steering(&self, question: &str) -> Vec<f32> {
-        self.questions.steering(question)
+        self.questions.steering(question, self.words.as_ref())
     }
 
     /// Maps of one question, `[MAPS, h, w]`: a logit and edge parameters a cell.
@@ -135,7 +141,7 @@ impl MapModel {
     /// Maps that are no numbers.
     pub fn maps(&self, levels: &[Maps; 3], text: &TextIndex, question: &str) -> Result<Vec<f32>> {
         let steer = self.steering(question);
-        let hints = hints::of_question(text, question);
+        let hints = hints::of_question(text, self.words.as_ref(), question);
         let maps = self.decoder.decode(levels, &hints, &steer);
         finite(&maps)?;
         Ok(maps)
@@ -199,6 +205,12 @@ impl ImageFeatures {
     pub fn text(&self) -> &TextIndex {
         &self.text
     }
+}
+
+/// The table of words among weights.
+fn words_of(weights: &Tensors) -> Result<Words> {
+    let vectors = weights.values(VECTORS_NAME)?.to_vec();
+    Ok(Words::new(weights.values(LETTERS_NAME)?, vectors))
 }
 
 /// The decoder's maps, and height and width of the grid of characters with their logits.

@@ -8,6 +8,8 @@
 use kernels::{KernelError, Tensors, larger};
 
 use crate::MapConfig;
+use crate::hints::known;
+use crate::words::{DIMENSIONS, Words};
 
 /// Byte 0 pads.
 pub const BYTES: usize = 256;
@@ -56,6 +58,11 @@ pub fn without_key(question: &str) -> String {
     // The key is a part of the question: where it begins is known.
     let at = key.as_ptr() as usize - question.as_ptr() as usize;
     format!("{}{}", &question[..at], &question[at + key.len()..])
+}
+
+/// What a question's words mean together, without its quoted key: a vector of length 1, or zeros.
+pub fn meaning(table: &Words, question: &str) -> [f32; DIMENSIONS] {
+    table.sum(known(table, &without_key(question)))
 }
 
 /// Weights and bias of a linear layer, `[from, to]` row by row.
@@ -149,6 +156,8 @@ pub struct QuestionReader {
     attention: Linear,
     out: Linear,
     steer: [Linear; 4],
+    /// What the question's words mean → what is added to its vector.
+    words: Option<Linear>,
     max_bytes: usize,
 }
 
@@ -170,12 +179,16 @@ impl QuestionReader {
                 Linear::of(t, "steer.2")?,
                 Linear::of(t, "steer.3")?,
             ],
+            words: match config.words {
+                0 => None,
+                _ => Some(Linear::of(t, "words.question")?),
+            },
             max_bytes: config.max_question_bytes,
         })
     }
 
-    /// A question's vector.
-    pub fn read(&self, question: &str) -> Vec<f32> {
+    /// A question's vector; `table` is the model's table of words.
+    pub fn read(&self, question: &str, table: Option<&Words>) -> Vec<f32> {
         let bytes = bytes_of(&without_key(question), self.max_bytes);
         let vectors = bytes.iter().map(|byte| {
             let at = usize::from(*byte) * BYTE_DIM;
@@ -198,12 +211,16 @@ impl QuestionReader {
                 add(pooled, row, weight / sum);
             }
         }
-        self.out.run(&pooled)
+        let mut read = self.out.run(&pooled);
+        if let (Some(layer), Some(table)) = (&self.words, table) {
+            add(&mut read, &layer.run(&meaning(table, question)), 1.0);
+        }
+        read
     }
 
     /// How a question steers the decoder: scales and shifts of its four places, one after the other.
-    pub fn steering(&self, question: &str) -> Vec<f32> {
-        let read = self.read(question);
+    pub fn steering(&self, question: &str, table: Option<&Words>) -> Vec<f32> {
+        let read = self.read(question, table);
         let steer = self.steer.iter().flat_map(|steer| steer.run(&read));
         steer.collect()
     }

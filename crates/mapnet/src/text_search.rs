@@ -4,9 +4,12 @@
 //! a crowd) by the one after it. A key is looked for as whole words, so that "TO" is not found in "TOTAL"; a long
 //! one also in parts, because labels go on in the next line.
 
+use std::sync::OnceLock;
+
 use kernels::larger;
 
 use crate::char_logits::{CLASSES, classes_of, is_mark};
+use crate::words::{Line, Words};
 
 /// What a frame costs that is read in the row above or below, nats: a text's own row comes first.
 const BESIDE: f32 = 0.1;
@@ -130,6 +133,8 @@ pub struct TextIndex {
     pub columns: usize,
     /// `[rows, columns, WIDTH]`
     ratios: Vec<f32>,
+    /// What was read with a table of words, once a question wanted it.
+    lines: OnceLock<Vec<Line>>,
 }
 
 /// First frame of a text of which there was nothing but a gap yet.
@@ -207,7 +212,24 @@ impl TextIndex {
             rows,
             columns,
             ratios: ratios(values, columns),
+            lines: OnceLock::new(),
         }
+    }
+
+    /// By how much each class is less likely than the best one at a frame, then that of the end of a word, nats.
+    pub(crate) fn frame(&self, row: usize, column: usize) -> &[f32] {
+        let start = (row * self.columns + column) * WIDTH;
+        &self.ratios[start..start + WIDTH]
+    }
+
+    /// What a gap between words costs at a frame, nats.
+    pub(crate) fn gap(&self, row: usize, column: usize) -> f32 {
+        self.frame(row, column)[CLASSES] / EDGE_WEIGHT
+    }
+
+    /// What is printed, read as words of a table when first asked for; a picture's questions all have one table.
+    pub fn lines(&self, words: &Words) -> &[Line] {
+        self.lines.get_or_init(|| words.read(self))
     }
 
     /// The best places of a text, best first, at most `most`; places that overlap count once.

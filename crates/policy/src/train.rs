@@ -7,6 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, GradientCheckpointingStrategy, Gradients, Tensor};
 use grounding::NormBox;
 use mapnet::canvas::canvas_size;
+use mapnet::manifest::VECTORS_NAME;
 use picture::RgbImage;
 use tensors::Values;
 
@@ -71,8 +72,55 @@ impl Policy {
             }
             known.entry(name).or_insert((shape, values));
         }
-        let net = weights::apply(grown.net().clone(), known)?;
-        grown.change(|_| net);
+        grown.replace(known)?;
+        Ok(Self::Map(grown))
+    }
+
+    /// The same map policy with a table of words ([`mapnet::words`]), which begins by changing nothing: the tensors `words.letters`
+    /// and `words.vectors`.
+    ///
+    /// # Errors
+    /// [`PolicyError::Config`]: a text policy, one that has a table already; tensors that are missing or misshapen.
+    pub fn with_words(self, table: HashMap<String, Values>, seed: u64) -> Result<Self> {
+        let Self::Map(policy) = self else {
+            let only = "a text policy knows words by itself; a table of them is a map policy's";
+            return Err(PolicyError::Config(only.into()));
+        };
+        if policy.config.words > 0 {
+            let has = "the policy has a table of words already; leave words out";
+            return Err(PolicyError::Config(has.into()));
+        }
+        let config = MapConfig {
+            words: table
+                .get(VECTORS_NAME)
+                .and_then(|(shape, _)| shape.first().copied())
+                .unwrap_or(1),
+            ..policy.config.clone()
+        };
+        let mut grown = MapPolicy::random(&config, seed, &policy.device)?;
+        let mut known: HashMap<String, Values> =
+            weights::collect(policy.net())?.into_iter().collect();
+        for (name, (shape, mut values)) in weights::collect(grown.net())? {
+            match known.get_mut(&name) {
+                // The further maps are the last inputs of the decoder's first layer: `[to, from, 3, 3]`, zeros for them.
+                Some((own, weights)) if *own != shape => {
+                    let [before, after] = [own[1] * 9, shape[1] * 9];
+                    values.fill(0.0);
+                    let rows = values.chunks_exact_mut(after);
+                    for (row, known) in rows.zip(weights.chunks_exact(before)) {
+                        row[..before].copy_from_slice(known);
+                    }
+                    known.insert(name, (shape, values));
+                }
+                Some(_) => {}
+                None => {
+                    values.fill(0.0);
+                    known.insert(name, (shape, values));
+                }
+            }
+        }
+        known.extend(table);
+        grown.replace(known)?;
         Ok(Self::Map(grown))
     }
 
@@ -240,10 +288,7 @@ impl Policy {
     pub fn with_weights(mut self, tensors: HashMap<String, Values>) -> Result<Self> {
         let trained = self.trained();
         match &mut self {
-            Self::Map(policy) => {
-                let net = weights::apply(policy.net().clone(), tensors)?;
-                policy.change(|_| net);
-            }
+            Self::Map(policy) => policy.replace(tensors)?,
             Self::Text(policy) => {
                 let net = &mut policy.model_mut().net;
                 *net = weights::apply_where(net.clone(), tensors, trained)?;
@@ -281,7 +326,7 @@ impl Policy {
     pub async fn sft_loss(&self, targets: &Targets, dense: f64) -> Result<Loss> {
         match self {
             Self::Map(policy) if !targets.questions.is_empty() || !targets.lines.is_empty() => {
-                loss::sft(policy.net(), &policy.config, targets, &policy.device).await
+                loss::sft(policy, targets).await
             }
             Self::Text(policy) if !targets.questions.is_empty() => {
                 text_sft(policy, targets, dense).await

@@ -57,6 +57,10 @@ pub struct SftConfig {
     /// Pixels of the canvas that the map policy of `init` is trained on and keeps, in place of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canvas_pixels: Option<usize>,
+    /// A table of words for the map policy of `init` (`models/words/words.safetensors`): what words mean is drawn for the decoder. It
+    /// begins by changing nothing; a policy that has one keeps its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub words: Option<PathBuf>,
     /// Learning rate and the like.
     pub optimizer: OptimizerConfig,
     /// Shape of the network.
@@ -106,6 +110,7 @@ impl Default for SftConfig {
             init: None,
             blocks: None,
             canvas_pixels: None,
+            words: None,
             optimizer: OptimizerConfig::default(),
             model: MapConfig::default(),
             frozen: Frozen::default(),

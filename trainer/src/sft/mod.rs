@@ -277,6 +277,13 @@ pub fn start(config: &SftConfig, device: DeviceKind) -> Result<Policy> {
     if let Some(pixels) = config.canvas_pixels {
         policy = policy.with_canvas(pixels)?;
     }
+    if let Some(path) = &config.words {
+        let read = || -> Result<Policy> {
+            let table = tensors::read(&path.display().to_string(), &std::fs::read(path)?)?;
+            Ok(policy.with_words(table, config.seed)?)
+        };
+        policy = read().with_context(|| format!("words {}", path.display()))?;
+    }
     if config.dense > 0.0 && matches!(policy, Policy::Map(_)) {
         bail!("dense is a text policy's; a map policy's targets are dense always");
     }

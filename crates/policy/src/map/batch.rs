@@ -1,10 +1,10 @@
 //! What the network gets of several pictures and questions at once, as tensors.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use mapnet::TextIndex;
 use mapnet::canvas::normalised;
 use mapnet::char_logits::HALVES;
-use mapnet::hints::{HINTS, of_question};
+use mapnet::hints::of_question;
+use mapnet::{TextIndex, Words};
 use rayon::prelude::*;
 
 /// Canvases of one size, each [`normalised`], as a tensor `[B, 1, H, W]`.
@@ -22,11 +22,12 @@ pub fn canvases(pages: &[Vec<u8>], width: u32, height: u32, device: &Device) -> 
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-/// The maps of several questions as a tensor `[Q, HINTS, h, w]`; all pictures of one size.
+/// The maps of several questions as a tensor `[Q, hints, h, w]`; all pictures of one size. `words` is the model's table of words.
 pub fn hints<S: AsRef<str> + Sync>(
     texts: &[TextIndex],
     owners: &[usize],
     questions: &[S],
+    words: Option<&Words>,
     device: &Device,
 ) -> Tensor<4> {
     let [height, width] = texts
@@ -35,9 +36,11 @@ pub fn hints<S: AsRef<str> + Sync>(
     let maps: Vec<Vec<f32>> = owners
         .par_iter()
         .zip(questions)
-        .map(|(owner, question)| of_question(&texts[*owner], question.as_ref()))
+        .map(|(owner, question)| of_question(&texts[*owner], words, question.as_ref()))
         .collect();
     let values = maps.concat();
-    let shape = [questions.len(), HINTS, height, width];
+    let cells = questions.len() * height * width;
+    let hints = values.len() / cells.max(1);
+    let shape = [questions.len(), hints, height, width];
     Tensor::from_data(TensorData::new(values, shape), device)
 }

@@ -14,10 +14,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use grounding::NormBox;
 use mapnet::boxes::{COLDEST, MAPS, REACH, SCALE, SHARPEST, centre_percent, whole};
 
-use super::net::MapNet;
 use super::question::encode_questions;
 use super::reading::{Line, reading};
-use super::{MapConfig, batch};
+use super::{MapPolicy, batch};
 use crate::Result;
 
 /// `ln(1 + e^x)`, stable on both sides.
@@ -208,12 +207,8 @@ const READING: f64 = 6.0;
 ///
 /// # Errors
 /// A device that does not deliver.
-pub async fn sft(
-    net: &MapNet,
-    config: &MapConfig,
-    targets: &Targets,
-    device: &Device,
-) -> Result<Loss> {
+pub async fn sft(policy: &MapPolicy, targets: &Targets) -> Result<Loss> {
+    let (net, device) = (policy.net(), &policy.device);
     let pixels = batch::canvases(&targets.canvases, targets.width, targets.height, device);
     let mut seen = net.encode(pixels);
     let read = seen.char_logits().await?;
@@ -221,8 +216,9 @@ pub async fn sft(
     let mut parts = Vec::new();
     if !targets.questions.is_empty() {
         seen.find_in(&read);
-        let texts = encode_questions(&targets.questions, config, device);
-        let maps = net.decode(&seen, &targets.owners, &targets.questions, &texts);
+        let words = policy.words();
+        let texts = encode_questions(&targets.questions, &policy.config, words, device);
+        let maps = net.decode(&seen, &targets.owners, &targets.questions, &texts, words);
         let pointing = pointing(maps, targets, device);
         for (part, weight) in pointing.iter().zip([1.0, CELLS, EDGES]) {
             total = total + part.1.clone().mul_scalar(weight);

@@ -26,15 +26,17 @@ pub(crate) mod readback;
 pub mod reading;
 pub mod weights;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use grounding::NormBox;
+use mapnet::manifest::{LETTERS_NAME, VECTORS_NAME, is_table};
 use mapnet::proposal::{Clock, timed};
 use mapnet::upright::{Upright, encode_turned, encode_upright};
 pub use mapnet::{BoxDistribution, MODEL_TYPE, MapConfig, Turn};
-use mapnet::{MapModel, canvas};
+use mapnet::{MapModel, Words, canvas};
 use picture::RgbImage;
 use rand::Rng;
 
@@ -43,7 +45,7 @@ use crate::{
 };
 pub use net::{Features, MapNet};
 pub use tensors::ModelFiles;
-use tensors::{Precision, SINGLE};
+use tensors::{Precision, SINGLE, Values};
 
 /// A map policy: configuration, network and the device that it runs on.
 #[derive(Clone)]
@@ -54,6 +56,8 @@ pub struct MapPolicy {
     pub device: Device,
     /// The weights.
     net: MapNet,
+    /// The table of words among the weights, ready for use.
+    words: Option<Arc<Words>>,
     /// A copy of the weights for looking and proposing on a CPU. Never older than `net`: [`MapPolicy::change`].
     fast: Option<Arc<MapModel>>,
 }
@@ -70,6 +74,7 @@ impl MapPolicy {
         // Parameters are drawn when first touched; touch them now, in order, under this seed.
         weights::settle(&net);
         Ok(Self {
+            words: table(config, &net)?,
             net,
             config: config.clone(),
             device: device.clone(),
@@ -89,6 +94,7 @@ impl MapPolicy {
         let weights = tensors::read(SINGLE, files.get(SINGLE)?)?;
         let net = weights::apply(MapNet::new(&config, device), weights)?;
         let mut policy = Self {
+            words: table(&config, &net)?,
             net,
             config,
             device: device.clone(),
@@ -107,6 +113,22 @@ impl MapPolicy {
     pub fn change(&mut self, change: impl FnOnce(MapNet) -> MapNet) {
         self.net = change(self.net.clone());
         self.fast = None;
+    }
+
+    /// Replaces all weights, the table of words included.
+    ///
+    /// # Errors
+    /// Missing, extra and misshapen tensors, all of them by name.
+    pub fn replace(&mut self, tensors: HashMap<String, Values>) -> Result<()> {
+        let net = weights::apply(self.net.clone(), tensors)?;
+        self.words = table(&self.config, &net)?;
+        self.change(|_| net);
+        Ok(())
+    }
+
+    /// The model's table of words, where it has one.
+    pub fn words(&self) -> Option<&Words> {
+        self.words.as_deref()
     }
 
     /// Gets the weights, as they are now, ready for looking and proposing fast; on a CPU without gradients, elsewhere
@@ -204,8 +226,9 @@ impl MapPolicy {
     /// Raw maps of one question: logit and edge parameters a cell, `[1, 9, H/8, W/16]`.
     fn maps(&self, seen: &Features, question: &str) -> Tensor<4> {
         let questions = [question];
-        let texts = question::encode_questions(&questions, &self.config, &self.device);
-        self.net.decode(seen, &[0], &questions, &texts)
+        let words = self.words();
+        let texts = question::encode_questions(&questions, &self.config, words, &self.device);
+        self.net.decode(seen, &[0], &questions, &texts, words)
     }
 
     /// Proposes the box whose chance to hold the evidence is worth its area.
@@ -282,6 +305,7 @@ impl MapPolicy {
         Self {
             config: self.config.clone(),
             net: self.net.valid(),
+            words: self.words.clone(),
             device: self.device.clone().without_autodiff(),
             fast: None,
         }
@@ -308,6 +332,23 @@ impl MapPolicy {
         let boxes: Vec<NormBox> = boxes.iter().map(|bbox| seen.turn.onto(*bbox)).collect();
         loss::log_probs(self.maps(seen, question), &boxes, temperature)
     }
+}
+
+/// The table of words among a network's weights, where the configuration says that it has one.
+fn table(config: &MapConfig, net: &MapNet) -> Result<Option<Arc<Words>>> {
+    if config.words == 0 {
+        return Ok(None);
+    }
+    let tensors = weights::collect_where(net, is_table)?;
+    let mut tensors: HashMap<String, Values> = tensors.into_iter().collect();
+    let mut values = |name: &str| {
+        tensors
+            .remove(name)
+            .map_or(Vec::new(), |(_, values)| values)
+    };
+    let letters = values(LETTERS_NAME);
+    let vectors = values(VECTORS_NAME);
+    Ok(Some(Arc::new(Words::new(&letters, vectors))))
 }
 
 /// A rollout whose box is given as text.

@@ -18,10 +18,10 @@ use burn::nn::{GroupNorm, GroupNormConfig, Initializer, Linear, LinearConfig, Pa
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kernels::GROUPS;
-use mapnet::TextIndex;
 use mapnet::boxes::MAPS;
 use mapnet::char_logits::{CLASSES, CharLogits, HALVES};
-use mapnet::hints::HINTS;
+use mapnet::words::{DIMENSIONS, LETTERS};
+use mapnet::{TextIndex, Words};
 use rayon::prelude::*;
 
 use super::batch;
@@ -208,6 +208,32 @@ fn film(x: Tensor<4>, steer: Tensor<2>) -> Tensor<4> {
     x * (gamma + 1.0) + beta // [Q, C, H, W]
 }
 
+/// A table of words, which stays as it is, and the layer through which what a question's words mean steers the decoder.
+#[derive(Module, Debug)]
+struct WordTable {
+    letters: Param<Tensor<2>>,
+    vectors: Param<Tensor<2>>,
+    question: Linear,
+}
+
+impl WordTable {
+    /// An empty table of `words` words.
+    fn new(words: usize, question_dim: usize, device: &Device) -> Self {
+        let zeros = |columns| Param::from_tensor(Tensor::zeros([words, columns], device));
+        let small = Initializer::Normal {
+            mean: 0.0,
+            std: 0.02,
+        };
+        Self {
+            letters: zeros(LETTERS),
+            vectors: zeros(DIMENSIONS),
+            question: LinearConfig::new(DIMENSIONS, question_dim)
+                .with_initializer(small)
+                .init(device),
+        }
+    }
+}
+
 /// The whole network.
 #[derive(Module, Debug)]
 pub struct MapNet {
@@ -232,6 +258,7 @@ pub struct MapNet {
     up_fine: Conv2d,
     fine: Block,
     head: Conv2d,
+    words: Option<WordTable>,
 }
 
 impl MapNet {
@@ -271,7 +298,7 @@ impl MapNet {
             questions: TextEncoder::new(config.question_dim, device),
             project: vec![point(c8, d8), point(c16, d16), point(c32, d32)],
             steer: vec![steer(d8), steer(d16), steer(d32), steer(d8)],
-            enter: strided(d8 + HINTS, d8, 3, [1, 2], RELU_GAIN, device),
+            enter: strided(d8 + config.hints(), d8, 3, [1, 2], RELU_GAIN, device),
             down_middle: strided(d8, d16, 3, [2, 1], RELU_GAIN, device),
             down_coarse: conv(d16, d32, 3, 2, RELU_GAIN, device),
             coarse: Block::new(d32, device),
@@ -280,6 +307,8 @@ impl MapNet {
             up_fine: point(d16, d8),
             fine: Block::new(d8, device),
             head,
+            words: (config.words > 0)
+                .then(|| WordTable::new(config.words, config.question_dim, device)),
         }
     }
 
@@ -312,21 +341,31 @@ impl MapNet {
         }
     }
 
+    /// Vectors of questions, `[Q, D]`: of their bytes, and of what their words mean.
+    fn read(&self, texts: &Texts) -> Tensor<2> {
+        let read = self.questions.forward(texts);
+        match (&self.words, &texts.meaning) {
+            (Some(table), Some(meaning)) => read + table.question.forward(meaning.clone()),
+            _ => read,
+        }
+    }
+
     /// How questions steer the decoder: scales and shifts of its four places one after the other, `[Q, ...]`.
     pub fn steering(&self, texts: &Texts) -> Tensor<2> {
-        let read = self.questions.forward(texts); // [Q, D]
+        let read = self.read(texts); // [Q, D]
         let steer = self.steer.iter().map(|steer| steer.forward(read.clone()));
         Tensor::cat(steer.collect(), 1)
     }
 
     /// Decodes questions; question `q` is about picture `owners[q]`, and pictures have been read
-    /// ([`Features::read`]). Result `[Q, 9, H/8, W/16]`.
+    /// ([`Features::read`]); `words` is the model's table of words. Result `[Q, 9, H/8, W/16]`.
     pub fn decode<S: AsRef<str> + Sync>(
         &self,
         seen: &Features,
         owners: &[usize],
         questions: &[S],
         texts: &Texts,
+        words: Option<&Words>,
     ) -> Tensor<4> {
         let device = seen.fine.device();
         let n = owners.len();
@@ -339,14 +378,14 @@ impl MapNet {
             let owners = Tensor::<1, Int>::from_data(TensorData::new(owners, [n]), &device);
             x.select(0, owners)
         };
-        let read = self.questions.forward(texts); // [Q, D]
+        let read = self.read(texts); // [Q, D]
         let steer = |level: usize| self.steer[level].forward(read.clone()); // [Q, 2C]
         let level = |level: usize, x: &Tensor<4>| {
             let x = own(convolve(&self.project[level], relu(x.clone())));
             film(x, steer(level)) // [Q, C, ...]
         };
 
-        let hints = batch::hints(&seen.text, owners, questions, &device); // [Q, HINTS, h, w]
+        let hints = batch::hints(&seen.text, owners, questions, words, &device); // [Q, hints, h, w]
         let x = Tensor::cat(vec![level(0, &seen.fine), hints], 1);
         let fine = convolve(&self.enter, x); // [Q, C, h, w/2]
         let middle = convolve(&self.down_middle, relu(fine.clone())) + level(1, &seen.middle);

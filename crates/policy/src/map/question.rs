@@ -7,7 +7,9 @@ use burn::nn::conv::{Conv1d, Conv1dConfig};
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig, PaddingConfig1d};
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use mapnet::question::{BYTE_DIM, BYTES, HEADS, HIDDEN, WINDOW, bytes_of, without_key};
+use mapnet::Words;
+use mapnet::question::{BYTE_DIM, BYTES, HEADS, HIDDEN, WINDOW, bytes_of, meaning, without_key};
+use mapnet::words::DIMENSIONS;
 
 use super::MapConfig;
 
@@ -18,6 +20,8 @@ pub struct Texts {
     pub bytes: Tensor<2, Int>,
     /// 1 for a byte, 0 for padding, `[N, L]`.
     pub mask: Tensor<2>,
+    /// What the words of each text mean, where the model has a table of words, `[N, DIMENSIONS]`.
+    pub meaning: Option<Tensor<2>>,
 }
 
 /// Pads texts to the longest one (at most `max` bytes).
@@ -36,20 +40,25 @@ pub fn encode_texts<S: AsRef<str>>(texts: &[S], max: usize, device: &Device) -> 
     Texts {
         bytes: Tensor::from_data(TensorData::new(bytes, shape), device),
         mask: Tensor::from_data(TensorData::new(mask, shape), device),
+        meaning: None,
     }
 }
 
-/// Questions, padded, each quoted key shortened to its quotation marks.
+/// Questions, padded, each quoted key shortened to its quotation marks; `words` is the model's table of words.
 pub fn encode_questions<S: AsRef<str>>(
     questions: &[S],
     config: &MapConfig,
+    words: Option<&Words>,
     device: &Device,
 ) -> Texts {
-    let questions: Vec<String> = questions
-        .iter()
-        .map(|question| without_key(question.as_ref()))
-        .collect();
-    encode_texts(&questions, config.max_question_bytes, device)
+    let questions = questions.iter().map(AsRef::as_ref);
+    let shown: Vec<String> = questions.clone().map(without_key).collect();
+    let mut texts = encode_texts(&shown, config.max_question_bytes, device);
+    texts.meaning = words.map(|words| {
+        let values: Vec<f32> = questions.flat_map(|text| meaning(words, text)).collect();
+        Tensor::from_data(TensorData::new(values, [shown.len(), DIMENSIONS]), device)
+    });
+    texts
 }
 
 /// A small convolutional reader of bytes: `[N, L]` → `[N, D]`.

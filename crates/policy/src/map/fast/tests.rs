@@ -1,13 +1,17 @@
 //! The kernels' network beside burn's: the same character logits, maps, boxes and log-probabilities.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use burn::tensor::Tensor;
 use grounding::NormBox;
-use mapnet::manifest::manifest;
-use mapnet::{BoxDistribution, canvas};
+use mapnet::char_logits::class_of;
+use mapnet::manifest::{LETTERS_NAME, VECTORS_NAME, manifest};
+use mapnet::words::{DIMENSIONS, LETTERS};
+use mapnet::{BoxDistribution, TextIndex, canvas};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use tensors::Values;
 
 use super::*;
 use crate::map::{MapPolicy, ModelFiles, batch, loss, question, readback, weights};
@@ -77,7 +81,7 @@ fn compare(policy: &MapPolicy, n: usize, [width, height]: [u32; 2]) {
 #[test]
 fn the_manifest_lists_the_tensors_of_burns_network() {
     let tiny = MapPolicy::random(&MapConfig::tiny(), 1, &Device::flex()).expect("a policy");
-    for policy in [tiny, shipped()] {
+    for policy in [tiny, shipped(), with_words().0] {
         let weights = weights::collect(policy.net()).expect("weights");
         let shapes = weights.into_iter().map(|(name, (shape, _))| (name, shape));
         assert_eq!(manifest(&policy.config), shapes.collect::<Vec<_>>());
@@ -108,7 +112,8 @@ fn questions_are_read_as_by_burn() {
         "Où est « né »?",
         &long,
     ] {
-        let texts = question::encode_questions(&[asked], &policy.config, &policy.device);
+        let texts =
+            question::encode_questions(&[asked], &policy.config, policy.words(), &policy.device);
         let wanted = pollster::block_on(readback::values(policy.net().steering(&texts)));
         let gap = apart(&fast.steering(asked), &wanted.expect("values"));
         assert!(gap < CLOSE, "{asked}: {gap}");
@@ -146,6 +151,56 @@ fn questions_are_answered_as_by_burn() {
             assert!(gap < CLOSE, "{asked}: {found:?}, {burns:?}");
         }
     }
+}
+
+/// A tiny policy with a table of words, and a page on which one of them is printed.
+fn with_words() -> (MapPolicy, TextIndex) {
+    let config = MapConfig {
+        words: 2,
+        ..MapConfig::tiny()
+    };
+    let mut policy = MapPolicy::random(&config, 5, &Device::flex()).expect("a policy");
+    let weights = weights::collect(policy.net()).expect("weights");
+    let mut weights: HashMap<String, Values> = weights.into_iter().collect();
+    let (_, letters) = weights.get_mut(LETTERS_NAME).expect("letters");
+    for (row, word) in letters.chunks_exact_mut(LETTERS).zip(["height", "tall"]) {
+        for (to, c) in row.iter_mut().zip(word.chars()) {
+            *to = f32::from(class_of(c));
+        }
+    }
+    let (_, vectors) = weights.get_mut(VECTORS_NAME).expect("vectors");
+    for (i, value) in vectors.iter_mut().enumerate() {
+        *value = ((i % DIMENSIONS) as f32).cos() + 0.3 * (i as f32).sin();
+    }
+    policy.replace(weights).expect("weights that fit");
+    policy.prepare().expect("weights");
+    let (rows, columns) = (8, 16);
+    let mut values = vec![-8f32; rows * columns * CLASSES];
+    for (i, frame) in values.chunks_exact_mut(CLASSES).enumerate() {
+        let text = " height 180     ";
+        let c = text.chars().nth(i % columns).filter(|_| i / columns == 3);
+        frame[usize::from(class_of(c.unwrap_or(' ')))] = 0.0;
+    }
+    (policy, TextIndex::new(&values, rows, columns))
+}
+
+#[test]
+fn what_words_mean_counts_as_in_burn() {
+    let (policy, page) = with_words();
+    let fast = policy.fast.as_ref().expect("prepared");
+    let canvas = &pictures(1, 64, 64)[0];
+    let values = canvas::normalised(canvas).collect();
+    let mut seen = features(fast.encoder().encode(values, [64, 64]));
+    seen.text = Arc::new(vec![page]);
+    let asked = "How tall is he?";
+    let wanted = of(policy.maps(&seen, asked));
+    let levels = seen.fast.as_ref().expect("the decoder's maps");
+    let found = fast.maps(levels, &seen.text[0], asked).expect("maps");
+    let gap = apart(&found, &wanted);
+    assert!(gap < CLOSE, "{gap}");
+    // The word that is printed means what the question says: without it, the maps are others.
+    let other = fast.maps(levels, &seen.text[0], "How long is he?");
+    assert!(apart(&other.expect("maps"), &wanted) > 100.0 * CLOSE);
 }
 
 fn boxed([x1, y1, x2, y2]: [f32; 4]) -> NormBox {
