@@ -113,6 +113,8 @@ pub struct Proposed {
     pub bbox: Option<NormBox>,
     /// How likely the evidence lies inside, where the policy says so.
     pub confidence: Option<f64>,
+    /// How likely the picture holds the answer at all.
+    pub present: Option<f64>,
 }
 
 /// What is proposed for samples, in their order.
@@ -150,6 +152,7 @@ pub fn boxes(
         boxes.push(Proposed {
             bbox: proposal.bbox,
             confidence: proposal.confidence,
+            present: proposal.evidence.map(|map| map.peak()),
         });
         progress(i + 1);
     }
@@ -160,13 +163,14 @@ pub fn boxes(
 /// `answerable_auc` where there are questions without evidence, too. Nothing without any confidence.
 fn add_confidence(result: &mut serde_json::Value, samples: &[Sample], proposed: &[Proposed]) {
     let mut claims = Vec::new();
-    let mut none = Vec::new();
+    // With an answer, and without one.
+    let mut present = [Vec::new(), Vec::new()];
     for (sample, proposed) in samples.iter().zip(proposed) {
+        present[usize::from(sample.boxes.is_empty())].extend(proposed.present);
         let Some(confidence) = proposed.confidence else {
             continue;
         };
         if sample.boxes.is_empty() {
-            none.push(confidence);
             continue;
         }
         let inside = |bbox| metrics::score(sample, bbox).full_recall;
@@ -177,8 +181,8 @@ fn add_confidence(result: &mut serde_json::Value, samples: &[Sample], proposed: 
         result["confidence"] = (sum / claims.len() as f64).into();
         result["calibration_error"] = metrics::calibration_error(&claims).into();
     }
-    let answerable: Vec<f64> = claims.iter().map(|claim| claim.0).collect();
-    if let Some(area) = metrics::area_under_curve(&answerable, &none) {
+    let [there, none] = &present;
+    if let Some(area) = metrics::area_under_curve(there, none) {
         result["answerable_auc"] = area.into();
     }
 }
@@ -193,7 +197,7 @@ fn print_confidence(result: &serde_json::Value) {
     }
     if let Some(area) = result["answerable_auc"].as_f64() {
         println!(
-            "with an answer against without one, by confidence: area under the curve {area:.2}"
+            "with an answer against without one, by the likeliest cell: area under the curve {area:.2}"
         );
     }
 }
@@ -342,7 +346,7 @@ fn proposed(args: &Args, set: &DataSet) -> Result<Option<(Vec<Proposed>, f64)>> 
             let boxes = read_boxes(path, samples)?.into_iter();
             let proposed = boxes.map(|bbox| Proposed {
                 bbox,
-                confidence: None,
+                ..Proposed::default()
             });
             (proposed.collect(), f64::NAN)
         }
@@ -350,10 +354,15 @@ fn proposed(args: &Args, set: &DataSet) -> Result<Option<(Vec<Proposed>, f64)>> 
     };
     if let Some(path) = &args.out {
         let mut text = Vec::new();
-        for (sample, Proposed { bbox, confidence }) in samples.iter().zip(&proposed.0) {
-            let mut line = serde_json::json!({"id": sample.id, "box": bbox});
-            if let Some(confidence) = confidence {
-                line["confidence"] = (*confidence).into();
+        for (sample, proposed) in samples.iter().zip(&proposed.0) {
+            let mut line = serde_json::json!({"id": sample.id, "box": proposed.bbox});
+            for (key, value) in [
+                ("confidence", proposed.confidence),
+                ("present", proposed.present),
+            ] {
+                if let Some(value) = value {
+                    line[key] = value.into();
+                }
             }
             writeln!(text, "{line}")?;
         }

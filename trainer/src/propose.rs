@@ -22,7 +22,7 @@ use crate::write;
   cropvlm propose --model SmolVLM-256M-Instruct --adapter runs/grpo/adapter --image page.png --question \"Who signed?\"
 
 With --json one line: box (percent x1,y1,x2,y2; null if the completion holds none), pixels (x2, y2
-exclusive), completion, logprob, confidence (how likely the evidence lies inside the box, 0 to 1; null from a text policy), valid, timings_ms (image, vision, prefill, decode), crop, the file of
+exclusive), completion, logprob, confidence (how likely the evidence lies inside the box, 0 to 1; null from a text policy), present (how likely the picture holds the answer at all), valid, timings_ms (image, vision, prefill, decode), crop, the file of
 --out (null without one), rotation (degrees clockwise that would make the picture upright), and backend, where it was
 computed (cpu, wgpu, cuda).
 
@@ -95,6 +95,7 @@ pub fn run(args: Args) -> Result<()> {
             "completion": proposal.completion,
             "logprob": proposal.logprob,
             "confidence": proposal.confidence,
+            "present": proposal.evidence.as_ref().map(|map| map.peak()),
             "rotation": proposal.rotation,
             "valid": proposal.valid,
             "crop": crop.map(|out| out.display().to_string()),

@@ -14,6 +14,13 @@ pub struct EvidenceMap {
     pub values: Vec<f32>,
 }
 
+impl EvidenceMap {
+    /// How likely the picture holds the answer at all, as far as the policy knows: the probability of the likeliest cell.
+    pub fn peak(&self) -> f64 {
+        self.values.iter().copied().fold(0.0, f32::max).into()
+    }
+}
+
 /// Milliseconds that the parts of a proposal took. A map policy has no decode step of its own
 /// beyond reading the box off the map.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
+use mapnet::question::key_of;
 use policy::Canvas;
 use policy::map::loss::Targets;
 use policy::map::reading::Line;
@@ -143,6 +144,31 @@ impl Batches {
         Ok(targets)
     }
 
+    /// A question whose answer is not on a page: one of the page's own, or another page's about a key that is quoted and not
+    /// printed here.
+    fn absent(&self, page: &Page, rng: &mut ChaCha8Rng) -> Option<String> {
+        if !page.absent.is_empty() && rng.random_bool(0.7) {
+            return Some(page.absent[rng.random_range(0..page.absent.len())].clone());
+        }
+        if page.lines.is_empty() {
+            return None;
+        }
+        for _ in 0..FOREIGN {
+            let (source, other) = self.draw(rng);
+            let question = match derived(&other.lines, rng) {
+                Some(question) if rng.random_bool(source.derive) => question.text,
+                _ if other.questions.is_empty() => continue,
+                _ => other.questions[rng.random_range(0..other.questions.len())]
+                    .text
+                    .clone(),
+            };
+            if key_of(&question).is_some_and(|key| !page.prints(key)) {
+                return Some(question);
+            }
+        }
+        None
+    }
+
     /// Adds a page: a view with at least one question on it, if some draw finds one.
     fn add(
         &self,
@@ -180,6 +206,17 @@ impl Batches {
             });
         }
         targets.canvases.push(interleaved(drawn));
+        let wanted = questions.len();
+        for i in 0..wanted {
+            // One question with evidence stays, so that every page teaches places, too.
+            if i > 0
+                && config.absent > 0.0
+                && rng.random_bool(config.absent)
+                && let Some(text) = self.absent(page, rng)
+            {
+                questions[i] = (text, Vec::new());
+            }
+        }
         for (text, boxes) in questions {
             targets.owners.push(owner);
             targets.questions.push(text);
@@ -195,6 +232,9 @@ impl Batches {
         Ok(())
     }
 }
+
+/// Pages that are asked for a quoted key that another page lacks.
+const FOREIGN: usize = 8;
 
 /// A line of the page where it is on the view, if any of it is.
 fn printed(line: &Printed, view: &View, canvas: usize) -> Option<Line> {

@@ -61,6 +61,9 @@ pub struct SftConfig {
     /// begins by changing nothing; a policy that has one keeps its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<PathBuf>,
+    /// Share of the questions, of 0 to 1, whose answer is not on the page, so that no cell is evidence: those that the data have
+    /// (neither boxes nor answers), and questions about other pages' quoted keys (map policy).
+    pub absent: f64,
     /// Learning rate and the like.
     pub optimizer: OptimizerConfig,
     /// Shape of the network.
@@ -101,6 +104,7 @@ impl Default for SftConfig {
             questions: 4,
             reading: false,
             dense: 0.0,
+            absent: 0.0,
             accumulation: 1,
             gradient_checkpointing: false,
             checkpoint_every: 100,
@@ -204,6 +208,9 @@ impl SftConfig {
         }
         if !(self.dense >= 0.0 && self.dense.is_finite()) {
             bail!("dense has to be 0 or above");
+        }
+        if !(0.0..1.0).contains(&self.absent) {
+            bail!("absent has to be at least 0 and below 1");
         }
         let boxes = self.task == Task::Boxes;
         if !boxes && self.dense > 0.0 {

@@ -287,6 +287,11 @@ pub fn start(config: &SftConfig, device: DeviceKind) -> Result<Policy> {
     if config.dense > 0.0 && matches!(policy, Policy::Map(_)) {
         bail!("dense is a text policy's; a map policy's targets are dense always");
     }
+    if config.absent > 0.0 && !matches!(policy, Policy::Map(_)) {
+        bail!(
+            "absent is a map policy's: a text policy is taught boxes as text, and these questions have none"
+        );
+    }
     if let Some(adapter) = &config.adapter {
         policy
             .add_adapter(adapter, config.seed)

@@ -40,6 +40,8 @@ pub struct Page {
     pub aspect: f64,
     /// What is asked about it.
     pub questions: Vec<Question>,
+    /// What is asked and not on it.
+    pub absent: Vec<String>,
     /// What is printed on it.
     pub lines: Vec<Printed>,
     planes: OnceLock<Arc<Vec<GrayImage>>>,
@@ -58,6 +60,13 @@ pub struct Source {
 }
 
 impl Page {
+    /// Whether a text is printed on it, as far as its lines are known.
+    pub fn prints(&self, text: &str) -> bool {
+        let text = text.trim().to_lowercase();
+        let mut lines = self.lines.iter();
+        lines.any(|line| line.text.to_lowercase().contains(&text))
+    }
+
     /// What the page's picture is called.
     pub fn name(&self) -> String {
         self.source.place()
@@ -130,6 +139,7 @@ pub fn open(config: &DataConfig) -> Result<Source> {
             size: (w, h),
             aspect: f64::from(w.max(1)) / f64::from(h.max(1)),
             questions: Vec::new(),
+            absent: Vec::new(),
             lines: Vec::new(),
             planes: OnceLock::new(),
         });
@@ -163,13 +173,14 @@ pub fn open(config: &DataConfig) -> Result<Source> {
             .iter()
             .map(|b| rough(b.to_array(), config.noise, &mut rng).map(|v| v / 100.0))
             .collect();
-        if let Some(i) = i
-            && !boxes.is_empty()
-        {
-            pages[i].questions.push(Question {
-                text: sample.question.clone(),
-                boxes,
-            });
+        let Some(page) = i.map(|i| &mut pages[i]) else {
+            continue;
+        };
+        let text = sample.question.clone();
+        if !boxes.is_empty() {
+            page.questions.push(Question { text, boxes });
+        } else if sample.answers.is_empty() {
+            page.absent.push(text);
         }
     }
     if let Some(file) = &config.lines {

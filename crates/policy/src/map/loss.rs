@@ -242,12 +242,25 @@ fn pointing(maps: Tensor<4>, targets: &Targets, device: &Device) -> [(&'static s
     let mut index: Vec<i32> = Vec::new();
     let mut share: Vec<f32> = Vec::new();
     let mut edges: Vec<f32> = Vec::new();
+    // Questions with evidence: the others teach nothing but cells that are none.
+    let there = targets
+        .boxes
+        .iter()
+        .filter(|boxes| !boxes.is_empty())
+        .count()
+        .max(1);
+    let mut counts = vec![0f32; n];
     for (q, boxes) in targets.boxes.iter().enumerate() {
         let found = cells_in(boxes, w, h);
+        counts[q] = if boxes.is_empty() {
+            0.0
+        } else {
+            1.0 / there as f32
+        };
         for (cell, b) in &found {
             mask[q * cells + cell] = 1.0;
             index.push((q * cells + cell) as i32);
-            share.push(1.0 / (found.len() * n) as f32);
+            share.push(1.0 / (found.len() * there) as f32);
             let [x1, y1, x2, y2] = boxes[*b];
             edges.extend([x1.floor(), y1.floor(), x2.ceil(), y2.ceil()]);
         }
@@ -259,7 +272,8 @@ fn pointing(maps: Tensor<4>, targets: &Targets, device: &Device) -> [(&'static s
     let log_weights = log_softmax(logits.clone(), 1);
     // -ln of a sum over the evidence, through a mask that is as good as 0 or 1.
     let inside = (mask.clone() - 1.0).mul_scalar(60.0) + log_weights;
-    let place = -log_sum_exp(inside).mean();
+    let counts = Tensor::<1>::from_data(TensorData::new(counts, [n]), device);
+    let place = -(log_sum_exp(inside) * counts).sum();
 
     let weight = mask.clone().mul_scalar(4.0) + 1.0;
     let cross = softplus(logits.clone()) - logits * mask;
