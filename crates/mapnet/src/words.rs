@@ -454,9 +454,9 @@ pub(crate) mod tests {
         let names = ["date", "total", "due", "settings"];
         let words = table(&names.map(|name| (name, [1.0, 0.0])));
         let rows = [
-            "  total: 12.50   ",
-            "                 ",
-            " to date 2024 tot",
+            "  total: 12.50    ",
+            "                  ",
+            " due date 2024 tot",
         ];
         let found = printed_words(&words, &names, &rows);
         assert_eq!(found, [vec!["total"], vec!["due", "date"]]);
