@@ -1,6 +1,7 @@
 //! From a picture and a question to the box to look at.
 
 use grounding::{NormBox, PixelBox};
+use kernels::{Features, Maps};
 use mapnet::{ImageFeatures, Proposal};
 use picture::RgbImage;
 use rand::Rng;
@@ -86,6 +87,12 @@ impl Engine {
         options: &EncodeOptions,
         host: &impl Host,
     ) -> Result<Encoded> {
+        if let Some(card) = self.card() {
+            let there = async |values: Vec<f32>, size: [usize; 2]| -> Result<_> {
+                Ok(card.encode(&values, size).await?)
+            };
+            return self.heard(self.encode_by(picture, options, host, there).await);
+        }
         let here = async |values: Vec<f32>, size: [usize; 2]| -> Result<_> {
             Ok(self.model.encoder().encode(values, size))
         };
@@ -97,12 +104,12 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::encode`]; the encoder's own.
-    pub async fn encode_by(
+    pub async fn encode_by<F: Into<Features>>(
         &self,
         picture: &RgbImage,
         options: &EncodeOptions,
         host: &impl Host,
-        mut encoder: impl AsyncFnMut(Vec<f32>, [usize; 2]) -> Result<kernels::Encoded>,
+        mut encoder: impl AsyncFnMut(Vec<f32>, [usize; 2]) -> Result<F>,
     ) -> Result<Encoded> {
         let size: [u32; 2] = picture.dimensions().into();
         let cut = options.within.map(|part| {
@@ -141,8 +148,16 @@ impl Engine {
         options.check()?;
         let question = cut(question)?;
         step(host, Stage::Propose).await?;
-        let (proposal, best, distribution) =
-            self.model.propose_with(&encoded.features, question)?;
+        let (proposal, best, distribution) = match self.card() {
+            None => self.model.propose_with(&encoded.features, question)?,
+            Some(card) => {
+                let there = async |levels: &[Maps; 3], hints: &[f32], steer: &[f32]| -> Result<_> {
+                    Ok(card.decode(levels, hints, steer).await?)
+                };
+                let found = self.model.propose_by(&encoded.features, question, there);
+                self.heard(found.await)?
+            }
+        };
         let config = self.model.config();
         let turn = encoded.features.turn;
         let place = |bbox: NormBox| encoded.place(turn.back(bbox), options);
@@ -168,7 +183,7 @@ impl Engine {
         })
     }
 
-    /// Draws boxes from the distribution that the proposed one is read off: where the model sees evidence, and how often.
+    /// Draws boxes from the distribution that the proposed one is read off, computed on the processor: where the model sees evidence, and how often.
     ///
     /// # Errors
     /// An empty question; a failed device.

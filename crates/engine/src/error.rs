@@ -46,6 +46,8 @@ impl From<MapError> for EngineError {
         match error {
             MapError::Folder(error) => Self::Folder(error),
             MapError::NotFinite | MapError::Device(_) => Self::Device(error),
+            #[cfg(feature = "gpu")]
+            MapError::Gpu(_) => Self::Device(error),
             other => Self::Model(other),
         }
     }

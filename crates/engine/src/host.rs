@@ -68,6 +68,11 @@ pub(crate) async fn step(host: &impl Host, stage: Stage) -> Result<()> {
 /// As [`step`], of a stage that is gone through several times.
 pub(crate) async fn again(host: &impl Host, stage: Stage, round: u32) -> Result<()> {
     host.hear(Event { stage, round });
+    rest(host).await
+}
+
+/// Lets others run within a stage, and may stop there.
+pub(crate) async fn rest(host: &impl Host) -> Result<()> {
     host.pause().await;
     match host.is_cancelled() {
         true => Err(EngineError::Cancelled),

@@ -22,10 +22,17 @@
 //! ```
 
 mod answer;
+mod backend;
+#[cfg_attr(not(feature = "gpu"), path = "no_card.rs")]
+mod card;
 mod error;
 mod host;
 
+use std::sync::OnceLock;
+
 pub use answer::{Answer, EncodeOptions, Encoded, Other, ProposeOptions};
+pub use backend::{Backend, Reason};
+use card::Card;
 pub use error::EngineError;
 pub use host::{Event, Host, Quiet, Stage};
 use mapnet::{MODEL_TYPE, MapModel};
@@ -45,28 +52,19 @@ pub enum Device {
     Auto,
     /// The processor.
     Cpu,
-    /// A graphics card by WebGPU, Vulkan, Metal or DirectX; the processor where there is none.
+    /// A graphics card by Vulkan, Metal or DirectX 12; the processor where there is none, or one that computes other
+    /// numbers. [`Backend`] says so.
     Gpu,
-}
-
-/// Where the network runs, and why there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Backend {
-    /// `cpu`.
-    pub name: &'static str,
-    /// Name of the graphics card.
-    pub adapter: Option<String>,
-    /// Whether another device was asked for.
-    pub is_fallback: bool,
-    /// Why this one, in a word or two.
-    pub reason: &'static str,
 }
 
 /// A loaded map model on a device.
 #[derive(Debug)]
 pub struct Engine {
     model: MapModel,
+    card: Option<Card>,
     backend: Backend,
+    /// Set once, when the card has failed.
+    without_card: OnceLock<Backend>,
 }
 
 impl Engine {
@@ -80,6 +78,10 @@ impl Engine {
 
     /// Loads a model folder (`config.json`, `model.safetensors`).
     ///
+    /// A graphics card is used where it was asked for, or where it encodes a picture faster than the processor, and in
+    /// either case only if it computes what the processor computes on a fixed input. [`Engine::backend`] says what came of it.
+    /// A card that fails later is an error once; what comes after is computed on the processor.
+    ///
     /// # Errors
     /// A folder of another kind of model; files that are missing, broken or do not fit, by name; cancelled.
     pub async fn load(files: &ModelFiles, device: Device, host: &impl Host) -> Result<Self> {
@@ -89,38 +91,42 @@ impl Engine {
             return Err(EngineError::OtherModel(kind));
         }
         let model = MapModel::load(files)?;
+        let (card, backend) = card::choose(files, &model, device, host).await?;
         host::step(host, Stage::Ready).await?;
         Ok(Self {
             model,
-            backend: Backend::of(device),
+            card,
+            backend,
+            without_card: OnceLock::new(),
         })
     }
 
-    /// Where the network runs.
+    /// Where the network runs, from now on: after a graphics card has failed, on the processor.
     pub fn backend(&self) -> &Backend {
-        &self.backend
+        self.without_card.get().unwrap_or(&self.backend)
+    }
+
+    /// The graphics card, as long as it has not failed.
+    fn card(&self) -> Option<&Card> {
+        match self.without_card.get() {
+            None => self.card.as_ref(),
+            Some(_) => None,
+        }
+    }
+
+    /// Hears what came of work on the graphics card: one that has failed is not used again.
+    fn heard<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(EngineError::Device(why)) = &result {
+            let reason = Reason::Failed(why.to_string());
+            self.without_card
+                .get_or_init(|| Backend::cpu(Device::Gpu, reason));
+        }
+        result
     }
 
     /// The model.
     pub fn model(&self) -> &MapModel {
         &self.model
-    }
-}
-
-impl Backend {
-    /// The processor, which is the only device so far.
-    fn of(device: Device) -> Self {
-        let (is_fallback, reason) = match device {
-            Device::Auto => (false, "fastest"),
-            Device::Cpu => (false, "asked for"),
-            Device::Gpu => (true, "no graphics card is used by this build"),
-        };
-        Self {
-            name: "cpu",
-            adapter: None,
-            is_fallback,
-            reason,
-        }
     }
 }
 

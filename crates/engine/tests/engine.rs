@@ -22,7 +22,7 @@ fn files() -> ModelFiles {
 }
 
 fn shipped() -> Engine {
-    block_on(Engine::load(&files(), Device::Auto, &Quiet)).expect("loads")
+    block_on(Engine::load(&files(), Device::Cpu, &Quiet)).expect("loads")
 }
 
 fn receipt() -> RgbImage {
@@ -172,7 +172,7 @@ fn what_cannot_be_is_refused_with_a_code() {
     assert!(ask(&"é".repeat(10_001)).is_ok());
 
     let load = |files: &ModelFiles| {
-        let error = block_on(Engine::load(files, Device::Auto, &Quiet)).unwrap_err();
+        let error = block_on(Engine::load(files, Device::Cpu, &Quiet)).unwrap_err();
         (error.code(), error.to_string())
     };
     let with = |name: &str, bytes: &[u8]| {
@@ -202,12 +202,21 @@ fn what_cannot_be_is_refused_with_a_code() {
     );
 }
 
+#[cfg(not(feature = "gpu"))]
 #[test]
 fn a_graphics_card_that_is_not_used_is_said_to_be_a_fallback() {
     let backend = |device| {
         let engine = block_on(Engine::load(&files(), device, &Quiet)).unwrap();
-        (engine.backend().name, engine.backend().is_fallback)
+        let backend = engine.backend();
+        (
+            backend.name,
+            backend.is_fallback,
+            backend.reason.to_string(),
+        )
     };
-    assert_eq!(backend(Device::Auto), ("cpu", false));
-    assert_eq!(backend(Device::Gpu), ("cpu", true));
+    let said = |name, is_fallback, reason: &str| (name, is_fallback, reason.to_owned());
+    assert_eq!(backend(Device::Auto), said("cpu", false, "fastest"));
+    assert_eq!(backend(Device::Cpu), said("cpu", false, "asked for"));
+    let none = "no graphics card is used by this build";
+    assert_eq!(backend(Device::Gpu), said("cpu", true, none));
 }

@@ -51,6 +51,11 @@ impl Conv {
         }
     }
 
+    /// Channels that go in and that come out.
+    pub fn channels(&self) -> [usize; 2] {
+        [self.from, self.to]
+    }
+
     /// Height and width of what comes out.
     fn size(&self, input: &Maps) -> [usize; 2] {
         let side =

@@ -37,6 +37,18 @@ impl Decoder {
         })
     }
 
+    /// Maps of hints that a question has.
+    pub fn hints(&self) -> usize {
+        self.enter.channels()[0] - self.enter.channels()[1]
+    }
+
+    /// Scales and shifts that a question steers the network with.
+    pub fn steering(&self) -> usize {
+        let [fine, middle, coarse] =
+            [&self.enter, &self.down_middle, &self.down_coarse].map(|conv| conv.channels()[1]);
+        2 * (fine + middle + coarse + fine)
+    }
+
     /// Decodes one question: `levels` of [`crate::Encoded`], `hints` `[hints, h, w]`, `steer` scales and shifts of the
     /// four places in the order of the network. Result `[maps, h, w/2]`.
     pub fn decode(&self, levels: &[Maps; 3], hints: &[f32], steer: &[f32]) -> Vec<f32> {
@@ -64,20 +76,24 @@ impl Decoder {
         fine.add_grown(&self.up_fine.apply(&middle), [2, 1]);
         film(&mut fine);
         self.fine.run(&mut fine);
-        let maps = self.head.apply(&fine.relu()); // [h, w/2, maps]
-        let (n, cells) = (maps.channels, maps.height * maps.width);
-        let mut out = vec![0f32; n * cells];
-        for (cell, values) in maps.values.chunks_exact(n).enumerate() {
-            for (map, value) in values.iter().enumerate() {
-                out[map * cells + cell] = *value;
-            }
-        }
-        out
+        by_channel(&self.head.apply(&fine.relu())) // [maps, h, w/2]
     }
 }
 
+/// Values of maps without a frame, one channel after the other.
+pub(crate) fn by_channel(maps: &Maps) -> Vec<f32> {
+    let (n, cells) = (maps.channels, maps.height * maps.width);
+    let mut out = vec![0f32; n * cells];
+    for (cell, values) in maps.values.chunks_exact(n).enumerate() {
+        for (map, value) in values.iter().enumerate() {
+            out[map * cells + cell] = *value;
+        }
+    }
+    out
+}
+
 /// Maps with a question's hints, `[hints, h, w]`, as further channels, and a frame.
-fn beside(maps: &Maps, hints: &[f32]) -> Maps {
+pub(crate) fn beside(maps: &Maps, hints: &[f32]) -> Maps {
     let (n, cells) = (maps.channels, maps.height * maps.width);
     let more = hints.len() / cells;
     let mut values = Vec::with_capacity(cells * (n + more));

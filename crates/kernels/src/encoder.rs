@@ -63,6 +63,27 @@ pub struct Encoded {
     pub levels: [Maps; 3],
 }
 
+/// Half cells in a cell, side by side: each has logits of its own.
+pub const HALVES: usize = 2;
+
+/// What questions need of an encoded picture: the ends of the encoder, without the maps on the way.
+#[derive(Clone, Debug)]
+pub struct Features {
+    /// Logits of characters, `[H/8, W/8, 2 K]`; a graphics card gives them as log-probabilities.
+    pub characters: Maps,
+    /// The three strides in the decoder's channels, before a question steers them.
+    pub levels: [Maps; 3],
+}
+
+impl From<Encoded> for Features {
+    fn from(encoded: Encoded) -> Self {
+        Self {
+            characters: encoded.characters,
+            levels: encoded.levels,
+        }
+    }
+}
+
 impl Encoded {
     /// All maps, in the order of the fields.
     pub fn parts(&self) -> [&Maps; 7] {

@@ -1,5 +1,5 @@
 //! The map policy's network on a CPU, for looking and proposing: no gradients, one picture at a time. What training needs
-//! lies apart, in [`learn`].
+//! lies apart, in [`learn`]; the same network on a graphics card in `gpu`, behind the feature of that name.
 //!
 //! burn turns a convolution into columns and a matrix product. Four fifths of this network's multiplications are
 //! 3 x 3 convolutions of stride 1, of which Winograd's algorithm needs a fourth; the rest is read in place. The same
@@ -13,6 +13,8 @@ mod conv;
 mod decoder;
 mod encoder;
 mod gemm;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod learn;
 mod maps;
 mod tensors;
@@ -21,7 +23,7 @@ mod tests;
 mod winograd;
 
 pub use decoder::Decoder;
-pub use encoder::{Encoded, Encoder};
+pub use encoder::{Encoded, Encoder, Features, HALVES};
 pub use maps::Maps;
 pub use tensors::{GROUPS, KernelError, Tensors};
 

@@ -180,6 +180,19 @@ impl Maps {
         });
     }
 
+    /// From logits to log-probabilities: every place holds `halves` distributions side by side.
+    pub fn log_softmax(&mut self, halves: usize) {
+        let classes = self.channels / halves;
+        self.each_row(|_, row| {
+            for frame in row.chunks_exact_mut(classes) {
+                let top = frame.iter().copied().fold(f32::NEG_INFINITY, larger);
+                let sum: f32 = frame.iter().map(|value| (value - top).exp()).sum();
+                let all = top + sum.ln();
+                frame.iter_mut().for_each(|value| *value -= all);
+            }
+        });
+    }
+
     /// Sum and sum of squares of every channel.
     pub fn moments(&self) -> (Vec<f64>, Vec<f64>) {
         let n = self.channels;

@@ -36,7 +36,7 @@ impl FromIterator<(String, (Vec<usize>, Vec<f32>))> for Tensors {
 }
 
 /// Shape, weights and bias.
-type Convolution<'a> = ([usize; 4], &'a [f32], &'a [f32]);
+pub(crate) type Convolution<'a> = ([usize; 4], &'a [f32], &'a [f32]);
 
 impl Tensors {
     fn get(&self, name: &str) -> Result<&(Vec<usize>, Vec<f32>), KernelError> {
@@ -57,7 +57,7 @@ impl Tensors {
     }
 
     /// Shape, weights and bias of a convolution.
-    fn conv(&self, name: &str) -> Result<Convolution<'_>, KernelError> {
+    pub(crate) fn conv(&self, name: &str) -> Result<Convolution<'_>, KernelError> {
         let (shape, weights) = self.get(&format!("{name}.weight"))?;
         let (_, bias) = self.get(&format!("{name}.bias"))?;
         let wrong = || KernelError::Shape {

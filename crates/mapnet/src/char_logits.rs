@@ -20,7 +20,7 @@ const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789.,:;-/()%$#&*'\"!?
 pub const CLASSES: usize = ALPHABET.len() + 2;
 
 /// Half cells in a cell, side by side.
-pub const HALVES: usize = 2;
+pub use kernels::HALVES;
 
 /// Class of a character.
 pub fn class_of(c: char) -> u8 {

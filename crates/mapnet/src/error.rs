@@ -16,7 +16,11 @@ pub enum MapError {
     /// The network computed NaN or infinity.
     #[error("the device failed while computing: the maps hold NaN or infinity")]
     NotFinite,
-    /// The encoder of somebody else failed: threads, a graphics card.
+    /// The encoder of somebody else failed, such as one on several threads.
     #[error("the device failed while computing: {0}")]
     Device(String),
+    /// The graphics card failed.
+    #[cfg(feature = "gpu")]
+    #[error(transparent)]
+    Gpu(#[from] kernels::gpu::GpuError),
 }

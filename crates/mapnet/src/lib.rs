@@ -8,7 +8,7 @@
 //! The network is convolutional. Its encoder sees the picture without the question and reads: every half cell (4 x 8 px)
 //! gets logits for each character. Texts that a question names are searched among them and drawn as maps; a reader of bytes
 //! turns the question into a vector; a light decoder draws, for each cell, a logit and four edge distributions. It all runs
-//! on [`kernels`], on a CPU, without gradients. `policy` holds the trainable twin, and tests hold both to the same numbers.
+//! on [`kernels`], on a CPU, without gradients; with the feature `gpu` the network may run on a graphics card (`gpu`). `policy` holds the trainable twin, and tests hold both to the same numbers.
 //!
 //! Files: [`config`] the shape, [`manifest`] its tensors, [`canvas`] picture → network input, [`model`] the network,
 //! [`question`] text → vector, [`char_logits`] reading, [`text_search`] finding a text, [`words`] what words mean,
@@ -36,6 +36,8 @@ pub mod canvas;
 pub mod char_logits;
 pub mod config;
 mod error;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod hints;
 pub mod manifest;
 pub mod model;

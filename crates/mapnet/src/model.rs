@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use grounding::NormBox;
-use kernels::{Decoder, Encoded, Encoder, Maps, Tensors};
+use kernels::{Decoder, Encoded, Encoder, Features, Maps, Tensors};
 use picture::RgbImage;
 use tensors::{ModelFiles, SINGLE, Values};
 
@@ -93,6 +93,11 @@ impl MapModel {
         &self.encoder
     }
 
+    /// The network for a question.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
     /// Encodes a picture the way up in which it can be read ([`crate::upright`]), on this thread's pool. `longest_edge` caps
     /// the longest side that the network gets to see, pixels.
     ///
@@ -109,21 +114,21 @@ impl MapModel {
         self.encode_by(picture, longest_edge, encode).await
     }
 
-    /// As [`MapModel::encode`], with an encoder from elsewhere, such as one on several threads: it gets a canvas, values row
-    /// by row, and its height and width.
+    /// As [`MapModel::encode`], with an encoder from elsewhere, such as one on several threads or a graphics card: it gets a
+    /// canvas, values row by row, and its height and width.
     ///
     /// # Errors
     /// As [`MapModel::encode`]; the encoder's own.
-    pub async fn encode_by<E: From<crate::MapError>>(
+    pub async fn encode_by<F: Into<Features>, E: From<crate::MapError>>(
         &self,
         picture: &RgbImage,
         longest_edge: Option<u32>,
-        mut encode: impl AsyncFnMut(Vec<f32>, [usize; 2]) -> std::result::Result<Encoded, E>,
+        mut encode: impl AsyncFnMut(Vec<f32>, [usize; 2]) -> std::result::Result<F, E>,
     ) -> std::result::Result<ImageFeatures, E> {
         let mut clock = Timings::default();
         let grey = timed(&mut clock.image, || canvas::grey(picture));
         let mut encode = async |values: Vec<f32>, size: [usize; 2]| -> std::result::Result<_, E> {
-            Ok(split(encode(values, size).await?)?)
+            Ok(split(encode(values, size).await?.into())?)
         };
         let upright = encode_upright(&self.config, &grey, longest_edge, &mut clock, &mut encode);
         let upright = upright.await?;
@@ -135,13 +140,18 @@ impl MapModel {
         self.questions.steering(question, self.words.as_ref())
     }
 
+    /// What the decoder gets of a question about what was read: hints, and how it is steered.
+    fn inputs(&self, text: &TextIndex, question: &str) -> (Vec<f32>, Vec<f32>) {
+        let hints = hints::of_question(text, self.words.as_ref(), question);
+        (hints, self.steering(question))
+    }
+
     /// Maps of one question, `[MAPS, h, w]`: a logit and edge parameters a cell.
     ///
     /// # Errors
     /// Maps that are no numbers.
     pub fn maps(&self, levels: &[Maps; 3], text: &TextIndex, question: &str) -> Result<Vec<f32>> {
-        let steer = self.steering(question);
-        let hints = hints::of_question(text, self.words.as_ref(), question);
+        let (hints, steer) = self.inputs(text, question);
         let maps = self.decoder.decode(levels, &hints, &steer);
         finite(&maps)?;
         Ok(maps)
@@ -158,9 +168,7 @@ impl MapModel {
         question: &str,
     ) -> Result<BoxDistribution> {
         let maps = self.maps(levels, text, question)?;
-        let [fine, ..] = levels;
-        // Cells of the decoder are twice as wide as high.
-        Ok(BoxDistribution::new(&maps, fine.width / 2, fine.height))
+        Ok(of_maps(&maps, levels))
     }
 
     /// The distribution over boxes that a question gets, on the picture as it was turned ([`ImageFeatures::turn`]).
@@ -190,14 +198,49 @@ impl MapModel {
     ) -> Result<(Proposal, NormBox, BoxDistribution)> {
         let start = Clock::start();
         let distribution = self.distribution(seen, question)?;
+        Ok(self.read_off(seen, distribution, start.ms()))
+    }
+
+    /// As [`MapModel::propose_with`], with a decoder from elsewhere, such as a graphics card's: it gets the maps of
+    /// [`Features::levels`], a question's hints and how it steers the network, and gives maps ([`Decoder::decode`]).
+    ///
+    /// # Errors
+    /// As [`MapModel::propose`]; the decoder's own.
+    pub async fn propose_by<E: From<crate::MapError>>(
+        &self,
+        seen: &ImageFeatures,
+        question: &str,
+        decode: impl AsyncFnOnce(&[Maps; 3], &[f32], &[f32]) -> std::result::Result<Vec<f32>, E>,
+    ) -> std::result::Result<(Proposal, NormBox, BoxDistribution), E> {
+        let start = Clock::start();
+        let (hints, steer) = self.inputs(&seen.text, question);
+        let maps = decode(&seen.levels, &hints, &steer).await?;
+        finite(&maps)?;
+        let distribution = of_maps(&maps, &seen.levels);
+        Ok(self.read_off(seen, distribution, start.ms()))
+    }
+
+    /// The box of a distribution that took so many milliseconds.
+    fn read_off(
+        &self,
+        seen: &ImageFeatures,
+        distribution: BoxDistribution,
+        prefill: f64,
+    ) -> (Proposal, NormBox, BoxDistribution) {
         let timings = Timings {
-            prefill: start.ms(),
+            prefill,
             ..seen.timings
         };
         let (proposal, drawn) =
             Proposal::with_drawn(&distribution, &self.config, &seen.turn, timings);
-        Ok((proposal, drawn, distribution))
+        (proposal, drawn, distribution)
     }
+}
+
+/// The distribution over boxes that maps mean.
+fn of_maps(maps: &[f32], [fine, ..]: &[Maps; 3]) -> BoxDistribution {
+    // Cells of the decoder are twice as wide as high.
+    BoxDistribution::new(maps, fine.width / 2, fine.height)
 }
 
 impl ImageFeatures {
@@ -217,11 +260,11 @@ fn words_of(weights: &Tensors) -> Result<Words> {
 type Read = ([Maps; 3], [usize; 2]);
 
 /// What is kept of an encoded canvas, and its char logits, which have to be numbers.
-fn split(encoded: Encoded) -> Result<(Read, Vec<f32>)> {
-    let characters = encoded.characters;
+fn split(features: Features) -> Result<(Read, Vec<f32>)> {
+    let characters = features.characters;
     finite(&characters.values)?;
     let size = [characters.height, characters.width * HALVES];
-    Ok(((encoded.levels, size), characters.values))
+    Ok(((features.levels, size), characters.values))
 }
 
 /// The end of encoding: what was read is made ready for questions.

@@ -72,7 +72,7 @@ impl Core {
             "backend": backend.name,
             "adapter": backend.adapter,
             "isFallback": backend.is_fallback,
-            "reason": backend.reason,
+            "reason": backend.reason.to_string(),
             "threads": 1,
         })
         .to_string()

@@ -1,0 +1,34 @@
+//! The network on a graphics card, by WGSL kernels of our own: natively through Vulkan, Metal or DirectX 12.
+//!
+//! The weights are uploaded once; a picture is one submission, of which only what a question needs comes back. Each
+//! kernel has a file of WGSL and one of Rust beside it, and a test that holds it to its twin on the processor. No
+//! workgroup has more than 256 invocations or 16 KB of memory, and no feature of a card is asked for, so that whatever
+//! speaks WebGPU can run them. All numbers are f32.
+//!
+//! Maps lie as on the processor, channels last, but without a frame, and with their channels filled up to a multiple
+//! of eight ([`GpuMaps`]).
+//!
+//! Files: [`device`] the card and how results come back, [`run`] one submission, `maps`; the kernels `stem` (convolution
+//! of a grey picture), `conv` (all others), `norm`, `film`, `grow`, `beside`, `log_softmax`; `encoder` and `decoder`, the
+//! network.
+
+mod beside;
+mod check;
+mod conv;
+mod decoder;
+mod device;
+mod encoder;
+mod film;
+mod grow;
+mod log_softmax;
+mod maps;
+mod norm;
+mod run;
+mod stem;
+#[cfg(test)]
+mod tests;
+
+pub use check::check;
+pub use decoder::GpuDecoder;
+pub use device::{Gpu, GpuError};
+pub use encoder::GpuEncoder;
