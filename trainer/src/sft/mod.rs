@@ -277,7 +277,8 @@ pub fn start(config: &SftConfig, device: DeviceKind) -> Result<Policy> {
     if let Some(pixels) = config.canvas_pixels {
         policy = policy.with_canvas(pixels)?;
     }
-    if let Some(path) = &config.words {
+    let has_words = matches!(&policy, Policy::Map(policy) if policy.config.words > 0);
+    if let Some(path) = config.words.as_ref().filter(|_| !has_words) {
         let read = || -> Result<Policy> {
             let table = tensors::read(&path.display().to_string(), &std::fs::read(path)?)?;
             Ok(policy.with_words(table, config.seed)?)
