@@ -6,7 +6,7 @@
 //! speaks WebGPU can run them. All numbers are f32.
 //!
 //! Maps lie as on the processor, channels last, but without a frame, and with their channels filled up to a multiple
-//! of eight ([`GpuMaps`]).
+//! of eight ([`maps::GpuMaps`]).
 //!
 //! Files: [`device`] the card and how results come back, [`run`] one submission, `maps`; the kernels `stem` (convolution
 //! of a grey picture), `conv` (all others), `norm`, `film`, `grow`, `beside`, `log_softmax`; `encoder` and `decoder`, the
