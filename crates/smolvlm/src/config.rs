@@ -10,6 +10,7 @@ use serde_json::Value;
 use tensors::ModelFiles;
 
 use crate::error::{Result, SmolVlmError};
+use crate::pack::QUANT_METHOD;
 
 const FILE: &str = "config.json";
 
@@ -189,6 +190,12 @@ struct Raw {
     image_token_id: u32,
     #[serde(default)]
     tie_word_embeddings: bool,
+    quantization_config: Option<RawQuantization>,
+}
+
+#[derive(Deserialize)]
+struct RawQuantization {
+    quant_method: Option<String>,
 }
 
 fn two() -> usize {
@@ -220,6 +227,15 @@ impl Config {
         if !MODEL_TYPES.contains(&model_type) {
             let expected = format!("only {} can be loaded here", MODEL_TYPES.join(" and "));
             return refuse("model_type", model_type, &expected);
+        }
+        if let Some(quantization) = raw.quantization_config {
+            let method = quantization.quant_method.as_deref().unwrap_or("absent");
+            if method != QUANT_METHOD {
+                let expected = format!(
+                    "only {QUANT_METHOD} (`cropvlm export --quant`) is read: take the folder that is not quantized"
+                );
+                return refuse("quantization_config.quant_method", method, &expected);
+            }
         }
         let config = Self {
             text: text_config(raw.text_config)?,

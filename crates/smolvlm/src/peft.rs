@@ -12,6 +12,7 @@ use tensors::{ModelFiles, Precision, SafeTensors, TensorView, open_file, values}
 
 use crate::adapter::LoraConfig;
 use crate::error::{Result, SmolVlmError};
+use crate::model::Idefics3;
 use crate::params::{turned, walk_projections};
 use crate::smolvlm::SmolVlm;
 use crate::weights::more;
@@ -131,6 +132,46 @@ fn module_of(key: &str) -> Option<&str> {
         .or_else(|| key.strip_suffix(".lora_B.weight"))
 }
 
+/// Key of a module's factor, `A` or `B`.
+pub(crate) fn factor_key(module: &str, factor: &str) -> String {
+    format!("{PREFIX}{module}.lora_{factor}.weight")
+}
+
+/// Settings and factors of a PEFT folder for a network, the factors by key and in the file's layout.
+///
+/// # Errors
+/// As [`SmolVlm::load_adapter`].
+pub(crate) fn read_adapter(
+    net: &mut Idefics3,
+    files: &ModelFiles,
+) -> Result<(LoraConfig, HashMap<String, Vec<f32>>)> {
+    let (mut config, listed) = read_config(files)?;
+    let bytes = files.get(ADAPTER_WEIGHTS)?;
+    let tensors = open_file(ADAPTER_WEIGHTS, bytes)?;
+    if !listed {
+        let mut names: Vec<String> = tensors
+            .names()
+            .into_iter()
+            .filter_map(|key| module_of(key).map(String::from))
+            .collect();
+        names.sort();
+        names.dedup();
+        config.target_modules = names;
+    }
+    config.check()?;
+
+    let mut wanted = Vec::new();
+    walk_projections(net, |name, layer| {
+        if config.targets(name) {
+            let [from, to] = layer.widths();
+            wanted.push((factor_key(name, "A"), vec![config.r, from]));
+            wanted.push((factor_key(name, "B"), vec![to, config.r]));
+        }
+    });
+    let found = read_factors(&tensors, &wanted)?;
+    Ok((config, found))
+}
+
 impl SmolVlm {
     /// Puts a PEFT folder's adapter on; its factors are trained, the rest is frozen. An adapter that
     /// is there already is replaced.
@@ -139,37 +180,10 @@ impl SmolVlm {
     /// A missing or unreadable file, a setting that is not implemented, a missing, extra or
     /// misshapen factor, each by name.
     pub fn load_adapter(&mut self, files: &ModelFiles) -> Result<()> {
-        let (mut config, listed) = read_config(files)?;
-        let bytes = files.get(ADAPTER_WEIGHTS)?;
-        let tensors = open_file(ADAPTER_WEIGHTS, bytes)?;
-        if !listed {
-            let mut names: Vec<String> = tensors
-                .names()
-                .into_iter()
-                .filter_map(|key| module_of(key).map(String::from))
-                .collect();
-            names.sort();
-            names.dedup();
-            config.target_modules = names;
-        }
-        config.check()?;
-
-        let mut wanted = Vec::new();
-        walk_projections(&mut self.net, |name, layer| {
-            if config.targets(name) {
-                let [from, to] = layer.widths();
-                wanted.push((
-                    format!("{PREFIX}{name}.lora_A.weight"),
-                    vec![config.r, from],
-                ));
-                wanted.push((format!("{PREFIX}{name}.lora_B.weight"), vec![to, config.r]));
-            }
-        });
-        let mut found = read_factors(&tensors, &wanted)?;
+        let (config, mut found) = read_adapter(&mut self.net, files)?;
         self.set_adapter(&config, |name, [from, to], r| {
             let mut take = |factor: &str, rows, columns| {
-                let key = format!("{PREFIX}{name}.lora_{factor}.weight");
-                let values = found.remove(&key).unwrap_or_default();
+                let values = found.remove(&factor_key(name, factor)).unwrap_or_default();
                 turned(&values, rows, columns)
             };
             (take("A", r, from), take("B", to, r))
@@ -195,7 +209,7 @@ impl SmolVlm {
             if let Some(lora) = &layer.lora {
                 let factors = [("A", lora.a.val()), ("B", lora.b.val())];
                 for (factor, tensor) in factors {
-                    let key = format!("{PREFIX}{name}.lora_{factor}.weight");
+                    let key = factor_key(name, factor);
                     // As the file has it: [r, in] and [out, r].
                     let turned = tensor.without_autodiff().transpose();
                     pending.push((key, turned.dims().to_vec(), turned.flatten::<1>(0, 1)));

@@ -122,14 +122,13 @@ impl Prompt {
 impl SmolVlm {
     /// Loads a Hugging Face folder: `config.json`, `preprocessor_config.json`, `tokenizer.json`
     /// and `model.safetensors` (or shards with their index); other files where they are there.
-    /// Weights become f32 on `device`.
+    /// Weights become f32 on `device`, those in q8 and q4 blocks ([`crate::pack()`]), too; of a folder on a disk they are read
+    /// tensor by tensor, of shards whose index has hashes after these were checked.
     ///
     /// # Errors
     /// Whatever is missing, unreadable, unknown or misshapen, by file and name.
     pub fn load(files: &ModelFiles, device: &Device) -> Result<Self> {
-        let mut model = Self::blank(files, device)?;
-        weights::load(&mut model.net, files)?;
-        Ok(model)
+        weights::load(files, device)
     }
 
     /// A model of the folder's shape with random weights; the folder needs none. The same seed
@@ -155,7 +154,8 @@ impl SmolVlm {
         Ok(model)
     }
 
-    fn blank(files: &ModelFiles, device: &Device) -> Result<Self> {
+    /// A model of the folder's shape, its weights not made yet.
+    pub(crate) fn blank(files: &ModelFiles, device: &Device) -> Result<Self> {
         let config = Config::from_files(files)?;
         let images = ImageProcessor::from_files(files)?;
         let prompts = Prompts::from_files(files, &config, images.tile())?;
@@ -166,9 +166,12 @@ impl SmolVlm {
         let rest: Result<Vec<_>> = rest
             .map(|name| Ok((name.to_string(), files.get(name)?.to_vec())))
             .collect();
+        let mut rest = ModelFiles::from_memory(rest?);
+        // What is saved has plain numbers, whatever it was loaded from.
+        crate::pack::set_quantization(&mut rest, None)?;
         Ok(Self {
             net: Idefics3::init(&config, device),
-            files: Arc::new(ModelFiles::from_memory(rest?)),
+            files: Arc::new(rest),
             config,
             images,
             prompts: Arc::new(prompts),
@@ -185,6 +188,11 @@ impl SmolVlm {
         let mut files = ModelFiles::clone(&self.files);
         files.insert(SINGLE, weights::save(&self.net, precision).await?);
         Ok(files)
+    }
+
+    /// The folder's files without weights: configuration, tokenizer, processor.
+    pub(crate) fn files(&self) -> &ModelFiles {
+        &self.files
     }
 
     /// Shape of the model.

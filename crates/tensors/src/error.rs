@@ -60,6 +60,26 @@ pub enum TensorError {
         /// NaN or infinity.
         value: f32,
     },
+    /// A value that blocks with f16 scales cannot hold.
+    #[error("tensor {name} holds {value}: too large for q8 and q4, keep the weights as f32")]
+    TooLarge {
+        /// Key of the tensor.
+        name: String,
+        /// Its largest magnitude.
+        value: f32,
+    },
+    /// A weight file is another than the index was written for.
+    #[error(
+        "{file}: its SHA-256 is {actual}, the index says {expected}: the file is damaged or another model's; get it again"
+    )]
+    Hash {
+        /// Weight file.
+        file: String,
+        /// Hash in the index.
+        expected: String,
+        /// Hash of the bytes.
+        actual: String,
+    },
     /// Tensors are missing, unknown or of another shape than the configuration says.
     #[error("{file}: {problem}")]
     Tensors {

@@ -4,8 +4,13 @@
 //! which has none. The `safetensors` crate is used directly, because a broken folder has to be explained by file, tensor
 //! and shape.
 //!
-//! A tensor `NAME` may be stored as int8 with one f32 scale for each row of its first dimension in `NAME.scale`:
-//! value = int8 * scale ([`write_q8`]). Vectors and small tensors stay f32.
+//! A tensor `NAME` of a small model may be stored as int8 with one f32 scale for each row of its first dimension in
+//! `NAME.scale`: value = int8 * scale ([`write_q8`]). Vectors and small tensors stay f32.
+//!
+//! Large models are written as shards of typed blocks ([`write_shards`], [`BlockType`]): `NAME` of q8 is I8 of its shape, of q4
+//! U8 with half the last dimension (the first of two values in the low half of the byte, plus 8), and `NAME.scales` is F16, one
+//! scale for each 32 values of a row. The index is Hugging Face's and holds the shards' SHA-256. [`Weights`] reads such folders,
+//! and those of plain numbers, tensor by tensor.
 //!
 //! ```
 //! use tensors::{Precision, read, write};
@@ -19,18 +24,27 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))] // a panic is how a test fails
 
+mod blocks;
 mod error;
+mod file;
 mod files;
 mod fit;
 mod read;
+mod search;
+mod shards;
+mod weights;
 mod write;
 
+pub use blocks::{BlockType, Packed};
 pub use error::TensorError;
+pub use file::WeightFile;
 pub use files::ModelFiles;
 pub use fit::fit;
-pub use read::{open, open_file, read, values};
+pub use read::{open_file, read, values};
 /// A weight file's tensors as they lie in it.
 pub use safetensors::{SafeTensors, tensor::TensorView};
+pub use shards::{Entry, SHARD, shards, write_shards};
+pub use weights::{About, Index, Weights};
 pub use write::{Precision, quantize, write, write_q8};
 
 /// Result of this crate.

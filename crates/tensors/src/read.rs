@@ -1,41 +1,16 @@
 //! Tensors out of weight files.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
-use serde::Deserialize;
 
-use crate::{INDEX, ModelFiles, Result, SINGLE, TensorError, Values};
+use crate::blocks::each;
+use crate::{Result, TensorError, Values};
 
 /// The end of a scale's name, see [`crate::write_q8`].
 pub(crate) const SCALE: &str = ".scale";
-
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
-}
-
-/// The weight files of a folder, by name: [`SINGLE`], or the shards that [`INDEX`] lists.
-///
-/// # Errors
-/// A missing file; one that is no safetensors file.
-pub fn open(files: &ModelFiles) -> Result<Vec<(String, SafeTensors<'_>)>> {
-    let names: BTreeSet<String> = if files.contains(SINGLE) || !files.contains(INDEX) {
-        BTreeSet::from([SINGLE.to_string()])
-    } else {
-        let index: Index = files.json(INDEX)?;
-        index.weight_map.into_values().collect()
-    };
-    names
-        .into_iter()
-        .map(|name| {
-            let tensors = open_file(&name, files.get(&name)?)?;
-            Ok((name, tensors))
-        })
-        .collect()
-}
 
 /// One weight file. `file` is its name, for errors.
 ///
@@ -67,6 +42,11 @@ pub fn values(file: &str, name: &str, tensor: &TensorView) -> Result<Vec<f32>> {
             });
         }
     };
+    finite(file, name, values)
+}
+
+/// The same values, if all of them are numbers.
+pub(crate) fn finite(file: &str, name: &str, values: Vec<f32>) -> Result<Vec<f32>> {
     match values.iter().copied().find(|value| !value.is_finite()) {
         None => Ok(values),
         Some(value) => Err(TensorError::NoNumber {
@@ -75,12 +55,6 @@ pub fn values(file: &str, name: &str, tensor: &TensorView) -> Result<Vec<f32>> {
             value,
         }),
     }
-}
-
-/// Little-endian numbers of `N` bytes, turned into f32.
-fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    let (numbers, _) = bytes.as_chunks();
-    numbers.iter().map(|&bytes| number(bytes)).collect()
 }
 
 /// Every tensor of a weight file as f32, int8 ones multiplied by their scales.

@@ -47,8 +47,10 @@ impl Precision {
     }
 }
 
-/// Number type, shape and bytes of stored tensors.
-type Stored = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+/// Number type, shape and bytes of a stored tensor.
+pub(crate) type Part = (Dtype, Vec<usize>, Vec<u8>);
+/// Stored tensors by name.
+pub(crate) type Stored = BTreeMap<String, Part>;
 
 /// Tensors as the bytes of a safetensors file. `file` is its name, for errors.
 ///
@@ -112,7 +114,7 @@ pub fn quantize(values: &[f32], rows: usize) -> (Vec<i8>, Vec<f32>) {
     (out, scales)
 }
 
-fn serialize(file: &str, stored: &Stored) -> Result<Vec<u8>> {
+pub(crate) fn serialize(file: &str, stored: &Stored) -> Result<Vec<u8>> {
     let failed = |error: safetensors::SafeTensorError| TensorError::Safetensors {
         file: file.to_string(),
         message: error.to_string(),

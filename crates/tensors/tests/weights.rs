@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tensors::{ModelFiles, Precision, Values, fit, open, read, write, write_q8};
+use tensors::{ModelFiles, Precision, Values, Weights, fit, read, write, write_q8};
 
 const FILE: &str = "model.safetensors";
 
@@ -93,8 +93,9 @@ fn shards_are_found_by_their_index() {
         ),
         ("model.safetensors.index.json".into(), index.into()),
     ]);
-    let opened = open(&files).unwrap();
-    let names: Vec<&str> = opened.iter().map(|(name, _)| name.as_str()).collect();
+    let opened = Weights::open(&files).unwrap();
+    let names: Vec<&str> = opened.files().iter().map(|file| file.name()).collect();
     assert_eq!(names, ["a.safetensors", "b.safetensors"]);
-    assert_eq!(opened[1].1.names(), ["layer.bias"]);
+    assert_eq!(opened.find("layer.bias").unwrap().name(), "b.safetensors");
+    assert_eq!(opened.values("layer.bias").unwrap(), [0.1, -0.2, 0.3, 0.0]);
 }
