@@ -13,8 +13,10 @@
 
 mod ask;
 mod conditions;
+mod diagnostic;
 mod items;
 mod lift;
+mod proposers;
 mod refusal;
 mod summary;
 mod sweep;
@@ -33,6 +35,7 @@ use serde::Deserialize;
 
 use self::ask::End;
 use self::lift::LiftArgs;
+use self::proposers::ProposerArgs;
 use self::sweep::SweepArgs;
 use self::words::percent;
 pub use self::words::sentences;
@@ -59,13 +62,19 @@ use crate::write;
       --provider gemini --target-model gemini-3.5-flash-lite --target-key-env GEMINI_API_KEY
   cropvlm eval --boxes boxes.jsonl --data data/dev.jsonl --target SmolVLM-256M-Instruct \\
       --conditions full,full+crop,crop --expand 1,1.5,2,4 --target-longest-edge 512,1024
+  cropvlm eval --model models/default --data data/dev.jsonl --target SmolVLM-256M-Instruct --items answers.jsonl \\
+      --conditions full,full+crop,crop,true,noise,blank
+  cropvlm eval --model models/default --data data/dev.jsonl --attention SmolVLM-256M-Instruct --searched searched.jsonl
 
 Scores (percent in the table, 0 to 1 in JSON): VQA accuracy (mean over leave-one-out of min(1, matches / 3)
 for ten answers; three or fewer are spellings of one), ANLS with threshold 0.5, exact match; the best over
 the accepted answers, without a closing full stop. \"VQA to full\" is the mean difference to the full image
 alone. An answer that is empty, marked by the provider, or opens with \"I'm sorry\", \"I cannot\" and the
 like counts as refused. Errors are in no mean, and are asked again by the same command with --items.
---expand is a factor of the crop's area. A longest edge bounds every picture of a question.")]
+--expand is a factor of the crop's area. A longest edge bounds every picture of a question. Where the crop was replaced
+(true, noise, blank) a second table says whether it matters: gain with the true box, drop with noise and grey, and the
+share of answers beside the crop that the full image alone has given already; with 95 % bootstrap intervals over pictures.
+--attention and --searched put training-free and searched boxes into one table with the learned, fixed and true ones.")]
 pub struct Args {
     /// Model folder that proposes the boxes: models/default, or any Hugging Face folder of an
     /// Idefics3 model (SmolVLM)
@@ -100,6 +109,8 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    others: ProposerArgs,
     #[command(flatten)]
     sweep: SweepArgs,
     #[command(flatten)]
@@ -241,6 +252,8 @@ impl Args {
             self.boxes.as_deref(),
             self.model.as_deref(),
             self.adapter.as_deref(),
+            self.others.attention.as_deref(),
+            self.others.searched.as_deref(),
         ];
         let read = read.into_iter().flatten();
         let inputs: Vec<&Path> = read.chain(set.files.iter().map(PathBuf::as_path)).collect();
@@ -259,7 +272,8 @@ impl Args {
 /// Anything that keeps an item from being measured.
 pub fn run(args: Args) -> Result<()> {
     let has_boxes = args.model.is_some() || args.boxes.is_some();
-    args.sweep.check(args.target.is_given(), has_boxes)?;
+    args.sweep
+        .check(args.target.is_given(), has_boxes, &args.others)?;
     let set = DataSet::open(&args.data, args.root.as_deref(), args.limit)?;
     args.check_outputs(&set)?;
     let stop = Stop::default();
@@ -287,13 +301,33 @@ pub fn run(args: Args) -> Result<()> {
             println!("\n{}", lift::sentence(&result["lift"]));
         }
     }
+    if target.is_some() || args.others.attention.is_some() {
+        stop.on_ctrl_c()?;
+    }
+    let proposed = proposed.map(|(proposed, _)| only_boxes(&proposed));
+    let boxes = match target.is_some() || args.others.is_given() {
+        true => args.others.add(&set, args.device, &stop, proposed)?,
+        false => Vec::new(),
+    };
+    if args.others.is_given() {
+        result["proposers"] = proposers::report(
+            &set.samples,
+            &boxes,
+            match args.boxes.is_some() {
+                true => "given",
+                false => "learned",
+            },
+        );
+        if !args.json {
+            println!("\n{}", proposers::markdown(&result["proposers"]));
+        }
+    }
     let mut end = End::Complete;
     if let Some(target) = target {
-        stop.on_ctrl_c()?;
-        let nothing = || vec![None; set.samples.len()];
-        let boxes = proposed.map_or_else(nothing, |(proposed, _)| only_boxes(&proposed));
         let (answers, text);
-        (answers, text, end) = args.sweep.ask(&target, &set, boxes, has_boxes)?;
+        (answers, text, end) = args
+            .sweep
+            .ask(&target, &set, boxes, has_boxes, &args.others)?;
         result["target"] = answers;
         if !args.json {
             println!("\n{text}");

@@ -9,6 +9,7 @@
 #[macro_use]
 mod print;
 
+mod annotate;
 mod answer;
 mod bench;
 mod boxes;
@@ -59,7 +60,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
   cropvlm render --out data/pages --count 1000
   cropvlm sft --config trainer/configs/smoke-policy.toml --out runs/sft
   cropvlm grpo --config trainer/configs/smoke.toml --out runs/grpo
-  cropvlm report runs/grpo"
+  cropvlm report runs/grpo
+  cropvlm annotate photos --open"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -78,6 +80,7 @@ enum Command {
     Propose(propose::Args),
     Score(score::Args),
     Answer(answer::Args),
+    Annotate(annotate::Args),
     Export(export::Args),
     Report(report::Args),
     Debug(debug::Args),
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Command::Propose(args) => propose::run(args),
         Command::Score(args) => score::run(args),
         Command::Answer(args) => answer::run(args),
+        Command::Annotate(args) => annotate::run(args),
         Command::Export(args) => export::run(args),
         Command::Report(args) => report::run(args),
         Command::Debug(args) => debug::run(args),

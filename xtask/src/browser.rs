@@ -70,6 +70,7 @@ pub fn node(chromium: &Path, arguments: &[&str]) -> Command {
         .current_dir(folder())
         .env("CHROMIUM", chromium)
         .env("DIST", root().join("dist"))
+        .env("CROPVLM", crate::program::path())
         .env("ARTIFACTS", target().join("browser"));
     command
 }

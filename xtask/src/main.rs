@@ -15,6 +15,7 @@ mod debian;
 #[cfg(test)]
 mod documents;
 mod figures;
+mod focus;
 mod licences;
 mod lint;
 mod markers;
@@ -24,6 +25,7 @@ mod page;
 mod pdf;
 mod program;
 mod recipe;
+mod runs;
 mod serve;
 mod step;
 mod test;
@@ -51,6 +53,7 @@ use clap::{Parser, Subcommand};
   cargo xtask bench                   the table of speed and size, as Markdown
   cargo xtask figures --data DIR      the tables of what the default model can do, into README and its card
   cargo xtask recipe                  the paper's recipe in small, with its ablations, into docs/recipe.md
+  cargo xtask focus                   gap, grounding reward, whether the crop matters: the table of docs/focus.md
   cargo xtask page                    build the page into dist/, nothing else
   cargo xtask npm                     build the npm package into web/js/pkg
 
@@ -95,6 +98,11 @@ enum Command {
         after_help = "Examples:\n  cargo xtask recipe\n  cargo xtask recipe --table\n\nEverything is made in runs/recipe. Stopped at any point, the same command goes on from there."
     )]
     Recipe(recipe::Options),
+    /// Information gap and grounding reward beside plain GRPO, three seeds; writes the tables of docs/focus.md
+    #[command(
+        after_help = "Examples:\n  cargo xtask focus\n  cargo xtask focus --table\n\nEverything is made in runs/focus. Stopped at any point, the same command goes on from there."
+    )]
+    Focus(focus::Options),
     /// Build the page into dist/
     #[command(after_help = "Examples:\n  cargo xtask page\n  cargo xtask page --toolchain debian")]
     Page(page::Options),
@@ -132,6 +140,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Figures(options) => figures::run(&options),
         Command::Recipe(options) => recipe::run(&options),
+        Command::Focus(options) => focus::run(&options),
         Command::Page(options) => page::build(&options),
         Command::Npm(options) => npm::build(&options),
         Command::Serve { port } => serve::serve(&root().join("dist"), port, false),

@@ -6,15 +6,12 @@
 //! boxes --search -> sft (seed s) -> grpo (seed s) -> eval --target reader -> docs/recipe.md
 //! ```
 //!
-//! A row of the table is a [`Variant`]: a committed configuration with overrides. What is done is not done again: a
-//! step leaves a stamp of its command, its configuration and the stamps before it; a step that was killed goes on.
-
-use std::path::{Path, PathBuf};
+//! A row of the table is a [`Variant`]: a committed configuration with overrides. What is done is not done again (`runs.rs`).
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
-use crate::step::{note, run as run_command, step};
+use crate::runs::{self, Runs, words};
+use crate::step::note;
 use crate::{markers, program, root};
 
 mod table;
@@ -144,9 +141,9 @@ pub fn run(options: &Options) -> Result<()> {
         if !options.no_build {
             program::build()?;
         }
-        Recipe::new()?.everything()?;
+        Recipe(Runs::new(OUT)?).everything()?;
     }
-    let tables = table::tables(&VARIANTS, &SEEDS, measured)?;
+    let tables = table::tables(&VARIANTS, &SEEDS, |name| runs::measured(OUT, name))?;
     println!("\n{}\n\n{}", tables.rows, tables.expansion);
     let file = root().join(DOCUMENT);
     markers::write(&file, "recipe", &tables.rows)?;
@@ -155,40 +152,12 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What was measured of a run, where it was.
-fn measured(name: &str) -> Result<Option<Value>> {
-    let file = measurement(name);
-    if !file.is_file() {
-        return Ok(None);
-    }
-    let about = || format!("{}", file.display());
-    let text = std::fs::read_to_string(&file).with_context(about)?;
-    Ok(Some(serde_json::from_str(&text).with_context(about)?))
-}
-
-fn measurement(name: &str) -> PathBuf {
-    root()
-        .join(OUT)
-        .join("measured")
-        .join(format!("{name}.json"))
-}
-
 /// The steps.
-struct Recipe {
-    stamps: PathBuf,
-}
+struct Recipe(Runs);
 
 impl Recipe {
-    fn new() -> Result<Self> {
-        let stamps = root().join(OUT).join("done");
-        for folder in [stamps.clone(), root().join(OUT).join("measured")] {
-            std::fs::create_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
-        }
-        Ok(Self { stamps })
-    }
-
     fn everything(&self) -> Result<()> {
-        let held = self.once(
+        let held = self.0.once(
             "held",
             &[],
             &words(&format!(
@@ -198,10 +167,10 @@ impl Recipe {
         let reference = words(&format!(
             "eval --data {HELD} --target {READER} --target-max-tokens 6 --conditions full,full+true --json"
         ));
-        self.measure("reference", &held, &reference)?;
+        self.0.measure("reference", &held, &reference)?;
         // A cell of the grid is about as large as the evidence; noise of a cell's size would make crops that this
         // reader cannot read (docs/recipe.md).
-        let boxes = self.once("boxes", &[], &words(&format!(
+        let boxes = self.0.once("boxes", &[], &words(&format!(
             "boxes --search --no-noise --grid 8 --reader {READER} --data {PAGES} --out {OUT}/boxes.jsonl"
         )))?;
         for variant in &VARIANTS {
@@ -225,89 +194,22 @@ impl Recipe {
         if let Some(start) = variant.start {
             let start = format!("{start}-{seed}");
             line.extend(["--set".to_owned(), format!("policy={OUT}/{start}/model")]);
-            before.push(self.stamp(&start)?);
+            before.push(self.0.stamp(&start)?);
         }
         for set in variant.set {
             line.extend(["--set".to_owned(), (*set).to_owned()]);
         }
         let file = root().join(&config);
         before.push(std::fs::read_to_string(&file).with_context(|| format!("{}", file.display()))?);
-        let trained = self.once(&name, &before, &line)?;
+        let trained = self.0.once(&name, &before, &line)?;
         let mut line = words(&format!(
             "eval --model {out}/model --data {HELD} --target {READER} --target-max-tokens 6 --conditions full+crop,crop --json"
         ));
         if variant.expand {
             line.extend(["--expand".to_owned(), EXPAND.to_owned()]);
         }
-        self.measure(&name, &format!("{trained}\n{held}"), &line)
+        self.0.measure(&name, &format!("{trained}\n{held}"), &line)
     }
-
-    /// Runs a command that has not been run in this way, and returns its stamp. What an earlier way left is removed.
-    fn once(&self, name: &str, before: &[String], line: &[String]) -> Result<String> {
-        let stamp = [&before.join("\n"), &line.join(" ")]
-            .map(String::as_str)
-            .join("\n");
-        if self.stamp(name).is_ok_and(|old| old == stamp) {
-            return Ok(stamp);
-        }
-        // What was begun in this way and killed goes on.
-        let begun = format!("{name}.begun");
-        if self.stamp(&begun).is_ok_and(|old| old != stamp) {
-            remove(&root().join(OUT).join(name))?;
-        }
-        self.leave(&begun, &stamp)?;
-        step(name, || run_command(&mut call(line)))?;
-        self.leave(name, &stamp)?;
-        Ok(stamp)
-    }
-
-    /// The same for a command whose JSON is kept.
-    fn measure(&self, name: &str, before: &str, line: &[String]) -> Result<()> {
-        let stamp = format!("{before}\n{}", line.join(" "));
-        let mark = format!("{name}.measured");
-        let file = measurement(name);
-        if file.is_file() && self.stamp(&mark).is_ok_and(|old| old == stamp) {
-            return Ok(());
-        }
-        let found = step(&format!("{name}: measured"), || {
-            program::json(&mut call(line))
-        })?;
-        std::fs::write(&file, format!("{found}\n"))
-            .with_context(|| format!("{}", file.display()))?;
-        self.leave(&mark, &stamp)
-    }
-
-    fn stamp(&self, name: &str) -> Result<String> {
-        let file = self.stamps.join(name);
-        std::fs::read_to_string(&file).with_context(|| format!("{}", file.display()))
-    }
-
-    fn leave(&self, name: &str, stamp: &str) -> Result<()> {
-        let file = self.stamps.join(name);
-        std::fs::write(&file, stamp).with_context(|| format!("{}", file.display()))
-    }
-}
-
-fn words(line: &str) -> Vec<String> {
-    line.split(' ').map(str::to_owned).collect()
-}
-
-fn call(line: &[String]) -> std::process::Command {
-    program::call(&line.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
-/// Removes what a step made: a run's folder, or the file of boxes with its settings.
-fn remove(folder: &Path) -> Result<()> {
-    for file in ["jsonl", "jsonl.settings"] {
-        let file = folder.with_extension(file);
-        if file.is_file() {
-            std::fs::remove_file(&file).with_context(|| format!("{}", file.display()))?;
-        }
-    }
-    if folder.is_dir() {
-        std::fs::remove_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -27,6 +27,10 @@ pub struct Sample {
     /// [`Sample::nested_evidence`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nested: Vec<[f32; 4]>,
+    /// Longest edge in pixels to which the full image may be shrunk before a reader's answer departs from that on the
+    /// original (`cropvlm data gap`; LFPC's information gap); nothing where that has not been found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_edge: Option<u32>,
     /// Kind of question (`total`, `address`, ...); empty where a set has none.
     #[serde(default)]
     pub kind: String,
@@ -76,7 +80,7 @@ impl Sample {
     ///
     /// # Errors
     /// [`GroundingError::Sample`] with the id: a picture without size, a box without area inside it, nested boxes that
-    /// are not nested.
+    /// are not nested, a full image of no pixels.
     pub fn validate(&self) -> Result<(), GroundingError> {
         let wrong = |reason: String| GroundingError::Sample {
             id: self.id.clone(),
@@ -93,6 +97,11 @@ impl Sample {
                 .map_err(|e| wrong(e.to_string()))?;
         }
         self.nested_evidence().map_err(|e| wrong(e.to_string()))?;
+        if self.full_edge == Some(0) {
+            return Err(wrong(
+                "full_edge: is 0, but a longest edge in pixels is needed".to_string(),
+            ));
+        }
         Ok(())
     }
 }

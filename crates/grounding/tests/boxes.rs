@@ -20,6 +20,7 @@ fn sample(kind: &str, boxes: &[[f32; 4]]) -> Sample {
         answers: vec!["there".into()],
         boxes: boxes.to_vec(),
         nested: Vec::new(),
+        full_edge: None,
         kind: kind.into(),
         width: 1000,
         height: 1000,
@@ -284,6 +285,24 @@ fn samples_read_the_data_sets_lines() {
     let message = wrong.validate().unwrap_err().to_string();
     assert!(
         message.contains("a_0") && message.contains("does not lie inside"),
+        "{message}"
+    );
+    // Written where it is known, and never nothing.
+    assert!(!text.contains("full_edge"), "{text}");
+    let shrunk = Sample {
+        full_edge: Some(64),
+        ..sample.clone()
+    };
+    assert_eq!(shrunk.validate(), Ok(()));
+    let text = serde_json::to_string(&shrunk).unwrap();
+    assert!(text.contains("\"full_edge\":64"), "{text}");
+    let wrong = Sample {
+        full_edge: Some(0),
+        ..sample
+    };
+    let message = wrong.validate().unwrap_err().to_string();
+    assert!(
+        message.contains("a_0") && message.contains("full_edge"),
         "{message}"
     );
 }

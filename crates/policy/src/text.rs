@@ -24,7 +24,7 @@ use crate::{
     Timings, Written, check_temperature,
 };
 
-pub use watch::{Attention, Tiles};
+pub use watch::{Attention, Tiles, generic_attention, relative_attention};
 
 /// Tokens of a completion at most, as in the paper (a box has 17 to 20).
 pub const MAX_TOKENS: usize = 32;

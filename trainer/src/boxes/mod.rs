@@ -9,7 +9,6 @@
 //! Every way writes our JSON lines. What was done is never done again: the search appends finished
 //! lines and goes on behind them, the teacher's replies lie in a folder of their own.
 
-mod output;
 mod parse;
 mod search;
 mod teacher;
@@ -19,9 +18,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use grounding::Case;
 
-use self::output::Output;
 use self::parse::Coordinates;
 use crate::data::DataSet;
+use crate::data::output::{self, Output};
 use crate::device::DeviceKind;
 use crate::stop::Stop;
 use crate::vlm;

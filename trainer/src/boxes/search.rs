@@ -4,7 +4,6 @@
 //!
 //! Departure: the four sides draw their noise each for itself.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -16,10 +15,10 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::output::{self, Output};
 use super::{Args, SearchArgs};
 use crate::counting::Counting;
-use crate::data::DataSet;
+use crate::data::output::{self, Output};
+use crate::data::{DataSet, by_picture};
 use crate::reader::RewardModel;
 use crate::stop::Stop;
 
@@ -137,20 +136,6 @@ fn settings_of(args: &Args, set: &DataSet, dir: &Path) -> Value {
 fn target(sample: &Sample, settings: &SearchArgs) -> Result<String> {
     target_answer(&sample.answers, settings.case())
         .with_context(|| format!("question {}: it has no answer", sample.id))
-}
-
-/// The samples of each picture, pictures in the order of their first question.
-fn by_picture(samples: &[Sample]) -> Vec<Vec<&Sample>> {
-    let mut places: HashMap<&str, usize> = HashMap::new();
-    let mut groups: Vec<Vec<&Sample>> = Vec::new();
-    for sample in samples {
-        let at = *places.entry(&sample.image).or_insert(groups.len());
-        if at == groups.len() {
-            groups.push(Vec::new());
-        }
-        groups[at].push(sample);
-    }
-    groups
 }
 
 /// A picture that the reward model has seen whole, and every crop of the grid.

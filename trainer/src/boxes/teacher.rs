@@ -20,10 +20,10 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use vlm_api::{Endpoint, Image, Key, MediaType, Provider};
 
-use super::output::{self, Output};
 use super::{Args, parse};
 use crate::counting::Counting;
 use crate::data::DataSet;
+use crate::data::output::{self, Output};
 use crate::http::{Failure, Http, HttpSettings};
 use crate::stop::Stop;
 use crate::vlm;

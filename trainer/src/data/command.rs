@@ -1,4 +1,4 @@
-//! `cropvlm data`: what a data set holds, and the same in our own form.
+//! `cropvlm data`: what a data set holds, and the same in our own form; `cropvlm data gap` is in `gap.rs`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use grounding::Sample;
 
+use super::gap::{self, GapArgs};
 use super::set::Kind;
 use super::{DataSet, PictureSource};
 use crate::write;
@@ -18,17 +19,21 @@ use crate::write;
 /// .jsonl or .csv of questions beside pictures, or a folder with one, such as an imagefolder's
 /// metadata.jsonl. Columns are known by their names: question or query; answers or answer; id,
 /// question_id or questionId; image, or file_name and the like for a path; boxes, true ones in pixels; nested, those of
-/// one place from the smallest to the largest.
+/// one place from the smallest to the largest; full_edge, to how many pixels the full image may shrink (`data gap`).
 #[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:
   cropvlm data --data data/dev.jsonl
   cropvlm data --data data/dev.jsonl --check
   cropvlm data --data \"textvqa/data/train-*.parquet\" --limit 1000
-  cropvlm data --data DocVQA/DocVQA --limit 200 --out data/docvqa")]
+  cropvlm data --data DocVQA/DocVQA --limit 200 --out data/docvqa
+  cropvlm data gap --model SmolVLM-256M-Instruct --data data/train.jsonl --out data/train-gap.jsonl")]
 pub struct Args {
+    #[command(subcommand)]
+    adding: Option<Adding>,
     /// File, folder, or a pattern in quotation marks
-    #[arg(long, value_name = "PATH")]
-    data: PathBuf,
+    #[arg(long, value_name = "PATH", required = true)]
+    data: Option<PathBuf>,
     /// Folder that the pictures' paths start from [default: the file's folder, or the one above]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -46,11 +51,21 @@ pub struct Args {
     json: bool,
 }
 
+/// What is found out about the questions and added to them.
+#[derive(clap::Subcommand, Debug)]
+enum Adding {
+    Gap(GapArgs),
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// Data that cannot be read, a folder that cannot be written; with `--check` a broken picture.
 pub fn run(args: Args) -> Result<()> {
+    if let Some(Adding::Gap(args)) = &args.adding {
+        return gap::run(args);
+    }
+    let data = args.data.context("--data: name the questions")?;
     if let Some(out) = &args.out {
         write::check_folder(out)?;
     }
@@ -58,7 +73,7 @@ pub fn run(args: Args) -> Result<()> {
         true => DataSet::open_usable,
         false => DataSet::open,
     };
-    let set = open(&args.data, args.root.as_deref(), args.limit)?;
+    let set = open(&data, args.root.as_deref(), args.limit)?;
     let mut found = describe(&set);
     let broken = args.check.then(|| super::check::broken(&set));
     if let Some(broken) = &broken {
@@ -116,6 +131,7 @@ fn describe(set: &DataSet) -> serde_json::Value {
         "answers": answers,
         "without_answer": count(&|s| s.answers.is_empty()),
         "with_boxes": count(&|s| !s.boxes.is_empty()),
+        "with_full_edge": count(&|s| s.full_edge.is_some()),
         "kinds": kinds,
         "smallest": size(samples.iter().min_by_key(|s| edges(s))),
         "largest": size(samples.iter().max_by_key(|s| edges(s))),

@@ -4,12 +4,15 @@
 //! DocVQA, ST-VQA and InfographicsVQA are laid out on the hub, or a folder of pictures with a table.
 //! `files.rs` and `set.rs` find out which, `lines.rs` reads ours, `parquet.rs` and `table.rs` read records, `record.rs`
 //! makes samples of them by the names of their columns, `size.rs` compares what they say with the pictures. [`PictureSource`] says where a picture's bytes come from.
+//! `output.rs` writes questions; `gap.rs` adds how small their full images may be.
 
 mod check;
 mod command;
 mod files;
+mod gap;
 mod lines;
 mod moment;
+pub mod output;
 mod parquet;
 mod record;
 mod set;
@@ -25,8 +28,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use command::{Args, run};
-pub use set::DataSet;
-pub use size::alike;
+pub use set::{DataSet, by_picture};
+pub use size::{alike, probe, shrunk};
 pub use skipped::{MAX_BAD, Skipped, check_max_bad};
 pub use source::PictureSource;
 

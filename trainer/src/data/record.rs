@@ -32,6 +32,8 @@ pub const KIND: &[&str] = &["kind", "question_types", "answer_type", "question_t
 pub const WIDTH: &[&str] = &["width", "image_width"];
 /// Columns of the picture's height in pixels.
 pub const HEIGHT: &[&str] = &["height", "image_height"];
+/// The column of the longest edge to which the full image may be shrunk.
+pub const FULL_EDGE: &str = "full_edge";
 /// Columns of a picture's path. ST-VQA's `file_name` lacks the folder that its `file_path` has.
 pub const PATH: &[&str] = &[
     "image",
@@ -52,7 +54,9 @@ pub const READ: &[&[&str]] = &[
     KIND,
     WIDTH,
     HEIGHT,
-    &["boxes", "nested", "source", "licence", "image_id", SEVERAL],
+    &[
+        "boxes", "nested", FULL_EDGE, "source", "licence", "image_id", SEVERAL,
+    ],
 ];
 
 /// The first of these columns that holds a value.
@@ -89,24 +93,26 @@ pub fn require_question<'a>(columns: impl Iterator<Item = &'a str> + Clone) -> R
 /// # Errors
 /// A size that is no whole number above 0.
 pub fn size(record: &Record) -> Result<Option<(u32, u32)>> {
-    let side = |names| -> Result<Option<u32>> {
-        let Some((name, value)) = first(record, names) else {
-            return Ok(None);
-        };
-        // CSV has numbers as text.
-        let number = match value {
-            Value::String(text) => text.trim().parse().ok(),
-            value => value.as_u64().and_then(|v| u32::try_from(v).ok()),
-        };
-        match number {
-            Some(side) if side > 0 => Ok(Some(side)),
-            _ => bail!(
-                "column {name}: {}, but a size in pixels is needed",
-                short(value)
-            ),
-        }
+    Ok(pixels(record, WIDTH)?.zip(pixels(record, HEIGHT)?))
+}
+
+/// Pixels, a whole number above 0, where one of these columns says them.
+fn pixels(record: &Record, names: &[&'static str]) -> Result<Option<u32>> {
+    let Some((name, value)) = first(record, names) else {
+        return Ok(None);
     };
-    Ok(side(WIDTH)?.zip(side(HEIGHT)?))
+    // CSV has numbers as text.
+    let number = match value {
+        Value::String(text) => text.trim().parse().ok(),
+        value => value.as_u64().and_then(|v| u32::try_from(v).ok()),
+    };
+    match number {
+        Some(side) if side > 0 => Ok(Some(side)),
+        _ => bail!(
+            "column {name}: {}, but a size in pixels is needed",
+            short(value)
+        ),
+    }
 }
 
 /// The samples of a record: one, or several where it has a list of questions. `fallback` is the id
@@ -143,6 +149,7 @@ pub fn samples(
             answers: answers(asked)?,
             boxes: boxes(asked, "boxes")?,
             nested: boxes(asked, "nested")?,
+            full_edge: pixels(asked, &[FULL_EDGE])?,
             kind: kind(asked),
             width,
             height,

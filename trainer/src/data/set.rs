@@ -401,6 +401,20 @@ impl DataSet {
     }
 }
 
+/// The samples of each picture, pictures in the order of their first question.
+pub fn by_picture(samples: &[Sample]) -> Vec<Vec<&Sample>> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut groups: Vec<Vec<&Sample>> = Vec::new();
+    for sample in samples {
+        let at = *places.entry(&sample.image).or_insert(groups.len());
+        if at == groups.len() {
+            groups.push(Vec::new());
+        }
+        groups[at].push(sample);
+    }
+    groups
+}
+
 /// The samples of a record, checked, their sizes those of the picture.
 fn samples(
     found: &record::Record,

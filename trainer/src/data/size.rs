@@ -1,9 +1,10 @@
-//! Sizes of pictures: read from a file's first bytes, and compared with what a data set says.
+//! Sizes of pictures: read from a file's first bytes, compared with what a data set says, and made smaller.
 
 use std::io::Read;
 
 use anyhow::{Context, Result, bail};
 use grounding::Sample;
+use picture::{Filter, RgbImage};
 
 use super::PictureSource;
 
@@ -68,6 +69,23 @@ pub fn settle(sample: &mut Sample, (width, height): (u32, u32)) -> Result<()> {
     Ok(())
 }
 
+/// A picture made so small that its longer side has so many pixels; `None` where it has no more than that. What a full
+/// image is at its `full_edge`, wherever that is looked for or used.
+pub fn shrunk(picture: &RgbImage, longest_edge: u32) -> Option<RgbImage> {
+    let (width, height) = picture.dimensions();
+    let longest = width.max(height);
+    let edge = longest_edge.max(1);
+    if edge >= longest {
+        return None;
+    }
+    let side = |side: u32| {
+        let exact = f64::from(side) * f64::from(edge) / f64::from(longest);
+        (exact.round() as u32).max(1)
+    };
+    let (width, height) = (side(width), side(height));
+    Some(picture::resize(picture, width, height, Filter::Lanczos))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +98,7 @@ mod tests {
             answers: Vec::new(),
             boxes,
             nested: Vec::new(),
+            full_edge: None,
             kind: String::new(),
             width,
             height,
@@ -107,5 +126,17 @@ mod tests {
         let mut plain = sample(1000, 1414, Vec::new());
         settle(&mut plain, (1414, 1000)).expect("no box");
         assert_eq!((plain.width, plain.height), (1414, 1000));
+    }
+
+    #[test]
+    fn a_picture_shrinks_to_its_longest_edge_and_never_grows() {
+        let picture = RgbImage::new(100, 40);
+        let of = |edge| shrunk(&picture, edge).map(|small| small.dimensions());
+        assert_eq!(of(50), Some((50, 20)));
+        assert_eq!(of(1), Some((1, 1)));
+        assert_eq!(of(0), Some((1, 1)));
+        assert_eq!((of(100), of(4000)), (None, None));
+        let high = shrunk(&RgbImage::new(30, 90), 31).expect("smaller");
+        assert_eq!(high.dimensions(), (10, 31));
     }
 }

@@ -16,6 +16,7 @@ use grounding::{NormBox, Sample};
 
 use super::conditions::{Cell, Condition};
 use super::items::{Item, Items, Key};
+use super::proposers::Boxes;
 use super::refusal::is_refusal;
 use crate::counting::Counting;
 use crate::vlm::{Answering, Given, NoAnswer, Original, Shown, Target};
@@ -27,8 +28,8 @@ const ERRORS_IN_A_ROW: usize = 10;
 pub struct Asking<'a> {
     /// Questions; those without answers are left out before.
     pub samples: &'a [Sample],
-    /// What the policy proposed for each.
-    pub boxes: &'a [Option<NormBox>],
+    /// What was proposed for each.
+    pub boxes: &'a [Boxes],
     /// What is shown.
     pub cells: &'a [Cell],
     /// The target's name.
@@ -66,8 +67,8 @@ impl Asking<'_> {
     pub fn keys<'s>(&'s self, cell: &'s Cell) -> impl Iterator<Item = (&'s Sample, Key)> {
         let each = self.samples.iter().zip(self.boxes);
         each.filter(|(sample, _)| cell.takes(sample))
-            .map(|(sample, &proposed)| {
-                let bbox = cell.bbox(sample, proposed);
+            .map(|(sample, boxes)| {
+                let bbox = cell.bbox(sample, boxes);
                 (sample, Key::new(&sample.id, cell, bbox, self.target))
             })
     }
@@ -76,9 +77,9 @@ impl Asking<'_> {
     fn bundles(&self, together: bool) -> Vec<Bundle<'_>> {
         let mut bundles: Vec<Bundle<'_>> = Vec::new();
         let mut places: BTreeMap<(String, Option<u32>), usize> = BTreeMap::new();
-        for (sample, &proposed) in self.samples.iter().zip(self.boxes) {
+        for (sample, boxes) in self.samples.iter().zip(self.boxes) {
             for cell in self.cells.iter().filter(|cell| cell.takes(sample)) {
-                let bbox = cell.bbox(sample, proposed);
+                let bbox = cell.bbox(sample, boxes);
                 if self
                     .items
                     .has(&Key::new(&sample.id, cell, bbox, self.target))

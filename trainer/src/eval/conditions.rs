@@ -12,6 +12,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::proposers::Boxes;
+
 /// Pictures that come with the question.
 #[derive(
     Debug,
@@ -40,17 +42,29 @@ pub enum Condition {
     #[serde(rename = "crop")]
     Crop,
     /// The full image, then the true box
-    #[value(name = "full+true")]
+    #[value(name = "full+true", alias = "true")]
     #[serde(rename = "full+true")]
     FullTrue,
     /// The full image, then an evenly grey picture of the crop's size
-    #[value(name = "full+blank")]
+    #[value(name = "full+blank", alias = "blank")]
     #[serde(rename = "full+blank")]
     FullBlank,
     /// The full image, then random noise of the crop's size
-    #[value(name = "full+noise")]
+    #[value(name = "full+noise", alias = "noise")]
     #[serde(rename = "full+noise")]
     FullNoise,
+    /// The full image, then the best fixed box of the policy's size
+    #[value(name = "full+fixed", alias = "fixed")]
+    #[serde(rename = "full+fixed")]
+    FullFixed,
+    /// The full image, then the box of --searched
+    #[value(name = "full+searched", alias = "searched")]
+    #[serde(rename = "full+searched")]
+    FullSearched,
+    /// The full image, then the training-free box of --attention
+    #[value(name = "full+attention", alias = "attention")]
+    #[serde(rename = "full+attention")]
+    FullAttention,
 }
 
 impl Condition {
@@ -63,6 +77,9 @@ impl Condition {
             Self::FullTrue => "full+true",
             Self::FullBlank => "full+blank",
             Self::FullNoise => "full+noise",
+            Self::FullFixed => "full+fixed",
+            Self::FullSearched => "full+searched",
+            Self::FullAttention => "full+attention",
         }
     }
 
@@ -75,17 +92,26 @@ impl Condition {
             Self::FullTrue => "the full image and the true box",
             Self::FullBlank => "the full image and a grey picture",
             Self::FullNoise => "the full image and noise",
+            Self::FullFixed => "the full image and the fixed box",
+            Self::FullSearched => "the full image and the searched box",
+            Self::FullAttention => "the full image and the training-free box",
         }
     }
 
     /// Whether the policy's box matters.
     pub fn needs_box(self) -> bool {
-        !matches!(self, Self::Full | Self::FullTrue)
+        let others = [
+            Self::Full,
+            Self::FullTrue,
+            Self::FullSearched,
+            Self::FullAttention,
+        ];
+        !others.contains(&self)
     }
 
     /// Whether the crop's content matters, so that growing it changes something to see.
     fn grows(self) -> bool {
-        matches!(self, Self::FullCrop | Self::Crop | Self::FullTrue)
+        !matches!(self, Self::Full | Self::FullBlank | Self::FullNoise)
     }
 }
 
@@ -137,11 +163,16 @@ pub fn cells(conditions: &[Condition], expand: &[f32], edges: &[u32]) -> Result<
 impl Cell {
     /// The box whose crop the target sees in this cell; `None` where there is none, that is for the
     /// full image alone and where the policy's completion was invalid.
-    pub fn bbox(&self, sample: &Sample, proposed: Option<NormBox>) -> Option<NormBox> {
+    pub fn bbox(&self, sample: &Sample, boxes: &Boxes) -> Option<NormBox> {
         let bbox = match self.condition {
             Condition::Full => None,
             Condition::FullTrue => sample.evidence().first().copied(),
-            _ => proposed,
+            Condition::FullFixed => boxes.fixed,
+            Condition::FullSearched => boxes.searched,
+            Condition::FullAttention => boxes.attention,
+            Condition::FullCrop | Condition::Crop | Condition::FullBlank | Condition::FullNoise => {
+                boxes.proposed
+            }
         };
         bbox.map(|bbox| bbox.grow(self.expand))
     }
@@ -204,18 +235,33 @@ mod tests {
             expand,
             longest_edge: None,
         };
-        let proposed = NormBox::new(40.0, 40.0, 60.0, 60.0).ok();
+        let proposed = Boxes {
+            proposed: NormBox::new(40.0, 40.0, 60.0, 60.0).ok(),
+            attention: NormBox::new(1.0, 2.0, 3.0, 4.0).ok(),
+            ..Boxes::default()
+        };
         let truth = sample(vec![[10.0, 10.0, 30.0, 20.0]]);
-        assert_eq!(cell(Condition::Full, 4.0).bbox(&truth, proposed), None);
+        assert_eq!(cell(Condition::Full, 4.0).bbox(&truth, &proposed), None);
         assert_eq!(
-            cell(Condition::Crop, 4.0).bbox(&truth, proposed),
+            cell(Condition::Crop, 4.0).bbox(&truth, &proposed),
             NormBox::new(30.0, 30.0, 70.0, 70.0).ok()
         );
         assert_eq!(
-            cell(Condition::FullTrue, 1.0).bbox(&truth, proposed),
+            cell(Condition::FullTrue, 1.0).bbox(&truth, &proposed),
             NormBox::new(10.0, 20.0, 30.0, 40.0).ok()
         );
-        assert_eq!(cell(Condition::FullCrop, 1.0).bbox(&truth, None), None);
+        assert_eq!(
+            cell(Condition::FullAttention, 1.0).bbox(&truth, &proposed),
+            proposed.attention
+        );
+        let nothing = Boxes::default();
+        for condition in [
+            Condition::FullCrop,
+            Condition::FullFixed,
+            Condition::FullSearched,
+        ] {
+            assert_eq!(cell(condition, 1.0).bbox(&truth, &nothing), None);
+        }
         assert!(!cell(Condition::FullTrue, 1.0).takes(&sample(Vec::new())));
     }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::ask::Asking;
 use super::conditions::Condition;
+use super::diagnostic::{Diagnostic, interval};
 use super::refusal::is_refusal;
 
 /// One row. Means are over answered questions, refusals included; errors are in none of them. Where nothing was answered
@@ -24,6 +25,8 @@ pub struct Row {
     pub vqa: f64,
     /// Half of the width of its 95 % interval (normal approximation).
     pub vqa_margin: f64,
+    /// Its 95 % interval by bootstrap over pictures.
+    pub vqa_interval: Option<[f64; 2]>,
     /// Mean ANLS, threshold 0.5.
     pub anls: f64,
     /// Share of answers that are an accepted one, letter by letter.
@@ -96,6 +99,13 @@ fn row(asking: &Asking<'_>, scores: &[Vec<(String, Scores)>], at: usize) -> Row 
             .filter_map(move |(_, s)| s.map(|s| s[which]))
     };
     let (vqa, margin) = mean_and_margin(of(0));
+    let pictures: Vec<&str> = asking
+        .keys(cell)
+        .map(|(sample, _)| sample.image.as_str())
+        .collect();
+    let known = pictures.iter().zip(&scores[at]);
+    let known = known.filter_map(|(picture, (_, scores))| Some((*picture, (*scores)?[0])));
+    let bounds = interval(&known.collect::<Vec<_>>());
     let plain = asking.cells.iter().position(|other| {
         other.condition == Condition::Full && other.longest_edge == cell.longest_edge
     });
@@ -127,6 +137,7 @@ fn row(asking: &Asking<'_>, scores: &[Vec<(String, Scores)>], at: usize) -> Row 
         n: answered.len(),
         vqa,
         vqa_margin: margin,
+        vqa_interval: bounds.map(|found| [found.low, found.high]),
         anls: mean_and_margin(of(1)).0,
         exact: mean_and_margin(of(2)).0,
         logprob: (!logs.is_empty()).then(|| mean_and_margin(logs.into_iter()).0),
@@ -183,8 +194,10 @@ fn mean_and_margin(values: impl Iterator<Item = f64>) -> (f64, f64) {
 ///
 /// # Errors
 /// None that is known of.
-pub fn json(target: &str, rows: &[Row]) -> Result<serde_json::Value> {
-    Ok(serde_json::json!({"name": target, "cells": serde_json::to_value(rows)?}))
+pub fn json(target: &str, rows: &[Row], crops: &[Diagnostic]) -> Result<serde_json::Value> {
+    Ok(serde_json::json!({
+        "name": target, "cells": serde_json::to_value(rows)?, "diagnostic": serde_json::to_value(crops)?,
+    }))
 }
 
 /// A sentence a row, for a person; errors and what was not asked are named where there are any.
@@ -273,6 +286,7 @@ mod tests {
             n: 80,
             vqa: 0.45,
             vqa_margin: 0.031,
+            vqa_interval: None,
             anls: 0.5,
             exact: 0.4,
             logprob: None,

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use grounding::NormBox;
 use serde_json::Value;
 
 use super::ask::{Asking, End};
 use super::conditions::{self, Condition};
 use super::items::Items;
-use super::summary;
+use super::proposers::{Boxes, ProposerArgs};
+use super::{diagnostic, summary};
 use crate::data::DataSet;
 use crate::vlm::Target;
 
@@ -17,7 +17,9 @@ use crate::vlm::Target;
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Target VLM")]
 pub struct SweepArgs {
-    /// Pictures that come with a question [default: full,full+crop,crop,full+true]
+    /// Pictures that come with a question; true, noise and blank are short for full+true, full+noise and full+blank
+    /// [default: full,full+crop,crop,full+true, and full+searched, full+fixed and full+attention with --searched or
+    /// --attention]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
     conditions: Vec<Condition>,
     /// Area factors by which crops grow around their centre [default: 1]
@@ -37,7 +39,7 @@ impl SweepArgs {
     ///
     /// # Errors
     /// Options about a target that is not named; conditions that need boxes where there are none.
-    pub fn check(&self, target: bool, boxes: bool) -> Result<()> {
+    pub fn check(&self, target: bool, boxes: bool, others: &ProposerArgs) -> Result<()> {
         let swept = [
             ("--conditions", !self.conditions.is_empty()),
             ("--expand", !self.expand.is_empty()),
@@ -50,9 +52,20 @@ impl SweepArgs {
         if !target && let Some((name, _)) = swept.iter().find(|(_, given)| *given) {
             bail!("{name} is about a target VLM: name one with --target or --target-url");
         }
-        let needed = self.conditions(boxes).into_iter().find(|c| c.needs_box());
+        let conditions = self.conditions(boxes, others);
+        let lacks = |condition: Condition, given: bool| conditions.contains(&condition) && !given;
+        if lacks(Condition::FullSearched, others.searched.is_some()) {
+            bail!("--conditions full+searched needs searched boxes: name them with --searched");
+        }
+        if lacks(Condition::FullAttention, others.attention.is_some()) {
+            bail!(
+                "--conditions full+attention needs a text model that looks: name it with --attention"
+            );
+        }
+        let needed = conditions.into_iter().find(|c| c.needs_box());
         match (target, boxes, needed) {
             (_, true, _) | (true, false, None) => Ok(()),
+            (false, false, _) if others.is_given() => Ok(()),
             (false, false, _) => {
                 bail!("nothing to measure: name a policy with --model, or boxes with --boxes")
             }
@@ -64,18 +77,21 @@ impl SweepArgs {
     }
 
     /// Conditions that are asked for, or the usual ones as far as there are boxes.
-    fn conditions(&self, boxes: bool) -> Vec<Condition> {
-        let usual = [
-            Condition::Full,
-            Condition::FullCrop,
-            Condition::Crop,
-            Condition::FullTrue,
-        ];
-        if self.conditions.is_empty() {
-            let usual = usual.into_iter();
-            return usual.filter(|c| boxes || !c.needs_box()).collect();
+    fn conditions(&self, boxes: bool, others: &ProposerArgs) -> Vec<Condition> {
+        if !self.conditions.is_empty() {
+            return self.conditions.clone();
         }
-        self.conditions.clone()
+        let usual = [
+            (Condition::Full, true),
+            (Condition::FullCrop, boxes),
+            (Condition::Crop, boxes),
+            (Condition::FullTrue, true),
+            (Condition::FullFixed, boxes && others.is_given()),
+            (Condition::FullSearched, others.searched.is_some()),
+            (Condition::FullAttention, others.attention.is_some()),
+        ];
+        let there = usual.into_iter().filter(|(_, there)| *there);
+        there.map(|(condition, _)| condition).collect()
     }
 
     /// Asks the target every question in every cell; its summary as JSON, and as sentences with a Markdown table.
@@ -86,8 +102,9 @@ impl SweepArgs {
         &self,
         target: &Target,
         set: &DataSet,
-        boxes: Vec<Option<NormBox>>,
+        boxes: Vec<Boxes>,
         has_boxes: bool,
+        others: &ProposerArgs,
     ) -> Result<(Value, String, End)> {
         let (samples, boxes): (Vec<_>, Vec<_>) = set
             .samples
@@ -105,7 +122,7 @@ impl SweepArgs {
             [] => &one,
             factors => factors,
         };
-        let conditions = self.conditions(has_boxes);
+        let conditions = self.conditions(has_boxes, others);
         let asking = Asking {
             samples: &samples,
             boxes: &boxes,
@@ -124,13 +141,16 @@ impl SweepArgs {
             );
         }
         let rows = summary::rows(&asking);
+        let crops = diagnostic::diagnostics(&asking);
+        let parts = [
+            summary::sentences(target.name(), &rows),
+            summary::markdown(target.name(), &rows),
+            diagnostic::markdown(&crops),
+        ];
+        let parts: Vec<&str> = parts.iter().map(|part| part.trim_end()).collect();
         Ok((
-            summary::json(target.name(), &rows)?,
-            format!(
-                "{}\n\n{}",
-                summary::sentences(target.name(), &rows),
-                summary::markdown(target.name(), &rows)
-            ),
+            summary::json(target.name(), &rows, &crops)?,
+            format!("{}\n", parts.join("\n\n").trim_end()),
             end,
         ))
     }

@@ -45,6 +45,9 @@ pub struct GrpoConfig {
     pub num_generations: usize,
     /// Tokens of a completion at most.
     pub max_completion_length: usize,
+    /// LFPC's information gap: policy and reward model see a prompt's full image at its `full_edge`
+    /// (`cropvlm data gap`), while crops are cut from the original. Held-out prompts that have one, too.
+    pub information_gap: bool,
     /// Temperature at which rollouts are drawn.
     pub temperature: f64,
     /// Temperature at which their log-probabilities are taken, the reference's too; left out: that of
@@ -168,6 +171,7 @@ impl Default for GrpoConfig {
             frozen: Frozen::Auto,
             num_generations: settings.num_generations,
             max_completion_length: settings.max_completion_length,
+            information_gap: false,
             temperature: SampleOptions::default().temperature,
             logprob_temperature: None,
             unconstrained: true,
@@ -257,7 +261,8 @@ impl GrpoConfig {
 
     /// Whether rewards need the reward model.
     pub fn needs_reader(&self) -> bool {
-        self.rewards.likelihood != 0.0 || self.rewards.accuracy != 0.0
+        let rewards = &self.rewards;
+        rewards.likelihood != 0.0 || rewards.accuracy != 0.0 || rewards.tool_bonus != 0.0
     }
 
     /// Refuses what cannot be.

@@ -133,6 +133,7 @@ fn the_trained_loop_is_that_of_pytorch() {
                     draw: Draw {
                         prompt,
                         picture,
+                        shrunk: None,
                         number: number as u64,
                     },
                     rewards: Vec::new(),

@@ -32,11 +32,14 @@ pub fn measure(
     for prompt in prompts {
         let about = || format!("sample \"{}\"", prompt.sample.id);
         let picture = prompt.picture()?;
-        let seen = block_on(policy.look(&picture, config.longest_edge)).with_context(about)?;
+        let shrunk = config.information_gap.then(|| prompt.shrunk(&picture));
+        let shrunk = shrunk.flatten();
+        let full = shrunk.as_ref().unwrap_or(&picture);
+        let seen = block_on(policy.look(full, config.longest_edge)).with_context(about)?;
         let proposal = block_on(policy.propose(&seen, &prompt.sample.question, &options))
             .with_context(about)?;
         let drawn = [(proposal.bbox, proposal.completion.as_str())];
-        let found = rewards.of(&prompt.sample, &picture, &drawn, true)?;
+        let found = rewards.of(&prompt.sample, full, &picture, &drawn, true)?;
         for reward in found {
             *sums.entry("eval/reward".into()).or_default() += reward.total;
             for (name, value) in reward.parts {

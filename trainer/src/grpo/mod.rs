@@ -22,6 +22,7 @@ mod measure;
 mod prompts;
 mod replica;
 mod reward_config;
+mod reward_functions;
 mod rewards;
 mod step;
 
@@ -123,8 +124,10 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(file) = &config.eval.samples {
         held_out.read(file, config.eval.root.as_deref(), config.eval.limit)?;
     }
-    let (prompts, skipped) =
-        prompts.usable(config.max_bad, |p| Rewards::check(&config, &p.sample))?;
+    let (prompts, skipped) = prompts.usable(config.max_bad, |prompt| {
+        prompt.check_gap(config.information_gap)?;
+        Rewards::check(&config, &prompt.sample)
+    })?;
     // Those that are measured again and again are read once before.
     let (held_out, _) = held_out.usable(config.max_bad, |prompt| {
         Rewards::check(&config, &prompt.sample)?;
@@ -239,11 +242,7 @@ impl Run<'_> {
         let steps = self.steps();
         let mut order = Order::new(self.config.seed, self.prompts.len());
         let (prompt, picture) = prompts::draw(self.prompts, &mut order, 0, self.skipped)?;
-        let draw = Draw {
-            picture,
-            prompt,
-            number: 0,
-        };
+        let draw = Draw::new(self.config, prompt, picture, 0);
         let plan = estimate::Plan {
             steps,
             groups: self.config.accumulation,
@@ -505,11 +504,7 @@ fn read_ahead<'a>(
     let groups = config.accumulation as u64;
     for number in steps.start * groups..steps.end * groups {
         let drawn = prompts::draw(prompts, &mut order, number, skipped);
-        let draw = drawn.map(|(prompt, picture)| Draw {
-            prompt,
-            picture,
-            number,
-        });
+        let draw = drawn.map(|(prompt, picture)| Draw::new(config, prompt, picture, number));
         if sender.send(draw).is_err() {
             break;
         }

@@ -5,14 +5,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Error, Result, bail};
 use grounding::Sample;
 use picture::RgbImage;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::config::DataConfig;
-use crate::data::{DataSet, PictureSource, Skipped};
+use crate::data::{DataSet, PictureSource, Skipped, shrunk};
 
 /// A question with the place of its picture.
 pub struct Prompt {
@@ -30,6 +30,25 @@ impl Prompt {
     pub fn picture(&self) -> Result<RgbImage> {
         let found = self.source.picture();
         found.with_context(|| self.name())
+    }
+
+    /// The full image at its `full_edge`, smaller than the original; `None` where it is the original itself.
+    pub fn shrunk(&self, picture: &RgbImage) -> Option<RgbImage> {
+        shrunk(picture, self.sample.full_edge?)
+    }
+
+    /// Whether an information gap can be made.
+    ///
+    /// # Errors
+    /// One is wanted, and nobody has found out how small the full image may be.
+    pub fn check_gap(&self, wanted: bool) -> Result<()> {
+        if wanted && self.sample.full_edge.is_none() {
+            bail!(
+                "{}: it has no full_edge, which information_gap needs; `cropvlm data gap` writes it",
+                self.name()
+            );
+        }
+        Ok(())
     }
 
     /// What it is called in messages.

@@ -21,11 +21,15 @@ pub enum RewardKind {
     Distance,
     /// `iou` and `distance` added up: LFPC's grounding reward.
     Grounding,
+    /// 1 for a legal completion, a valid box or `Not needed.`, else 0 (LFPC).
+    Format,
+    /// `accuracy` where the completion has a box, else 0: correct and with a crop (LFPC).
+    ToolBonus,
 }
 
 impl RewardKind {
     /// All there are, in the order in which they are added up.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Likelihood,
         Self::Accuracy,
         Self::Validity,
@@ -33,6 +37,8 @@ impl RewardKind {
         Self::Iou,
         Self::Distance,
         Self::Grounding,
+        Self::Format,
+        Self::ToolBonus,
     ];
 
     /// What it is called in configurations and metrics.
@@ -45,6 +51,8 @@ impl RewardKind {
             Self::Iou => "iou",
             Self::Distance => "distance",
             Self::Grounding => "grounding",
+            Self::Format => "format",
+            Self::ToolBonus => "tool_bonus",
         }
     }
 }
@@ -86,6 +94,12 @@ pub struct RewardConfig {
     /// `iou` and `distance` added up.
     #[serde(skip_serializing_if = "is_zero")]
     pub grounding: f64,
+    /// 1 for a legal completion, a valid box or `Not needed.`, else 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub format: f64,
+    /// `accuracy` where the completion has a box, else 0.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub tool_bonus: f64,
     /// How answers are scored.
     pub metric: Metric,
 }
@@ -116,6 +130,8 @@ impl RewardConfig {
             iou: 0.0,
             distance: 0.0,
             grounding: 0.0,
+            format: 0.0,
+            tool_bonus: 0.0,
             metric: Metric::Auto,
         }
     }
@@ -130,6 +146,8 @@ impl RewardConfig {
             RewardKind::Iou => self.iou,
             RewardKind::Distance => self.distance,
             RewardKind::Grounding => self.grounding,
+            RewardKind::Format => self.format,
+            RewardKind::ToolBonus => self.tool_bonus,
         }
     }
 
@@ -142,6 +160,8 @@ impl RewardConfig {
             RewardKind::Iou => &mut self.iou,
             RewardKind::Distance => &mut self.distance,
             RewardKind::Grounding => &mut self.grounding,
+            RewardKind::Format => &mut self.format,
+            RewardKind::ToolBonus => &mut self.tool_bonus,
         }
     }
 
@@ -206,6 +226,8 @@ struct Table {
     iou: Option<f64>,
     distance: Option<f64>,
     grounding: Option<f64>,
+    format: Option<f64>,
+    tool_bonus: Option<f64>,
     metric: Option<Metric>,
 }
 
@@ -220,6 +242,8 @@ impl From<Table> for RewardConfig {
             iou: table.iou.unwrap_or(rest.iou),
             distance: table.distance.unwrap_or(rest.distance),
             grounding: table.grounding.unwrap_or(rest.grounding),
+            format: table.format.unwrap_or(rest.format),
+            tool_bonus: table.tool_bonus.unwrap_or(rest.tool_bonus),
             metric: table.metric.unwrap_or(rest.metric),
         }
     }
@@ -292,7 +316,7 @@ mod tests {
         let error =
             |text: &str, set: &[&str]| format!("{:#}", read(text, set).expect_err("an error"));
         let unknown = error("[[rewards]]\nkind = \"beauty\"", &[]);
-        let all = "there are likelihood, accuracy, validity, coverage, iou, distance, grounding";
+        let all = "there are likelihood, accuracy, validity, coverage, iou, distance, grounding, format, tool_bonus";
         assert!(
             unknown.contains("\"beauty\"") && unknown.contains(all),
             "{unknown}"

@@ -3,22 +3,16 @@
 //! A bad completion is data: it is scored, with a crop of 2 x 2 pixels, and rewarded little. A broken
 //! reward (NaN, an answer that is not there) is a bug: the run stops and names the sample.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use grounding::answers::{anls, vqa_accuracy};
-use grounding::prompt::target_answer;
-use grounding::reward::grounding::{GroundingReward, grounding_reward};
-use grounding::{Case, NormBox, Sample, validity_reward};
+use grounding::{NormBox, Sample};
 use picture::RgbImage;
 use policy::Rollout;
 
-use super::config::{GrpoConfig, Metric, RewardKind};
-use crate::reader::{FullImage, LetterReader, Reader, Reading, RewardModel};
-
-/// Answers that TextVQA has for a question; the reference tells its metric from that.
-const HUMAN_ANSWERS: usize = 10;
+use super::config::{GrpoConfig, RewardKind};
+use super::reward_functions::{Drawn, RewardFunction, function};
+use crate::reader::Reader;
 
 /// The rewards of one rollout.
 #[derive(Debug, Clone, Default)]
@@ -27,240 +21,6 @@ pub struct Reward {
     pub parts: BTreeMap<&'static str, f64>,
     /// Their weighted sum.
     pub total: f64,
-}
-
-/// One way to say what rollouts are worth.
-trait RewardFunction: Send + Sync {
-    /// What it is called in configurations, metrics and rollouts.jsonl.
-    fn name(&self) -> &'static str;
-
-    /// Whether a sample has what it needs.
-    ///
-    /// # Errors
-    /// What is missing.
-    fn check(&self, _: &Sample) -> Result<()> {
-        Ok(())
-    }
-
-    /// What each rollout is worth; `None` where that cannot be said (a reader that is not there).
-    ///
-    /// # Errors
-    /// A reader that fails, a sample that lacks what is needed.
-    fn of(&self, drawn: &Drawn) -> Result<Option<Vec<f64>>>;
-}
-
-/// The function of a kind.
-fn function(kind: RewardKind, config: &GrpoConfig) -> Box<dyn RewardFunction> {
-    match kind {
-        RewardKind::Likelihood => Box::new(Likelihood { case: config.case }),
-        RewardKind::Accuracy => Box::new(Accuracy {
-            metric: config.rewards.metric,
-            longest: config.reward_model.max_tokens,
-        }),
-        RewardKind::Validity => Box::new(Validity),
-        RewardKind::Coverage | RewardKind::Iou | RewardKind::Distance | RewardKind::Grounding => {
-            Box::new(Grounding(kind))
-        }
-    }
-}
-
-/// A group as its rewards see it. What several of them read is read once.
-struct Drawn<'a> {
-    sample: &'a Sample,
-    picture: &'a RgbImage,
-    rollouts: &'a [(Option<NormBox>, &'a str)],
-    reader: Option<&'a Reader>,
-    /// Boxes, equal ones (frequent once a policy is sure) once.
-    boxes: Vec<Option<NormBox>>,
-    /// Which of them each rollout has.
-    places: Vec<usize>,
-    full: OnceCell<FullImage<'a>>,
-    readings: OnceCell<Vec<Reading>>,
-}
-
-impl<'a> Drawn<'a> {
-    fn new(
-        sample: &'a Sample,
-        picture: &'a RgbImage,
-        rollouts: &'a [(Option<NormBox>, &'a str)],
-        reader: Option<&'a Reader>,
-    ) -> Self {
-        let mut boxes: Vec<Option<NormBox>> = Vec::new();
-        let places = rollouts.iter().map(|(bbox, _)| {
-            boxes.iter().position(|b| b == bbox).unwrap_or_else(|| {
-                boxes.push(*bbox);
-                boxes.len() - 1
-            })
-        });
-        let places = places.collect();
-        Self {
-            sample,
-            picture,
-            rollouts,
-            reader,
-            boxes,
-            places,
-            full: OnceCell::new(),
-            readings: OnceCell::new(),
-        }
-    }
-
-    /// Values of the boxes, as those of the rollouts that have them.
-    fn spread(&self, values: &[f64]) -> Option<Vec<f64>> {
-        self.places
-            .iter()
-            .map(|place| values.get(*place).copied())
-            .collect()
-    }
-
-    /// The full image as a VLM has read it.
-    fn full(&self, reader: &RewardModel) -> Result<&FullImage<'a>> {
-        if self.full.get().is_none() {
-            let full = reader.look(self.picture)?;
-            return Ok(self.full.get_or_init(|| full));
-        }
-        self.full.get().context("the full image was not read")
-    }
-
-    /// What letters make of each crop.
-    fn readings(&self, reader: &LetterReader) -> Result<&[Reading]> {
-        if self.readings.get().is_none() {
-            let answer = self.sample.answers.first().context("it has no answer")?;
-            let found = reader.read(self.picture, &self.boxes, answer)?;
-            return Ok(self.readings.get_or_init(|| found));
-        }
-        let found = self.readings.get();
-        found.map(Vec::as_slice).context("the crops were not read")
-    }
-}
-
-fn check_answer(name: &str, sample: &Sample) -> Result<()> {
-    if sample.answers.iter().all(|a| a.trim().is_empty()) {
-        bail!("it has no answer, which {name} needs");
-    }
-    Ok(())
-}
-
-/// log p(answer) of the reader, in nats.
-struct Likelihood {
-    case: Case,
-}
-
-impl RewardFunction for Likelihood {
-    fn name(&self) -> &'static str {
-        RewardKind::Likelihood.name()
-    }
-
-    fn check(&self, sample: &Sample) -> Result<()> {
-        check_answer(self.name(), sample)
-    }
-
-    fn of(&self, drawn: &Drawn) -> Result<Option<Vec<f64>>> {
-        let values: Vec<f64> = match drawn.reader {
-            None => return Ok(None),
-            Some(Reader::Letters(reader)) => {
-                drawn.readings(reader)?.iter().map(|r| r.nats).collect()
-            }
-            Some(Reader::Vlm(reader)) => {
-                let target = target_answer(&drawn.sample.answers, self.case);
-                let target = target.context("it has no answer")?;
-                let (full, question) = (drawn.full(reader)?, &drawn.sample.question);
-                let scores = reader.score(full, &drawn.boxes, question, &target)?;
-                let sum = |score: Vec<f32>| score.iter().map(|p| f64::from(*p)).sum();
-                scores.into_iter().map(sum).collect()
-            }
-        };
-        Ok(drawn.spread(&values))
-    }
-}
-
-/// Score of the reader's own answer.
-struct Accuracy {
-    metric: Metric,
-    longest: usize,
-}
-
-impl RewardFunction for Accuracy {
-    fn name(&self) -> &'static str {
-        RewardKind::Accuracy.name()
-    }
-
-    fn check(&self, sample: &Sample) -> Result<()> {
-        check_answer(self.name(), sample)
-    }
-
-    fn of(&self, drawn: &Drawn) -> Result<Option<Vec<f64>>> {
-        let values: Vec<f64> = match drawn.reader {
-            None => return Ok(None),
-            Some(Reader::Letters(reader)) => {
-                let read = drawn.readings(reader)?.iter();
-                read.map(|r| f64::from(u8::from(r.read))).collect()
-            }
-            Some(Reader::Vlm(reader)) => {
-                let (full, sample) = (drawn.full(reader)?, drawn.sample);
-                let answers = reader.answer(full, &drawn.boxes, &sample.question, self.longest)?;
-                let score = |answer: String| score(self.metric, &answer, &sample.answers);
-                answers.into_iter().map(score).collect()
-            }
-        };
-        Ok(drawn.spread(&values))
-    }
-}
-
-/// Form: 1 for a valid box, 0.25 for `Not needed.`, else 0.
-struct Validity;
-
-impl RewardFunction for Validity {
-    fn name(&self) -> &'static str {
-        RewardKind::Validity.name()
-    }
-
-    fn of(&self, drawn: &Drawn) -> Result<Option<Vec<f64>>> {
-        let texts = drawn.rollouts.iter();
-        let worth = texts.map(|(_, text)| f64::from(validity_reward(text)));
-        Ok(Some(worth.collect()))
-    }
-}
-
-/// One of the parts of LFPC's grounding reward, or their sum; a completion without a box gets 0.
-struct Grounding(RewardKind);
-
-impl RewardFunction for Grounding {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    fn check(&self, sample: &Sample) -> Result<()> {
-        if sample.nested_evidence()?.is_empty() {
-            bail!("it has no true box, which {} needs", self.name());
-        }
-        Ok(())
-    }
-
-    fn of(&self, drawn: &Drawn) -> Result<Option<Vec<f64>>> {
-        let places = drawn.sample.nested_evidence()?;
-        if places.is_empty() {
-            return Ok(None);
-        }
-        // Of several places that answer the question, the one that a box is best for.
-        let sum = |found: &GroundingReward| found.iou + found.distance;
-        let best = |bbox: NormBox| {
-            let found = places.iter().map(|nested| grounding_reward(bbox, nested));
-            found
-                .max_by(|a, b| sum(a).total_cmp(&sum(b)))
-                .unwrap_or_default()
-        };
-        let worth = drawn.rollouts.iter().map(|(bbox, _)| {
-            let found = bbox.map(best).unwrap_or_default();
-            match self.0 {
-                RewardKind::Coverage => found.coverage,
-                RewardKind::Iou => found.iou,
-                RewardKind::Distance => found.distance,
-                _ => sum(&found),
-            }
-        });
-        Ok(Some(worth.collect()))
-    }
 }
 
 /// Computes rewards.
@@ -296,31 +56,32 @@ impl<'a> Rewards<'a> {
         Ok(())
     }
 
-    /// Rewards of rollouts, in their order. `all` computes also those of weight 0 that can be given (for
-    /// measuring).
+    /// Rewards of rollouts, in their order: `shown` is the full image as it is shown, crops are cut from `picture`. `all`
+    /// computes also those of weight 0 that can be given (for measuring).
     ///
     /// # Errors
     /// A reader that fails, a reward that is no number: with the sample's name.
     pub fn of(
         &self,
         sample: &Sample,
+        shown: &RgbImage,
         picture: &RgbImage,
         rollouts: &[(Option<NormBox>, &str)],
         all: bool,
     ) -> Result<Vec<Reward>> {
-        self.parts(sample, picture, rollouts, all)
+        self.parts(sample, (shown, picture), rollouts, all)
             .with_context(|| format!("rewards of sample \"{}\"", sample.id))
     }
 
     fn parts(
         &self,
         sample: &Sample,
-        picture: &RgbImage,
+        pictures: (&RgbImage, &RgbImage),
         rollouts: &[(Option<NormBox>, &str)],
         all: bool,
     ) -> Result<Vec<Reward>> {
         let mut rewards = vec![Reward::default(); rollouts.len()];
-        let drawn = Drawn::new(sample, picture, rollouts, self.reader);
+        let drawn = Drawn::new(sample, pictures, rollouts, self.reader);
         let letters = matches!(self.reader, Some(Reader::Letters(_)));
         for (kind, function, weight) in &self.functions {
             // Validity costs nothing, and letters give both of theirs from one reading.
@@ -349,22 +110,6 @@ impl<'a> Rewards<'a> {
     }
 }
 
-/// Score of an answer, 0 to 1. The full stop that the reader was taught to write does not count.
-pub fn score(metric: Metric, answer: &str, truths: &[String]) -> f64 {
-    let answer = answer.trim();
-    let answer = answer.strip_suffix('.').unwrap_or(answer);
-    let vqa = match metric {
-        Metric::VqaAccuracy => true,
-        Metric::Anls => false,
-        Metric::Auto => truths.len() == HUMAN_ANSWERS,
-    };
-    if vqa {
-        vqa_accuracy(answer, truths)
-    } else {
-        anls(answer, truths)
-    }
-}
-
 /// Box and text of rollouts, as [`Rewards::of`] takes them.
 pub fn of_rollouts(rollouts: &[Rollout]) -> Vec<(Option<NormBox>, &str)> {
     rollouts
@@ -375,7 +120,12 @@ pub fn of_rollouts(rollouts: &[Rollout]) -> Vec<(Option<NormBox>, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use grounding::Case;
+
+    use super::super::config::Metric;
+    use super::super::reward_functions::score;
     use super::*;
+    use crate::reader::RewardModel;
 
     #[test]
     fn the_metric_follows_the_number_of_answers() {
@@ -414,7 +164,8 @@ mod tests {
         let bbox: NormBox = "12,20,32,40".parse().expect("a box");
         let rollouts = [(Some(bbox), "[12, 20, 32, 40]."), (None, "Hm.")];
         let rewards = Rewards::new(&config, None);
-        let found = rewards.of(&sample, &RgbImage::new(9, 9), &rollouts, false);
+        let page = RgbImage::new(9, 9);
+        let found = rewards.of(&sample, &page, &page, &rollouts, false);
         let found = found.expect("rewards");
         let iou = 360.0 / 440.0;
         let expected = [
@@ -433,6 +184,58 @@ mod tests {
         assert!((found[0].total - total).abs() < 1e-9, "{found:?}");
         // No box is worth nothing.
         assert_eq!(found[1].total, 0.0);
+    }
+
+    /// Correct and with a crop has the bonus; a wrong answer and `Not needed.` have not; what is no completion has nothing.
+    #[test]
+    fn the_bonus_wants_a_right_answer_and_a_crop() {
+        use smolvlm::{SmolVlm, tiny};
+        let device = burn::tensor::Device::flex();
+        let model = SmolVlm::random(&tiny::files(), 3, &device).expect("model");
+        let reader = Reader::Vlm(RewardModel::new(model, Case::Capitalize, Some(48)));
+        let page = RgbImage::from_fn(70, 50, |x, y| {
+            image::Rgb([(x * 3) as u8, (y * 5) as u8, (x * y) as u8])
+        });
+        let bbox: NormBox = "10,20,63,57".parse().expect("a box");
+        let Reader::Vlm(model) = &reader else {
+            panic!("a VLM")
+        };
+        let full = model.look(&page).expect("full image");
+        let boxes = [Some(bbox), None];
+        let said = model.answer(&full, &boxes, "Q?", 6).expect("answers");
+        let table = "[rewards]\naccuracy = 0.8\nformat = 0.2\ntool_bonus = 1.2\nlikelihood = 0.0\nvalidity = 0.0\n\
+                     metric = \"anls\"\n[reward_model]\nmax_tokens = 6";
+        let config = config(table);
+        let rewards = Rewards::new(&config, Some(&reader));
+        let of = |answer: &str| {
+            let sample: Sample = serde_json::from_value(serde_json::json!({
+                "id": "a", "image": "a.png", "question": "Q?", "answers": [answer], "width": 70, "height": 50,
+            }))
+            .expect("a sample");
+            let rollouts = [
+                (Some(bbox), "[10, 20, 63, 57]."),
+                (None, "Not needed."),
+                (None, "Hm."),
+            ];
+            let found = rewards.of(&sample, &page, &page, &rollouts, false);
+            let found = found.expect("rewards");
+            let of = |name: &'static str| [0, 1, 2].map(|i| found[i].parts[name]);
+            let totals = [0, 1, 2].map(|i| found[i].total);
+            (of("accuracy"), of("format"), of("tool_bonus"), totals)
+        };
+        assert!(!said[0].is_empty(), "the tiny model says something");
+        let (accuracy, format, bonus, totals) = of(&said[0]);
+        assert_eq!(
+            (accuracy[0], format, bonus),
+            (1.0, [1.0, 1.0, 0.0], [1.0, 0.0, 0.0])
+        );
+        assert!((totals[0] - 2.2).abs() < 1e-9, "{totals:?}");
+        let (accuracy, _, bonus, totals) = of("something that nobody would ever say 1234567890");
+        assert_eq!((accuracy[0], bonus), (0.0, [0.0; 3]));
+        assert!(
+            (totals[0] - 0.2).abs() < 1e-9 && totals[2] == 0.0,
+            "{totals:?}"
+        );
     }
 
     #[test]

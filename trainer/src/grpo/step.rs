@@ -27,10 +27,30 @@ use crate::train::{Accumulator, finite};
 pub struct Draw<'a> {
     /// The prompt.
     pub prompt: &'a Prompt,
-    /// Its picture.
+    /// Its picture, from which crops are cut.
     pub picture: RgbImage,
+    /// The full image, where it is shown smaller than that (the information gap).
+    pub shrunk: Option<RgbImage>,
     /// Its number in the run; rollouts follow from the seed and this.
     pub number: u64,
+}
+
+impl<'a> Draw<'a> {
+    /// A prompt with its picture, the full image at its `full_edge` where the configuration has an information gap.
+    pub fn new(config: &GrpoConfig, prompt: &'a Prompt, picture: RgbImage, number: u64) -> Self {
+        let shrunk = config.information_gap.then(|| prompt.shrunk(&picture));
+        Self {
+            prompt,
+            shrunk: shrunk.flatten(),
+            picture,
+            number,
+        }
+    }
+
+    /// The full image as policy and reward model see it.
+    pub fn full(&self) -> &RgbImage {
+        self.shrunk.as_ref().unwrap_or(&self.picture)
+    }
 }
 
 /// A group after its rollouts were drawn and rewarded.
@@ -78,7 +98,7 @@ pub struct Trainer<'a> {
 impl Trainer<'_> {
     /// Looks at a prompt's picture, with the history that gradients need.
     fn look(&self, policy: &Policy, draw: &Draw) -> Result<Seen> {
-        let found = block_on(policy.look(&draw.picture, self.config.longest_edge));
+        let found = block_on(policy.look(draw.full(), self.config.longest_edge));
         found.with_context(|| format!("sample \"{}\"", draw.prompt.sample.id))
     }
 
@@ -126,7 +146,9 @@ impl Trainer<'_> {
         let rollouts = frozen.sample(seen, &sample.question, &options, &mut rng);
         let rollouts = block_on(rollouts).with_context(|| format!("sample \"{}\"", sample.id))?;
         let drawn = of_rollouts(&rollouts);
-        let rewards = self.rewards.of(sample, &draw.picture, &drawn, false)?;
+        let rewards = self
+            .rewards
+            .of(sample, draw.full(), &draw.picture, &drawn, false)?;
         let totals: Vec<f64> = rewards.iter().map(|r| r.total).collect();
         let settings = config.settings();
         let drawn = grpo::Group::new(&sample.question, rollouts, &totals, &settings)?;

@@ -69,18 +69,27 @@ impl LetterReader {
         ))?)
     }
 
-    /// Reads one answer given the full image and each crop in turn; no crop adds nothing.
+    /// Whether an answer can be read in a picture by itself.
+    ///
+    /// # Errors
+    /// A failed device.
+    pub fn reads(&self, picture: &RgbImage, answer: &str) -> Result<bool> {
+        Ok(self.score(picture, answer)? >= READ)
+    }
+
+    /// Reads one answer given the full image, as it is shown, and each crop of the picture in turn; no crop adds nothing.
     ///
     /// # Errors
     /// A failed device.
     pub fn read(
         &self,
+        shown: &RgbImage,
         picture: &RgbImage,
         boxes: &[Option<NormBox>],
         answer: &str,
     ) -> Result<Vec<Reading>> {
         let full = if self.full_image {
-            self.score(picture, answer)?
+            self.score(shown, answer)?
         } else {
             NOWHERE
         };

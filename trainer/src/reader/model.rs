@@ -90,6 +90,14 @@ impl RewardModel {
     /// # Errors
     /// A longest edge that the model does not take.
     pub fn look<'a>(&self, picture: &'a RgbImage) -> Result<FullImage<'a>> {
+        self.look_at(picture, picture)
+    }
+
+    /// As [`RewardModel::look`] where the full image is shown as `shown`, smaller, say; crops are cut from `picture`.
+    ///
+    /// # Errors
+    /// As [`RewardModel::look`].
+    pub fn look_at<'a>(&self, shown: &RgbImage, picture: &'a RgbImage) -> Result<FullImage<'a>> {
         if !self.full_image {
             return Ok(FullImage {
                 picture,
@@ -97,7 +105,7 @@ impl RewardModel {
                 cache: self.model.net.text_model.empty_cache(),
             });
         }
-        let tiles = self.model.pictures(&[picture], self.longest_edge)?;
+        let tiles = self.model.pictures(&[shown], self.longest_edge)?;
         let tokens = self.model.encode(&tiles); // [image tokens, hidden]
         let ids = rows::head(&self.model, &tiles.grids)?;
         let mut cache = self.model.net.text_model.empty_cache();
@@ -115,6 +123,26 @@ impl RewardModel {
     /// A longest edge that the model does not take.
     pub fn crops(&self, full: &FullImage, boxes: &[Option<NormBox>]) -> Result<Crops> {
         let crops: Vec<RgbImage> = boxes.iter().map(|b| crop(full.picture, *b)).collect();
+        self.encoded(full, &crops)
+    }
+
+    /// Encodes pictures to be read each by itself, without a full image before it.
+    ///
+    /// # Errors
+    /// A longest edge that the model does not take.
+    pub fn alone<'a>(&self, pictures: &'a [RgbImage]) -> Result<(FullImage<'a>, Crops)> {
+        let picture = pictures.first().context("there is no picture to read")?;
+        let nothing = FullImage {
+            picture,
+            grids: Vec::new(),
+            cache: self.model.net.text_model.empty_cache(),
+        };
+        let encoded = self.encoded(&nothing, pictures)?;
+        Ok((nothing, encoded))
+    }
+
+    /// Pictures that come after what has been read.
+    fn encoded(&self, full: &FullImage, crops: &[RgbImage]) -> Result<Crops> {
         let crops: Vec<&RgbImage> = crops.iter().collect();
         let tiles = self.model.pictures(&crops, self.longest_edge)?;
         let tokens = self.model.encode(&tiles); // [image tokens of all crops, hidden]
@@ -196,18 +224,31 @@ impl RewardModel {
         question: &str,
         max_tokens: usize,
     ) -> Result<Vec<String>> {
-        let crops = self.crops(full, boxes)?;
+        self.answer_crops(full, &self.crops(full, boxes)?, question, max_tokens)
+    }
+
+    /// [`RewardModel::answer`] of crops that are encoded already.
+    ///
+    /// # Errors
+    /// As [`RewardModel::answer`].
+    pub fn answer_crops(
+        &self,
+        full: &FullImage,
+        crops: &Crops,
+        question: &str,
+        max_tokens: usize,
+    ) -> Result<Vec<String>> {
         let tail = self
             .model
             .prompts()
             .tail(&answer_prompt(question, self.case))?;
-        let mut answers = vec![String::new(); boxes.len()];
+        let mut answers = vec![String::new(); crops.heads.len()];
         // Rows that are written on have to end at the same place: crops of as many tiles together.
         let mut lengths: Vec<usize> = crops.heads.iter().map(Vec::len).collect();
         lengths.sort_unstable();
         lengths.dedup();
         for length in lengths {
-            let alike: Vec<usize> = (0..boxes.len())
+            let alike: Vec<usize> = (0..crops.heads.len())
                 .filter(|i| crops.heads[*i].len() == length)
                 .collect();
             let rows: Vec<Vec<u32>> = alike
@@ -364,5 +405,60 @@ mod tests {
                 assert_eq!(answer, answers[i], "crop {i}");
             }
         }
+    }
+
+    /// Pictures without a full image before them are what the full image alone is.
+    #[test]
+    fn pictures_alone_are_answered_as_the_full_image_is() {
+        let model = SmolVlm::random(&tiny::files(), 3, &Device::flex()).expect("model");
+        let reader = RewardModel::new(model, Case::Capitalize, Some(48));
+        let pictures = [picture(), crop(&picture(), boxes()[0])];
+        let (nothing, encoded) = reader.alone(&pictures).expect("encoded");
+        let answers = reader.answer_crops(&nothing, &encoded, QUESTION, 6);
+        let answers = answers.expect("answers");
+        for (picture, answer) in pictures.iter().zip(answers) {
+            let model = &reader.model;
+            let tiles = model.pictures(&[picture], Some(48)).expect("tiles");
+            let scene = model.read_pictures(&tiles, &model.encode(&tiles));
+            let prompt = answer_prompt(QUESTION, reader.case);
+            let prompt = model.ask(&scene.expect("scene"), &prompt).expect("prompt");
+            let mut rng = <rand_chacha::ChaCha8Rng as rand::SeedableRng>::seed_from_u64(0);
+            let written = model.generate(&prompt, 1, 6, Sampling::Greedy, &mut rng);
+            let written = block_on(written).expect("written").remove(0);
+            assert_eq!(answer, written.text.trim());
+        }
+    }
+
+    /// Where the full image is shown smaller, crops still have the original's pixels.
+    #[test]
+    fn crops_are_cut_from_the_original_beside_a_smaller_full_image() {
+        let model = SmolVlm::random(&tiny::files(), 3, &Device::flex()).expect("model");
+        let reader = RewardModel::new(model, Case::Capitalize, Some(48));
+        let original = picture();
+        let small = picture::resize(&original, 14, 10, picture::Filter::Lanczos);
+        let scores = |shown: &RgbImage, original: &RgbImage| {
+            let full = reader.look_at(shown, original).expect("full image");
+            let score = reader.score(&full, &boxes()[..1], QUESTION, "12.50.");
+            score.expect("scores").remove(0)
+        };
+        let gap = scores(&small, &original);
+        assert_ne!(
+            gap,
+            scores(&original, &original),
+            "the full image is another"
+        );
+        assert_ne!(gap, scores(&small, &small), "the crop is another");
+        let without = RewardModel::new(reader.model.clone(), reader.case, Some(48));
+        let without = without.with_full_image(false);
+        let full = without.look_at(&small, &original).expect("nothing");
+        let alone = without.look(&original).expect("nothing");
+        assert_eq!(
+            without
+                .score(&full, &boxes(), QUESTION, "1.")
+                .expect("scores"),
+            without
+                .score(&alone, &boxes(), QUESTION, "1.")
+                .expect("scores")
+        );
     }
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::Variant;
+use crate::runs::{over, share};
 
 /// Both tables as Markdown.
 pub struct Tables {
@@ -88,31 +89,6 @@ fn cell<'a>(found: &'a Value, condition: &str, expand: f64) -> Option<&'a Value>
     cells
         .iter()
         .find(|cell| cell["condition"] == condition && cell["expand"] == expand)
-}
-
-/// A share in percent.
-fn share(value: &Value) -> Option<f64> {
-    value.as_f64().map(|v| 100.0 * v)
-}
-
-/// Mean and deviation of a number, `61.0 ± 3.2`; one value alone has no deviation.
-fn over<'a>(
-    found: impl IntoIterator<Item = &'a Value>,
-    number: impl Fn(&Value) -> Option<f64>,
-) -> String {
-    let values: Vec<f64> = found.into_iter().filter_map(number).collect();
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let digits = if mean.abs() < 10.0 { 2 } else { 1 };
-    match values.len() {
-        0 => String::new(),
-        1 => format!("{mean:.digits$}"),
-        _ => {
-            let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-            let deviation = (squares / (n - 1.0)).sqrt();
-            format!("{mean:.digits$} ± {deviation:.digits$}")
-        }
-    }
 }
 
 #[cfg(test)]

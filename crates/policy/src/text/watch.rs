@@ -4,6 +4,7 @@ use grounding::prompt::policy_prompt;
 use grounding::relative::{GENERIC, relative, window};
 use picture::RgbImage;
 use serde::{Deserialize, Serialize};
+use smolvlm::{Scene, SmolVlm};
 
 use super::{TextPolicy, TextSeen};
 use crate::{EvidenceMap, PolicyError, Result};
@@ -67,43 +68,69 @@ impl TextPolicy {
         Ok(prompts.show(&ids)?)
     }
 
-    /// Where the decoder looks for a question: attention of the prompt's last token at the middle layer, averaged over
-    /// heads, divided by that for a generic prompt. Costs reading two prompts.
+    /// Where the decoder looks for a question, see [`relative_attention`]. Costs reading two prompts.
     ///
     /// # Errors
     /// A question too long for the model; a failed device.
     pub async fn attention(&self, seen: &TextSeen, question: &str) -> Result<Attention> {
-        let layer = self.model.net.text_model.layers.len() / 2;
         let asked = policy_prompt(question, self.case);
-        let asked = self.model.attention(&seen.scene, &asked, layer).await?;
-        let generic = self.model.attention(&seen.scene, GENERIC, layer).await?;
-        let all = relative(&asked, &generic);
-        // The global image comes last; its cells lie in a square.
-        let cells = self.model.prompts().tokens_per_tile();
-        let side = cells.isqrt();
-        let map = &all[all.len().saturating_sub(cells)..];
-        let bbox = window(map, side, side);
-        let bbox = bbox.ok_or_else(|| PolicyError::Device("attention is no map".into()))?;
-        let least = map.iter().copied().fold(f32::INFINITY, f32::min);
-        let most = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        // Where all cells are alike, nothing stands out.
-        let span = (most - least).max(f32::MIN_POSITIVE);
-        Ok(Attention {
-            map: EvidenceMap {
-                width: side,
-                height: side,
-                values: map.iter().map(|value| (value - least) / span).collect(),
-            },
-            bbox,
-        })
+        let generic = generic_attention(&self.model, &seen.scene).await?;
+        relative_attention(&self.model, &seen.scene, &asked, &generic).await
     }
+}
+
+/// The decoder's middle layer.
+fn middle(model: &SmolVlm) -> usize {
+    model.net.text_model.layers.len() / 2
+}
+
+/// Attention to a picture's image tokens for a generic prompt: what [`relative_attention`] divides by, good for any
+/// number of questions about the picture.
+///
+/// # Errors
+/// A failed device.
+pub async fn generic_attention(model: &SmolVlm, scene: &Scene) -> Result<Vec<f32>> {
+    Ok(model.attention(scene, GENERIC, middle(model)).await?)
+}
+
+/// Where a decoder looks for a prompt: attention of its last token at the middle layer, averaged over heads, divided by
+/// that for the generic prompt (ViCrop); and the box that follows without any training.
+///
+/// # Errors
+/// A prompt too long for the model; a failed device.
+pub async fn relative_attention(
+    model: &SmolVlm,
+    scene: &Scene,
+    asked: &str,
+    generic: &[f32],
+) -> Result<Attention> {
+    let asked = model.attention(scene, asked, middle(model)).await?;
+    let all = relative(&asked, generic);
+    // The global image comes last; its cells lie in a square.
+    let cells = model.prompts().tokens_per_tile();
+    let side = cells.isqrt();
+    let map = &all[all.len().saturating_sub(cells)..];
+    let bbox = window(map, side, side);
+    let bbox = bbox.ok_or_else(|| PolicyError::Device("attention is no map".into()))?;
+    let least = map.iter().copied().fold(f32::INFINITY, f32::min);
+    let most = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    // Where all cells are alike, nothing stands out.
+    let span = (most - least).max(f32::MIN_POSITIVE);
+    Ok(Attention {
+        map: EvidenceMap {
+            width: side,
+            height: side,
+            values: map.iter().map(|value| (value - least) / span).collect(),
+        },
+        bbox,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
     use pollster::block_on;
-    use smolvlm::{SmolVlm, tiny};
+    use smolvlm::tiny;
 
     use super::*;
 

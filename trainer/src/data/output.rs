@@ -1,4 +1,4 @@
-//! The lines that are written: whole ones only, appended as they are done or replaced together.
+//! Lines of questions that a command writes: whole ones only, appended as they are done or replaced together.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use grounding::{NormBox, Sample};
 use serde_json::Value;
 
-use crate::data::{DataSet, PictureSource};
+use super::{DataSet, PictureSource};
 use crate::write;
 
 /// A sample as a line, with its box in pixels (its own boxes where there is none), where the box comes
@@ -33,14 +33,26 @@ pub fn line(
         let [x1, y1, x2, y2] = bbox.to_array();
         sample.boxes = vec![[edge(x1, w), edge(y1, h), edge(x2, w), edge(y2, h)]];
     }
-    sample.image = image_from(set, out, &sample.image)?;
-    let mut value = serde_json::to_value(&sample)?;
-    value["boxes"] = sample.boxes.iter().copied().map(short).collect();
+    let mut value = plain(set, out, &sample)?;
     value["box_source"] = source.into();
     for (name, what) in more {
         value[*name] = what.clone();
     }
     Ok(value.to_string())
+}
+
+/// A sample as it stands, its picture named so that it is found from where the output lies.
+///
+/// # Errors
+/// A picture that is not there.
+pub fn plain(set: &DataSet, out: &Path, sample: &Sample) -> Result<Value> {
+    let mut value = serde_json::to_value(sample)?;
+    value["image"] = image_from(set, out, &sample.image)?.into();
+    value["boxes"] = sample.boxes.iter().copied().map(short).collect();
+    if !sample.nested.is_empty() {
+        value["nested"] = sample.nested.iter().copied().map(short).collect();
+    }
+    Ok(value)
 }
 
 /// Numbers as f32 prints them: JSON's own would be f64, 293.98 becoming 293.9800109863281.
