@@ -16,6 +16,10 @@ pub enum DeviceKind {
     Cuda,
 }
 
+/// What a build says that knows no graphics cards but NVIDIA's.
+pub const NO_WGPU: &str =
+    "this build has no wgpu: build with `--features wgpu`, or use --device cpu";
+
 impl DeviceKind {
     /// Opens the device.
     ///
@@ -90,7 +94,7 @@ fn wgpu() -> Result<Vec<Device>> {
 
 #[cfg(not(feature = "wgpu"))]
 fn wgpu() -> Result<Vec<Device>> {
-    bail!("this build has no wgpu: build with `--features wgpu`, or use --device cpu")
+    bail!("{NO_WGPU}")
 }
 
 #[cfg(feature = "cuda")]

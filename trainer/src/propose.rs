@@ -23,8 +23,12 @@ use crate::write;
 
 With --json one line: box (percent x1,y1,x2,y2; null if the completion holds none), pixels (x2, y2
 exclusive), completion, logprob, confidence (how likely the evidence lies inside the box, 0 to 1; null from a text policy), present (how likely the picture holds the answer at all), valid, timings_ms (image, vision, prefill, decode), crop, the file of
---out (null without one), rotation (degrees clockwise that would make the picture upright), and backend, where it was
-computed (cpu, wgpu, cuda).
+--out (null without one), rotation (degrees clockwise that would make the picture upright), backend, where it was
+computed (cpu, wgpu, cuda), adapter, the graphics card's name (null on the processor, or where it is not known), and
+is_fallback (the card is a software one: the processor, imitating a card).
+
+--device wgpu computes a map policy's boxes with the kernels of this program, through Vulkan, Metal or DirectX 12. Before that, the card
+computes a fixed picture; one that gets other numbers than the processor is refused.
 
 logprob is the natural logarithm of the chance of the box under the distribution that proposed it.
 A text policy is constrained to valid boxes: at every choice the probabilities of the tokens that can
@@ -100,6 +104,8 @@ pub fn run(args: Args) -> Result<()> {
             "valid": proposal.valid,
             "crop": crop.map(|out| out.display().to_string()),
             "backend": proposer.backend(),
+            "adapter": proposer.adapter(),
+            "is_fallback": proposer.is_software(),
             "timings_ms": {
                 "image": image,
                 "vision": proposal.timings.vision,
@@ -123,6 +129,13 @@ pub fn run(args: Args) -> Result<()> {
             "confidence  {:.0} % that the evidence lies inside",
             confidence * 100.0
         );
+    }
+    if let Some(adapter) = proposer.adapter() {
+        let kind = match proposer.is_software() {
+            true => " (a software adapter: the processor, imitating a card)",
+            false => "",
+        };
+        println!("device      {adapter}{kind}");
     }
     println!("completion  {}", proposal.completion);
     let chance = proposal.logprob.exp() * 100.0;

@@ -1,19 +1,19 @@
-//! Who proposes boxes for `propose` and `eval`: the engine for a map policy on the processor, as in the page and the npm
-//! package; a policy on burn for everything else.
+//! Who proposes boxes for `propose` and `eval`: the engine for a map policy, on the processor as in the page and the npm
+//! package, or on a graphics card by our own kernels; a policy on burn for everything else.
 
 use anyhow::{Context, Result, bail};
-use engine::{Device, EncodeOptions, Encoded, Engine, Quiet};
+use engine::{Device, EncodeOptions, Encoded, Engine, Quiet, Reason};
 use picture::RgbImage;
 use policy::{ModelFiles, Policy, Proposal, ProposeOptions, Seen};
 use pollster::block_on;
 
-use crate::device::DeviceKind;
+use crate::device::{DeviceKind, NO_WGPU};
 use crate::model::{self, ModelArgs};
 
 /// A loaded model that proposes.
 #[allow(clippy::large_enum_variant)] // a program holds one
 pub enum Proposer {
-    /// A map policy on the processor.
+    /// A map policy, on the processor or on a graphics card.
     Engine(Engine),
     /// Any policy on a device of burn's.
     Policy(Policy, DeviceKind),
@@ -35,11 +35,28 @@ impl Proposer {
     /// A folder that cannot be read or does not fit, by name; a device that is not there.
     pub fn open(args: &ModelArgs, device: DeviceKind) -> Result<Self> {
         let files = model::files(&args.model)?;
-        if device == DeviceKind::Cpu && args.adapter.is_none() {
-            return Self::on_cpu(&files)
-                .with_context(|| format!("model folder {}", args.model.display()));
+        let folder = || format!("model folder {}", args.model.display());
+        match device {
+            _ if args.adapter.is_some() => {}
+            DeviceKind::Cpu => return Self::on_cpu(&files).with_context(folder),
+            DeviceKind::Wgpu if Engine::runs(&files).unwrap_or(false) => {
+                let engine = block_on(Engine::load(&files, Device::Gpu, &Quiet));
+                return Self::on_card(engine.with_context(folder)?);
+            }
+            DeviceKind::Wgpu | DeviceKind::Cuda => {}
         }
         Ok(Self::Policy(args.policy(&device.open()?)?, device))
+    }
+
+    /// An engine that computes on a graphics card, and nowhere else.
+    fn on_card(engine: Engine) -> Result<Self> {
+        let backend = engine.backend();
+        let refused = (backend.name == "cpu").then(|| backend.reason.clone());
+        match refused {
+            None => Ok(Self::Engine(engine)),
+            Some(Reason::NotBuilt) => bail!("{NO_WGPU}"),
+            Some(reason) => bail!("{reason}; --device cpu computes without one"),
+        }
     }
 
     /// A model folder on the processor.
@@ -63,6 +80,22 @@ impl Proposer {
             Self::Policy(_, DeviceKind::Cpu) => "cpu",
             Self::Policy(_, DeviceKind::Wgpu) => "wgpu",
             Self::Policy(_, DeviceKind::Cuda) => "cuda",
+        }
+    }
+
+    /// Name of the graphics card, where it is known.
+    pub fn adapter(&self) -> Option<&str> {
+        match self {
+            Self::Engine(engine) => engine.backend().adapter.as_deref(),
+            Self::Policy(..) => None,
+        }
+    }
+
+    /// Whether the graphics card is a software one: the processor, imitating a card.
+    pub fn is_software(&self) -> bool {
+        match self {
+            Self::Engine(engine) => engine.backend().is_fallback,
+            Self::Policy(..) => false,
         }
     }
 
