@@ -8,7 +8,7 @@
 //! is sent), [`markdown`] (how answers read), [`compare`] ("Did the crop matter?").
 //! What of the page is pure lies here too, so that it is tested without a browser: [`geometry`] (a box moved by hand),
 //! [`zoom`] (a picture shown larger), [`intake`] (what a paste, a drop, a key means), [`places`] (what many sampled boxes have in common), [`inside`] (a second
-//! look), [`lesson`] (GRPO, live), [`share`] (links),
+//! look), [`lesson`] (GRPO, live), [`share`] (links), [`folder`] (which files a model has),
 //! [`samples`] (the pictures to try), [`state`] (what the page knows and decides).
 //!
 //! ```
@@ -27,6 +27,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))] // a panic is how a test fails
 
 pub mod compare;
+pub mod folder;
 pub mod geometry;
 pub mod inside;
 pub mod intake;

@@ -276,6 +276,13 @@ pub fn other_model(kind: &str) -> String {
     )
 }
 
+/// `config.json` names a way of quantizing that is not known here.
+pub fn other_quantization(method: &str) -> String {
+    format!(
+        "config.json: quantization_config.quant_method is \"{method}\"; take the folder that is not quantized, or one that cropvlm export --quant wrote"
+    )
+}
+
 /// The second module did not come.
 pub fn no_trainable(reason: &str) -> String {
     format!(

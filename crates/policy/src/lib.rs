@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 pub use error::PolicyError;
 pub use map::{MapConfig, MapPolicy};
 pub use mapnet::{EvidenceMap, Proposal, Timings};
-pub use smolvlm::LoraConfig;
+pub use smolvlm::{Filling, LoraConfig};
 pub use tensors::ModelFiles;
 pub use text::{Attention, TextPolicy, Tiles};
 pub use train::{Canvas, Tracking};

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use cropvlm_web::protocol::{Attention, Evidence, Tiles, Writing};
 use js_sys::{Array, Float32Array, Function};
 use picture::RgbImage;
-use policy::{Policy, ProposeOptions, SampleOptions, Seen, Written};
+use policy::{Filling, Policy, ProposeOptions, SampleOptions, Seen, TextPolicy, Written};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use wasm_bindgen::prelude::*;
@@ -14,6 +14,50 @@ use crate::value::{edges, files, pixels, value};
 /// A policy on a device.
 #[wasm_bindgen]
 pub struct Model(Policy);
+
+/// A text policy whose weight files arrive one after the other.
+#[wasm_bindgen]
+pub struct Loader(Option<Filling>);
+
+#[wasm_bindgen]
+impl Loader {
+    /// Begins with a model folder without weights, `[name, bytes]` pairs.
+    ///
+    /// # Errors
+    /// No device; files that are missing, broken or do not fit, by name.
+    pub async fn start(pairs: Array, webgpu: bool) -> Result<Loader, JsError> {
+        let device = device(webgpu).await?;
+        Ok(Loader(Some(Filling::new(&files(&pairs), &device)?)))
+    }
+
+    /// Takes a weight file; blocks become f32.
+    ///
+    /// # Errors
+    /// A file that is another one than the list of shards says, or does not fit, by name.
+    pub fn add(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), JsError> {
+        let filling = self.0.as_mut().ok_or(JsError::new(FINISHED))?;
+        Ok(filling.add(name, &bytes)?)
+    }
+
+    /// The policy, all of its weights there.
+    ///
+    /// # Errors
+    /// Tensors that are missing, by name.
+    pub fn finish(&mut self) -> Result<Model, JsError> {
+        let filling = self.0.take().ok_or(JsError::new(FINISHED))?;
+        Ok(Model(Policy::Text(TextPolicy::new(filling.finish()?)?)))
+    }
+}
+
+/// A call out of turn.
+const FINISHED: &str = "this model is loaded already";
+
+async fn device(webgpu: bool) -> Result<Device, JsError> {
+    Ok(match webgpu {
+        true => Device::wgpu_options().init_async().await?,
+        false => Device::flex(),
+    })
+}
 
 /// A picture as a policy has encoded it.
 #[wasm_bindgen]
@@ -33,10 +77,7 @@ impl Model {
     /// # Errors
     /// No device; files that are missing, broken or do not fit, by name.
     pub async fn load(pairs: Array, webgpu: bool) -> Result<Model, JsError> {
-        let device = match webgpu {
-            true => Device::wgpu_options().init_async().await?,
-            false => Device::flex(),
-        };
+        let device = device(webgpu).await?;
         Ok(Model(Policy::load(&files(&pairs), &device)?))
     }
 

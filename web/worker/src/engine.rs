@@ -22,9 +22,9 @@ use futures_util::lock::{Mutex, MutexGuard};
 use grounding::{NormBox, PixelBox};
 use mapnet::Proposal;
 use picture::RgbImage;
-use tensors::ModelFiles;
 use wasm_bindgen_futures::spawn_local;
 
+use crate::fetch::Folder;
 use crate::pictures::Decoded;
 use crate::runner::{On, Runner, View, build, tell};
 use crate::{fetch, gpu, pictures, post};
@@ -46,7 +46,7 @@ pub struct Engine {
 struct Inner {
     order: RefCell<Option<Order>>,
     loading: RefCell<Option<Loading>>,
-    files: RefCell<Option<Rc<ModelFiles>>>,
+    files: RefCell<Option<Rc<Folder>>>,
     /// The one that proposes.
     runner: RefCell<Option<Rc<Runner>>>,
     /// The CPU's, kept for when the other one fails.
@@ -188,7 +188,7 @@ impl Engine {
         runner
     }
 
-    async fn cpu(&self, files: &ModelFiles) -> Result<Runner, String> {
+    async fn cpu(&self, files: &Folder) -> Result<Runner, String> {
         let threads = self.inner.order.borrow().as_ref().and_then(|o| o.threads);
         build(files, On::Cpu { threads }, true)
             .await
@@ -196,7 +196,7 @@ impl Engine {
     }
 
     /// The model on WebGPU. The error is the reason, empty where there is no WebGPU at all.
-    async fn webgpu(&self, files: &ModelFiles, aloud: bool) -> Result<Runner, String> {
+    async fn webgpu(&self, files: &Folder, aloud: bool) -> Result<Runner, String> {
         if gpu::adapter_name().await.is_none() {
             return Err(String::new());
         }
@@ -206,7 +206,7 @@ impl Engine {
     }
 
     /// Measures WebGPU in the background; it takes over where it is faster.
-    async fn measure(self, files: Rc<ModelFiles>, cpu: Rc<Runner>) {
+    async fn measure(self, files: Rc<Folder>, cpu: Rc<Runner>) {
         let building = pin!(self.webgpu(&files, false));
         let patience = pin!(post::pause(PATIENCE));
         let built = match select(building, patience).await {
@@ -283,7 +283,7 @@ impl Engine {
     ///
     /// # Errors
     /// A sentence for a person.
-    pub async fn files(&self) -> Result<Rc<ModelFiles>, String> {
+    pub async fn files(&self) -> Result<Rc<Folder>, String> {
         self.runner().await?;
         let files = self.inner.files.borrow().clone();
         files.ok_or_else(|| text::BROKEN.to_owned())

@@ -67,7 +67,7 @@ impl School {
             *pupil = None;
             let trainable = Trainable::load().await?;
             let _turn = engine.turn().await;
-            let new = trainable.pupil(&files, &decoded.pixels).await?;
+            let new = trainable.pupil(&files.files, &decoded.pixels).await?;
             *pupil = Some((wish.picture, new));
         }
         let (_, pupil) = pupil.as_ref().ok_or(text::BROKEN)?;

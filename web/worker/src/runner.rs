@@ -16,9 +16,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use tensors::ModelFiles;
 
+use crate::fetch::Folder;
+use crate::post;
 use crate::threads::Threads;
 use crate::trainable::{self, Trainable};
-use crate::{fetch, post};
 
 /// Longest side of the picture that warms a device up, pixels.
 const WARM_UP_SIDE: u32 = 512;
@@ -254,14 +255,15 @@ impl Runner {
 }
 
 /// Builds the network on a device, warms it up and measures one proposal. `aloud` tells the page the stages.
-pub async fn build(files: &ModelFiles, on: On, aloud: bool) -> Result<Runner, String> {
+pub async fn build(folder: &Folder, on: On, aloud: bool) -> Result<Runner, String> {
+    let files = &folder.files;
     let tell = |stage| {
         if aloud {
             post::message(&FromWorker::Stage(stage));
         }
     };
     tell(Stage::Upload);
-    let text = fetch::is_text(files);
+    let text = folder.is_text();
     let (model, device, threads) = match on {
         On::Cpu { threads } if !text => {
             let engine = engine::Engine::load(files, engine::Device::Cpu, &Quiet).await;
@@ -279,7 +281,8 @@ pub async fn build(files: &ModelFiles, on: On, aloud: bool) -> Result<Runner, St
             } else {
                 DeviceKind::Cpu
             };
-            let model = Trainable::load().await?.model(files, webgpu).await?;
+            let model = Trainable::load().await?;
+            let model = model.model(folder, webgpu, aloud).await?;
             let map = if text {
                 None
             } else {

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tensors::ModelFiles;
 use wasm_bindgen::prelude::*;
 
+use crate::fetch::Folder;
 use crate::post;
 
 #[wasm_bindgen(inline_js = "
@@ -40,6 +41,8 @@ extern "C" {
     type Module;
     #[wasm_bindgen(method, getter = Model)]
     fn models(this: &Module) -> Models;
+    #[wasm_bindgen(method, getter = Loader)]
+    fn loaders(this: &Module) -> Loaders;
     #[wasm_bindgen(method, getter = Pupil)]
     fn pupils(this: &Module) -> Pupils;
 
@@ -47,6 +50,17 @@ extern "C" {
     type Models;
     #[wasm_bindgen(method, catch)]
     async fn load(this: &Models, files: Array, webgpu: bool) -> Result<JsValue, JsValue>;
+
+    /// The class of [`LoaderJs`].
+    type Loaders;
+    #[wasm_bindgen(method, catch, js_name = start)]
+    async fn start_loading(this: &Loaders, files: Array, webgpu: bool) -> Result<JsValue, JsValue>;
+
+    type LoaderJs;
+    #[wasm_bindgen(method, catch)]
+    fn add(this: &LoaderJs, name: &str, bytes: Uint8Array) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn finish(this: &LoaderJs) -> Result<JsValue, JsValue>;
 
     type ModelJs;
     #[wasm_bindgen(method)]
@@ -144,13 +158,25 @@ impl Trainable {
         }
     }
 
-    /// A policy from a model folder, on WebGPU or the CPU.
+    /// A policy from a model folder, on WebGPU or the CPU. Shards are fetched one after the other, `aloud` with progress.
     ///
     /// # Errors
     /// What is wrong with the folder or the device.
-    pub async fn model(&self, files: &ModelFiles, webgpu: bool) -> Result<Model, String> {
-        let model = self.0.models().load(pairs(files)?, webgpu).await;
-        Ok(Model(Handle(model.map_err(post::said)?.unchecked_into())))
+    pub async fn model(&self, folder: &Folder, webgpu: bool, aloud: bool) -> Result<Model, String> {
+        let files = pairs(&folder.files)?;
+        if folder.shards.is_empty() {
+            let model = self.0.models().load(files, webgpu).await;
+            return Ok(Model(Handle(model.map_err(post::said)?.unchecked_into())));
+        }
+        let loader = self.0.loaders().start_loading(files, webgpu).await;
+        let loader: Handle<LoaderJs> = Handle(loader.map_err(post::said)?.unchecked_into());
+        let take = |name: &str, bytes: &[u8]| {
+            let added = loader.0.add(name, Uint8Array::from(bytes));
+            added.map_err(post::said)
+        };
+        folder.each_shard(aloud, take).await?;
+        let model = loader.0.finish().map_err(post::said)?;
+        Ok(Model(Handle(model.unchecked_into())))
     }
 
     /// A lesson on a picture.
