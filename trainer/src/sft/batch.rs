@@ -206,15 +206,13 @@ impl Batches {
             });
         }
         targets.canvases.push(interleaved(drawn));
-        let wanted = questions.len();
-        for i in 0..wanted {
-            // One question with evidence stays, so that every page teaches places, too.
-            if i > 0
-                && config.absent > 0.0
+        // One question with evidence stays, so that every page teaches places, too.
+        for question in questions.iter_mut().skip(1) {
+            if config.absent > 0.0
                 && rng.random_bool(config.absent)
                 && let Some(text) = self.absent(page, rng)
             {
-                questions[i] = (text, Vec::new());
+                *question = (text, Vec::new());
             }
         }
         for (text, boxes) in questions {
