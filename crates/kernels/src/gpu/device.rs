@@ -248,9 +248,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a callback said, and who waits for it.
+type Waiting = (Option<Result<(), String>>, Option<Waker>);
+
 /// Whether a buffer could be mapped: given once by a callback, waited for by a future.
 #[derive(Default)]
-struct Answer(Mutex<(Option<Result<(), String>>, Option<Waker>)>);
+struct Answer(Mutex<Waiting>);
 
 impl Answer {
     fn give(&self, answer: Result<(), String>) {
