@@ -182,7 +182,7 @@ fn what_is_saved_is_on_the_disk_and_every_command_reads_it() {
     let (status, line) = page.save(&question());
     assert_eq!(status, 200, "{line}");
     // At once, from the smallest box to the largest, the smallest as the evidence.
-    assert_eq!(lines(&place.out()), [line.clone()]);
+    assert_eq!(lines(&place.out()), std::slice::from_ref(&line));
     assert_eq!(
         line["nested"],
         json!([[20.0, 20.0, 40.5, 30.0], [10.0, 10.0, 100.0, 60.0]])

@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(interval(&[]), None);
         // Forty pictures, half of them right: 0.5 ± 1.96 x 0.5 / sqrt(40) = 0.155.
         let names: Vec<String> = (0..40).map(|i| format!("p{i:02}")).collect();
-        let value = |i: usize| f64::from(u8::from(i % 2 == 0));
+        let value = |i: usize| f64::from(u8::from(i.is_multiple_of(2)));
         let single: Vec<Of> = names
             .iter()
             .enumerate()

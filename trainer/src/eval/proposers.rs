@@ -131,11 +131,14 @@ fn looked(
         .context("a question without a training-free box")
 }
 
+/// What a proposer is called, and its box for a sample.
+type Named<'a> = (&'a str, &'a dyn Fn(usize) -> Option<NormBox>);
+
 /// Box metrics of every proposer that has proposed something, and of the true boxes; `first` is what the policy's, or those
 /// of a file, are called.
 pub fn report(samples: &[Sample], boxes: &[Boxes], first: &str) -> Value {
     let truth = |sample: &Sample| sample.evidence().first().copied();
-    let of: [(&str, &dyn Fn(usize) -> Option<NormBox>); 5] = [
+    let of: [Named; 5] = [
         (first, &|i| boxes[i].proposed),
         ("searched", &|i| boxes[i].searched),
         ("fixed", &|i| boxes[i].fixed),
