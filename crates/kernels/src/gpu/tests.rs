@@ -234,9 +234,12 @@ fn log_probabilities_are_those_of_the_processor_and_do_not_overflow() {
     }
 }
 
+/// A tensor's name, shape and values.
+type Named = (String, (Vec<usize>, Vec<f32>));
+
 /// A small network with the names and shapes of the real one.
 fn network(rng: &mut ChaCha8Rng) -> Tensors {
-    let mut list: Vec<(String, (Vec<usize>, Vec<f32>))> = Vec::new();
+    let mut list: Vec<Named> = Vec::new();
     let mut add = |name: String, shape: &[usize]| {
         let count: usize = shape.iter().product();
         // As large as keeps maps from growing.
