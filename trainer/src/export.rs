@@ -245,8 +245,8 @@ fn mixed(policy: &MapPolicy, other: &Path, share: f32) -> Result<MapPolicy> {
 
 /// The weights of the model that is mixed in; where it has no table of words and the policy has, with that table, which changes nothing.
 fn their_weights(files: &ModelFiles, policy: &MapPolicy, own: &Weights) -> Result<Weights> {
-    let config: MapConfig = files.json("config.json")?;
-    if policy.config.words == 0 || config.words > 0 {
+    let has_table = || Ok::<bool, anyhow::Error>(files.json::<MapConfig>("config.json")?.words > 0);
+    if policy.config.words == 0 || has_table()? {
         return Ok(tensors::read(SINGLE, files.get(SINGLE)?)?);
     }
     let table = own.iter().filter(|(name, _)| is_table(name));

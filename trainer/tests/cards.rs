@@ -86,7 +86,7 @@ fn eval_on_a_card_has_the_boxes_of_the_processor() {
     std::fs::copy(receipt, folder.path().join("receipt.jpg")).expect("copied");
     let question = |id: &str, question: &str| {
         json!({"id": id, "image": "receipt.jpg", "question": question, "answers": ["1"],
-            "boxes": [[1.0, 2.0, 50.0, 60.0]], "width": 500, "height": 900})
+            "boxes": [[1.0, 2.0, 50.0, 60.0]], "width": 1197, "height": 1767})
     };
     let data = [
         question("a", "What is the total?"),

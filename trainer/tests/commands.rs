@@ -345,7 +345,7 @@ fn the_help_says_what_this_is_and_names_every_command() {
         .collect();
     let all = [
         "pull", "data", "boxes", "render", "sft", "grpo", "eval", "propose", "score", "answer",
-        "export", "report", "debug", "bench",
+        "annotate", "export", "report", "debug", "bench",
     ];
     assert_eq!(listed, all);
     for command in all {
