@@ -72,7 +72,7 @@ A text policy with an adapter:
   cropvlm export --model SmolVLM-256M-Instruct --adapter runs/grpo/adapter --out models/crop --precision bf16
 
 Packed, in shards of at most 64 MB with their SHA-256 in model.safetensors.index.json; every command takes such a folder
-(SmolVLM-256M: q8 273 MB, q4 163 MB, bf16 513 MB):
+(SmolVLM-256M-Instruct: q8 273 MB, q4 163 MB, bf16 513 MB):
   cropvlm export --quant q8 --model SmolVLM-256M-Instruct --out models/smolvlm-q8
   cropvlm export --quant q4 --model SmolVLM-256M-Instruct --adapter runs/grpo/adapter --out models/crop-q4")]
 pub struct Args {
