@@ -103,7 +103,7 @@ describe('cropvlm annotate', { skip }, () => {
     await page.mouse.move(x + 60, y + 30, { steps: 3 });
     await page.mouse.up();
     assert.equal(await rects(page), 1);
-    await page.getByLabel('Question', { exact: true }).fill('What is drawn?');
+    await page.getByRole('textbox', { name: 'Question' }).fill('What is drawn?');
     await page.keyboard.press('PageUp');
     await shows(page, 'a.png');
     const line = lines().find(({ image }) => image === 'b.png');
