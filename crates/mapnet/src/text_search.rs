@@ -248,13 +248,7 @@ impl TextIndex {
             // The best end within reach: a run of good ends is one place.
             let mut best: Option<Match> = None;
             for column in 0..self.columns {
-                let start = (row * self.columns + column) * WIDTH;
-                advance(
-                    text,
-                    &mut states,
-                    &self.ratios[start..start + WIDTH],
-                    column,
-                );
+                advance(text, &mut states, self.frame(row, column), column);
                 // At the right edge of the picture there is no frame for the gap behind the text.
                 let last = column + 1 == self.columns;
                 let cut = ends.iter().filter(|j| last && **j > 0 && text.is_gap(**j));

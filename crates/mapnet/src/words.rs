@@ -6,7 +6,7 @@
 //! print) by the one after it. [`crate::hints`] draws where words stand that mean what the question says.
 
 use crate::TextIndex;
-use crate::char_logits::class_of;
+use crate::char_logits::{CLASSES, class_of};
 use crate::text_search::SKIP;
 
 /// Numbers of a word's vector.
@@ -26,6 +26,9 @@ const JOINED: f32 = 2.0;
 
 /// A frame that says less than this for a letter ends what wants that letter, nats.
 const WORST: f32 = -4.5;
+
+/// The last class: any other character.
+const OTHER: f32 = (CLASSES - 1) as f32;
 
 /// Hypotheses that are kept from frame to frame, and how much worse than the best one they may be, nats.
 const BEAM: usize = 12;
@@ -181,7 +184,8 @@ impl Words {
         let words: Vec<Vec<u8>> = letters
             .chunks_exact(LETTERS)
             .map(|row| {
-                let classes = row.iter().map(|id| id.round().clamp(0.0, 255.0) as u8);
+                // A file may hold any number; what is no character's id is "other", which no table spells.
+                let classes = row.iter().map(|id| id.round().clamp(0.0, OTHER) as u8);
                 classes.take_while(|class| *class != 0).collect()
             })
             .collect();
@@ -482,6 +486,15 @@ pub(crate) mod tests {
         let far = ["name                    paul"];
         assert_eq!(printed_words(&words, &names, &near).len(), 1);
         assert_eq!(printed_words(&words, &names, &far).len(), 2);
+    }
+
+    #[test]
+    fn numbers_that_are_no_characters_spell_nothing_that_is_printed() {
+        let mut letters = vec![0f32; LETTERS];
+        letters[..3].copy_from_slice(&[200.0, 4.0, -7.0]);
+        let words = Words::new(&letters, vec![1.0; DIMENSIONS]);
+        let lines = words.read(&read(&["date 12"]).index());
+        assert!(lines.iter().all(|line| line.words.is_empty()), "{lines:?}");
     }
 
     #[test]
