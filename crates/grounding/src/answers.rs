@@ -52,6 +52,11 @@ pub fn without_full_stop(answer: &str) -> &str {
     answer.strip_suffix('.').unwrap_or(answer).trim_end()
 }
 
+/// An answer as answers are compared with each other: without case, white space around it and closing full stop.
+pub fn comparable(answer: &str) -> String {
+    without_full_stop(answer).to_lowercase()
+}
+
 fn plain(text: &str) -> Vec<char> {
     let words: Vec<&str> = text.split_whitespace().collect();
     words.join(" ").to_lowercase().chars().collect()

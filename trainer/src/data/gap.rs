@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use grounding::answers::without_full_stop;
+use grounding::answers::comparable;
 use grounding::{Case, Sample};
 use picture::RgbImage;
 use serde_json::{Value, json};
@@ -295,8 +295,7 @@ impl<'a> Seen<'a> {
             }
         };
         let answers = reader.answer_crops(nothing, sizes, question, self.max_tokens)?;
-        let plain = |answer: String| without_full_stop(answer.trim()).to_lowercase();
-        Ok(answers.into_iter().map(plain).collect())
+        Ok(answers.iter().map(|answer| comparable(answer)).collect())
     }
 
     /// The same for letters; 0 where the answer cannot be read on the original.

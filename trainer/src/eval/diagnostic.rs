@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use grounding::answers::{vqa_accuracy, without_full_stop};
+use grounding::answers::{comparable, vqa_accuracy, without_full_stop};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -156,8 +156,7 @@ impl Pair<'_> {
     }
 
     fn same(&self) -> f64 {
-        let plain = |answer: &str| without_full_stop(answer.trim()).to_lowercase();
-        f64::from(u8::from(plain(self.crop) == plain(self.other)))
+        f64::from(u8::from(comparable(self.crop) == comparable(self.other)))
     }
 }
 
