@@ -106,9 +106,10 @@ describe('getting a picture in', () => {
         return shown.src !== old && shown.naturalWidth === width && shown.naturalHeight === height;
       }, old);
       if (note) assert.match(await notes(page).innerText(), note);
-      // Opaque: the worker has put it on its colour.
+      // Opaque: the worker has put it on its colour. Between two pictures the element has no size, and nothing to read.
       await page.waitForFunction(() => {
         const shown = document.querySelector('#picture');
+        if (!shown.naturalWidth || !shown.naturalHeight) return false;
         const canvas = document.createElement('canvas');
         [canvas.width, canvas.height] = [shown.naturalWidth, shown.naturalHeight];
         const context = canvas.getContext('2d');
