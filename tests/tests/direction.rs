@@ -25,6 +25,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         "smolvlm",
         "policy",
         "vlm-api",
+        "pages",
     ];
     BTreeMap::from([
         // Pure: boxes, prompts, metrics.
@@ -43,6 +44,8 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         // The model knows no provider, and what talks to providers knows no model.
         ("smolvlm", &["grounding", "picture", "tensors"]),
         ("vlm-api", &["grounding"]),
+        // Drawn pages, for whoever learns from them: no network.
+        ("pages", &["grounding", "picture"]),
         (
             "policy",
             &[

@@ -3,13 +3,14 @@
 //! ```text
 //! check_file, check_folder, not_an_input    before the work: can this be written, and is it ours to write?
 //! file, folder                              after it
+//! lock, append_lines                        line by line, while it goes on
 //! ```
 //!
 //! What is written lies in `.NAME.new` beside `NAME` until it is whole and on the disk.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -47,6 +48,55 @@ pub fn file(path: &Path, bytes: &[u8]) -> Result<()> {
         done
     };
     write().with_context(|| cannot(path))
+}
+
+/// Opens a file of JSON lines, which need not be there, to append to it. A last line that a kill cut off goes.
+///
+/// # Errors
+/// A file that cannot be read or written.
+pub fn append_lines(path: &Path) -> Result<File> {
+    let open = || {
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).read(true).append(true).open(path)?;
+        let mut bytes = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut bytes)?;
+        let end = bytes.iter().rposition(|&byte| byte == b'\n');
+        let whole = end.map_or(0, |at| at + 1);
+        if whole < bytes.len() {
+            file.set_len(whole as u64)?;
+        }
+        io::Result::Ok(file)
+    };
+    open().with_context(|| format!("{}: cannot be opened", path.display()))
+}
+
+/// The file that is held by the program that writes into a folder.
+pub const LOCK: &str = ".lock";
+
+/// Holds a folder that is there until this is dropped, so that two programs never append to the same files; `None` where
+/// the file system knows no locks.
+///
+/// # Errors
+/// A folder that another program holds, or that cannot be written.
+pub fn lock(folder: &Path) -> Result<Option<File>> {
+    let path = folder.join(LOCK);
+    let about = || format!("{}: cannot be written", path.display());
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(about)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => bail!(
+            "{}: another run is writing into this folder; wait for its end, or name another --out",
+            folder.display()
+        ),
+        // Some network file systems have none.
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
 }
 
 /// Replaces a folder by what `write` puts into a new one. At any moment a whole one is there, the old or the new; where

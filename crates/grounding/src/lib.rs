@@ -46,4 +46,4 @@ pub use grow::{QUINTILE_FACTORS, Quintiles};
 pub use parse::{NOT_NEEDED, ParseError, parse_completion};
 pub use prompt::Case;
 pub use reward::validity_reward;
-pub use sample::Sample;
+pub use sample::{JOINED_KINDS, Sample};

@@ -6,7 +6,7 @@ use crate::reward::grounding::Nested;
 use crate::{GroundingError, NormBox};
 
 /// Kinds of questions whose several boxes are the lines of one value, to be joined.
-const JOINED_KINDS: [&str; 2] = ["company", "address"];
+pub const JOINED_KINDS: [&str; 2] = ["company", "address"];
 
 /// One line of a data set. Fields that are not named here are ignored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

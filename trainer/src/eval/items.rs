@@ -6,8 +6,8 @@
 //! and the newest line counts.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::conditions::{Cell, Condition};
 use crate::data;
+use crate::write;
 
 /// One answer, or the error in its place.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,14 +116,7 @@ impl Items {
             file: None,
         };
         if let Some(path) = path {
-            let context = || format!("{}: cannot be opened", path.display());
-            let mut file = OpenOptions::new()
-                .create(true)
-                .read(true)
-                .append(true)
-                .open(path)
-                .with_context(context)?;
-            cut_half_line(&mut file).with_context(context)?;
+            let file = write::append_lines(path)?;
             let items: Vec<Item> = data::json_lines(path)?;
             state.done = items.into_iter().map(|item| (item.key(), item)).collect();
             state.file = Some(file);
@@ -165,26 +159,10 @@ impl Items {
     }
 }
 
-/// Takes off a last line that a kill cut off.
-///
-/// # Errors
-/// A file that cannot be read or shortened.
-pub fn cut_half_line(file: &mut File) -> std::io::Result<()> {
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
-    let whole = bytes
-        .iter()
-        .rposition(|&byte| byte == b'\n')
-        .map_or(0, |at| at + 1);
-    if whole < bytes.len() {
-        file.set_len(whole as u64)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+
     use super::*;
 
     fn item(id: &str, error: Option<&str>) -> Item {

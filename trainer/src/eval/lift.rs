@@ -9,7 +9,7 @@
 //! changes a few boxes costs a few readings.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,9 +23,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::items::cut_half_line;
 use crate::counting::Counting;
 use crate::data::{self, DataSet};
+use crate::write;
 
 /// Longest edge of everything that is shown, pixels.
 const EDGE: u32 = 512;
@@ -288,14 +288,7 @@ impl Tesseract {
         let name = said.lines().next().unwrap_or("tesseract").trim().to_owned();
         let (mut known, mut file) = (HashMap::new(), None);
         if let Some(path) = readings {
-            let context = || format!("{}: cannot be opened", path.display());
-            let mut opened = OpenOptions::new()
-                .create(true)
-                .read(true)
-                .append(true)
-                .open(path)
-                .with_context(context)?;
-            cut_half_line(&mut opened).with_context(context)?;
+            let opened = write::append_lines(path)?;
             let lines: Vec<Reading> = data::json_lines(path)?;
             known = lines.into_iter().map(|r| (r.key, r.text)).collect();
             file = Some(Mutex::new(opened));

@@ -1,38 +1,8 @@
-//! `cropvlm render`: synthetic pages with questions, answers and boxes.
+//! `cropvlm render`: synthetic pages with questions, answers and boxes, drawn by the crate `pages`.
 //!
-//! ```text
-//! dice -> maker (receipt, form, …) -> flat page: picture, lines, questions
-//!      -> scene (sheet, scan or photo; boxes go along) -> JPEG, samples.jsonl, lines.jsonl
-//! ```
-//!
-//! Page i of seed s is the same whatever the number of jobs; text, layout, wear and view all come
-//! from one stream of random numbers (`dice`). The lines of the two files are in the order of the
-//! pages, so a run that was stopped goes on where it ended.
+//! The lines of the two files are in the order of the pages, so a run that was stopped goes on where it ended.
 
-mod archive;
-mod camera;
-mod canvas;
-mod card;
-mod chart;
-mod dice;
-mod effects;
-mod fonts;
-mod form;
-mod geometry;
-mod html;
-mod invoice;
-mod kinds;
-mod marks;
-mod money;
 mod output;
-mod page;
-mod receipt;
-mod scene;
-mod sign;
-mod stamp;
-mod table;
-mod text;
-mod words;
 
 #[cfg(test)]
 mod tests;
@@ -43,15 +13,9 @@ use std::sync::{Mutex, mpsc};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use pages::{Backgrounds, Browser, Fonts, Mix, Record, Workshop};
 
-use self::canvas::Canvas;
-use self::dice::Dice;
-use self::fonts::Fonts;
-use self::html::browser::Browser;
-use self::kinds::Mix;
-use self::output::{Record, Writer};
-use self::page::Studio;
-use self::scene::Backgrounds;
+use self::output::Writer;
 use crate::counting::Counting;
 use crate::stop::Stop;
 use crate::write;
@@ -105,33 +69,6 @@ pub struct RenderArgs {
     pub debug_boxes: bool,
 }
 
-/// Everything that pages are made of.
-struct Workshop {
-    fonts: Fonts,
-    backgrounds: Backgrounds,
-    mix: Mix,
-    browser: Option<Mutex<Browser>>,
-    seed: u64,
-    debug_boxes: bool,
-}
-
-impl Workshop {
-    /// Page `index`: its JPEG and its record.
-    fn make(&self, index: u64) -> Result<(Vec<u8>, Record)> {
-        let mut dice = Dice::new(self.seed, index);
-        let kind = self.mix.pick(&mut dice);
-        let mut studio = Studio {
-            fonts: &self.fonts,
-            dice: &mut dice,
-        };
-        let mut page = kind.make(&mut studio, &self.backgrounds, self.browser.as_ref())?;
-        let most = dice.int(8, 16) as usize;
-        page.choose_asks(&mut dice, most);
-        let picture = scene::shoot(&mut dice, page, &self.backgrounds);
-        output::finish(picture, kind.name(), index, self.debug_boxes)
-    }
-}
-
 /// Runs `cropvlm render`.
 ///
 /// Errors: a folder or a kind that does not exist, a folder that holds pages of other settings, a
@@ -148,18 +85,13 @@ pub fn run(args: RenderArgs) -> Result<()> {
         None
     };
     let backgrounds = match &args.backgrounds {
-        Some(folder) => output::read_backgrounds(folder)?,
-        None => Backgrounds(Vec::<Canvas>::new()),
+        Some(folder) => Backgrounds::read(folder)?,
+        None => Backgrounds::none(),
     };
     let fonts = Fonts::load(args.fonts.as_deref(), args.no_system_fonts)?;
     eprintln!("fonts: {}", fonts.census());
-    let settings = output::Settings::new(
-        args.seed,
-        &mix,
-        &fonts,
-        backgrounds.0.len(),
-        args.debug_boxes,
-    );
+    let settings =
+        output::Settings::new(args.seed, &mix, &fonts, backgrounds.len(), args.debug_boxes);
     write::check_folder(&args.out)?;
     let (mut writer, done) = Writer::open(&args.out, &settings)?;
     let missing: Vec<u64> = (0..done.min(args.count))
@@ -205,7 +137,7 @@ pub fn run(args: RenderArgs) -> Result<()> {
                     let made = workshop
                         .make(index)
                         .and_then(|(jpeg, record)| {
-                            write::file(&images.join(output::image_name(index)), &jpeg)?;
+                            write::file(&images.join(pages::image_name(index)), &jpeg)?;
                             Ok((index, record))
                         })
                         .with_context(|| format!("page {index}"));

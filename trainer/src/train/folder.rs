@@ -12,7 +12,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -29,10 +29,19 @@ use crate::write;
 
 /// Name of the resolved configuration.
 const CONFIG: &str = "config.toml";
-/// Held by the program that writes into the folder.
-const LOCK: &str = ".lock";
 /// What changed while the run went on, one change a line.
 const CHANGES: &str = "changes.jsonl";
+/// Keys that a run may go on with as they like: what it may cost and how patiently somebody is asked, not what it learns.
+const FREE: [&str; 8] = [
+    "reward_model.api.key_env",
+    "reward_model.api.max_calls",
+    "reward_model.api.max_cost",
+    "reward_model.api.parallel",
+    "reward_model.api.price_completion",
+    "reward_model.api.price_prompt",
+    "reward_model.api.timeout",
+    "reward_model.api.tries",
+];
 /// How the line begins that names the command.
 const COMMAND: &str = "# cropvlm ";
 
@@ -77,7 +86,7 @@ impl RunFolder {
         let folder = Self {
             out: out.to_path_buf(),
             command,
-            _lock: lock(out)?,
+            _lock: write::lock(out)?,
             made,
             changes: RefCell::default(),
         };
@@ -112,7 +121,8 @@ impl RunFolder {
             Ok(resolved) => resolved,
             Err(_) => before,
         };
-        let changes = differences(&before, &Table::try_from(config)?);
+        let mut changes = differences(&before, &Table::try_from(config)?);
+        changes.retain(|change| !FREE.contains(&change.key.as_str()));
         if changes.is_empty() {
             return Ok(());
         }
@@ -192,7 +202,7 @@ impl Drop for RunFolder {
     fn drop(&mut self) {
         let made = self.made.take();
         if !made.is_empty() {
-            let _ = std::fs::remove_file(self.out.join(LOCK));
+            let _ = std::fs::remove_file(self.out.join(write::LOCK));
         }
         for folder in made {
             // One that is not empty stays.
@@ -222,31 +232,11 @@ fn first_of(folder: &Path) -> Result<Option<String>> {
     let about = || format!("{}: cannot be read", folder.display());
     for entry in std::fs::read_dir(folder).with_context(about)? {
         let name = entry.with_context(about)?.file_name();
-        if name != LOCK {
+        if name != write::LOCK {
             return Ok(Some(name.to_string_lossy().into_owned()));
         }
     }
     Ok(None)
-}
-
-fn lock(out: &Path) -> Result<Option<File>> {
-    let path = out.join(LOCK);
-    let about = || format!("{}: cannot be written", path.display());
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .with_context(about)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => bail!(
-            "{}: another run is writing into this folder; wait for its end, or name another --out",
-            out.display()
-        ),
-        // Some network file systems have none.
-        Err(TryLockError::Error(_)) => Ok(None),
-    }
 }
 
 /// The command of a configuration's text. Runs from before it was written there have keys of their own.

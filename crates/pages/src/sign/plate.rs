@@ -3,13 +3,13 @@
 use anyhow::Result;
 
 use super::{Board, boards, clutter, put, street};
-use crate::render::canvas::{Color, mix};
-use crate::render::fonts::Style;
-use crate::render::geometry::Rect;
-use crate::render::page::{Page, Studio};
-use crate::render::scene::Backgrounds;
-use crate::render::text::Pen;
-use crate::render::words::say;
+use crate::canvas::{Color, mix};
+use crate::fonts::Style;
+use crate::geometry::Rect;
+use crate::page::{Page, Studio};
+use crate::scene::Backgrounds;
+use crate::text::Pen;
+use crate::words::say;
 
 /// Draws a photo with a number plate and sometimes other text.
 pub fn plate(studio: &mut Studio<'_>, backgrounds: &Backgrounds) -> Result<Page> {

@@ -1,10 +1,10 @@
 //! The upper part: shop, address, numbers; then date, time, cashier and the like.
 
 use super::till::{Font, Till};
-use crate::render::geometry::Rect;
-use crate::render::marks;
-use crate::render::text::Printed;
-use crate::render::words;
+use crate::geometry::Rect;
+use crate::marks;
+use crate::text::Printed;
+use crate::words;
 
 pub fn rects(lines: &[Printed]) -> Vec<Rect> {
     lines.iter().map(|l| l.rect).collect()

@@ -3,14 +3,14 @@
 use anyhow::Result;
 
 use super::Board;
-use crate::render::canvas::Color;
-use crate::render::dice::Dice;
-use crate::render::fonts::Style;
-use crate::render::geometry::Rect;
-use crate::render::marks;
-use crate::render::page::{Page, Studio};
-use crate::render::text::{Pen, Printed};
-use crate::render::words::{self, say};
+use crate::canvas::Color;
+use crate::dice::Dice;
+use crate::fonts::Style;
+use crate::geometry::Rect;
+use crate::marks;
+use crate::page::{Page, Studio};
+use crate::text::{Pen, Printed};
+use crate::words::{self, say};
 
 /// Lines of text with sizes, centred on a board of their own size.
 struct Draft {

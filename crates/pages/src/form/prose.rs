@@ -1,8 +1,8 @@
 //! Running text of forms and memos, and fields whose value takes several lines.
 
 use super::sheet::Sheet;
-use crate::render::geometry::Rect;
-use crate::render::text::{Pen, Printed};
+use crate::geometry::Rect;
+use crate::text::{Pen, Printed};
 
 /// `text` broken into lines that fit: the first into `first` pixels, the others into `room`.
 fn broken(pen: &Pen, text: &str, first: f32, room: f32) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use super::super::words::options;
-use super::super::{Dice, output};
+use super::super::{Dice, record};
 use super::browser::{Browser, installed};
 use super::draft::{Draft, escaped};
 use super::{designs, make};
@@ -115,7 +115,7 @@ fn every_box_of_a_page_out_of_chromium_has_ink() {
         let asks = asks.flat_map(|a| a.rects.iter().map(|r| (*r, a.answers[0].clone())));
         for (rect, what) in lines.chain(asks) {
             let (w, h) = (page.canvas.w, page.canvas.h);
-            let [x1, y1, x2, y2] = output::pixels(rect, w, h).unwrap();
+            let [x1, y1, x2, y2] = record::pixels(rect, w, h).unwrap();
             // Something is drawn inside; beside the ink of a line there is none.
             let values = (y1..y2).flat_map(|y| (x1..x2).map(move |x| (x, y)));
             let sums = values.map(|(x, y)| {

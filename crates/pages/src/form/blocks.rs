@@ -2,8 +2,8 @@
 
 use super::prose::wrapped;
 use super::sheet::{Field, Sheet};
-use crate::render::geometry::Rect;
-use crate::render::words;
+use crate::geometry::Rect;
+use crate::words;
 
 impl Sheet<'_> {
     /// Fields in `columns`, label and value on one line.

@@ -1,8 +1,8 @@
 //! Pies and rings.
 
 use super::base::{Chart, number, readable_on};
-use crate::render::canvas::mix;
-use crate::render::geometry::Rect;
+use crate::canvas::mix;
+use crate::geometry::Rect;
 
 impl Chart<'_> {
     /// A pie or a ring; label and number beside or in each part.

@@ -1,11 +1,11 @@
 //! What all charts have: data, colours, headline, notes, legend.
 
-use crate::render::canvas::{Color, luma, mix};
-use crate::render::dice::Dice;
-use crate::render::geometry::Rect;
-use crate::render::page::Page;
-use crate::render::text::{Pen, Printed};
-use crate::render::words::{self, say};
+use crate::canvas::{Color, luma, mix};
+use crate::dice::Dice;
+use crate::geometry::Rect;
+use crate::page::Page;
+use crate::text::{Pen, Printed};
+use crate::words::{self, say};
 
 /// Title, type and data of a chart.
 pub struct Chart<'a> {

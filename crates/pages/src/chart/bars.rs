@@ -1,8 +1,8 @@
 //! Bars, columns, lines: numbers along an axis.
 
 use super::base::{Chart, number, readable_on};
-use crate::render::canvas::{mix, readable};
-use crate::render::geometry::Rect;
+use crate::canvas::{mix, readable};
+use crate::geometry::Rect;
 
 impl Chart<'_> {
     /// Bars from left to right, one or several to a label, or one made of parts.

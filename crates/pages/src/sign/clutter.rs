@@ -1,9 +1,9 @@
 //! What streets are full of, roughly: walls with windows, fences, roads, poles, leaves, cars. Photos
 //! without text are mostly landscapes; edges that are no print have to be learned too.
 
-use crate::render::canvas::{Canvas, Color, mix};
-use crate::render::dice::Dice;
-use crate::render::geometry::Rect;
+use crate::canvas::{Canvas, Color, mix};
+use crate::dice::Dice;
+use crate::geometry::Rect;
 
 const WALLS: [Color; 7] = [
     [150, 90, 70],

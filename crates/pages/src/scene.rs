@@ -1,5 +1,9 @@
 //! From the flat page to the picture somebody has: a clean export, a scan, a photo on a table.
 
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
 use super::archive;
 use super::camera::Camera;
 use super::canvas::{Canvas, mix};
@@ -10,7 +14,60 @@ use super::marks;
 use super::page::{Page, View};
 
 /// Photos without text to lay pages on.
-pub struct Backgrounds(pub Vec<Canvas>);
+pub struct Backgrounds(pub(crate) Vec<Canvas>);
+
+impl Backgrounds {
+    /// No photos: table tops are made up.
+    pub fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Reads every picture of a folder, in the order of their names.
+    ///
+    /// # Errors
+    /// No folder, or no picture in it.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let what = || format!("backgrounds folder {}", folder.display());
+        let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
+            .with_context(what)?
+            .filter_map(|e| Some(e.ok()?.path()))
+            .collect();
+        paths.sort();
+        let is_picture = |p: &PathBuf| {
+            p.extension().and_then(|e| e.to_str()).is_some_and(|e| {
+                ["jpg", "jpeg", "png", "webp"].contains(&e.to_lowercase().as_str())
+            })
+        };
+        let mut tiles = Vec::new();
+        for path in paths.iter().filter(|p| is_picture(p)) {
+            let picture = image::open(path)
+                .with_context(|| format!("reading {}", path.display()))?
+                .into_rgb8();
+            let (w, h) = (picture.width() as usize, picture.height() as usize);
+            if w >= 32 && h >= 32 {
+                tiles.push(Canvas {
+                    w,
+                    h,
+                    data: picture.into_raw(),
+                });
+            }
+        }
+        if tiles.is_empty() {
+            bail!("no picture in {}", folder.display());
+        }
+        Ok(Self(tiles))
+    }
+}
 
 /// A finished picture with its lines and questions in its own pixels.
 pub struct Picture {

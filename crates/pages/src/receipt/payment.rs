@@ -1,10 +1,10 @@
 //! Sums, tax, payment, change, and what stands below them.
 
 use super::till::{Font, Till};
-use crate::render::geometry::Rect;
-use crate::render::marks;
-use crate::render::text::Printed;
-use crate::render::words;
+use crate::geometry::Rect;
+use crate::marks;
+use crate::text::Printed;
+use crate::words;
 
 /// The sums of one receipt while they are printed.
 struct Bill {

@@ -53,15 +53,15 @@ pub struct Fonts {
 const OWN: [(&str, &[u8]); 3] = [
     (
         "own-mono",
-        include_bytes!("../../assets/fonts/Inconsolata.otf"),
+        include_bytes!("../assets/fonts/Inconsolata.otf"),
     ),
     (
         "own-sans",
-        include_bytes!("../../assets/fonts/Cabin-Regular.otf"),
+        include_bytes!("../assets/fonts/Cabin-Regular.otf"),
     ),
     (
         "own-hand",
-        include_bytes!("../../assets/fonts/ComicNeue-Regular.otf"),
+        include_bytes!("../assets/fonts/ComicNeue-Regular.otf"),
     ),
 ];
 

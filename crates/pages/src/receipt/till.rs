@@ -1,11 +1,11 @@
 //! A till: a page with a print line that moves down, and the habits of one shop.
 
-use crate::render::canvas::{Color, mix};
-use crate::render::dice::Dice;
-use crate::render::money::Money;
-use crate::render::page::Page;
-use crate::render::text::{Pen, Printed};
-use crate::render::words::say;
+use crate::canvas::{Color, mix};
+use crate::dice::Dice;
+use crate::money::Money;
+use crate::page::Page;
+use crate::text::{Pen, Printed};
+use crate::words::say;
 
 /// How letters are capitalized on the whole receipt.
 #[derive(Clone, Copy)]

@@ -1,12 +1,12 @@
 //! A form being filled from top to bottom: its pens, and the blocks that it is made of.
 
-use crate::render::canvas::Color;
-use crate::render::dice::Dice;
-use crate::render::geometry::Rect;
-use crate::render::marks;
-use crate::render::page::Page;
-use crate::render::text::{Pen, Printed};
-use crate::render::words::{self, say};
+use crate::canvas::Color;
+use crate::dice::Dice;
+use crate::geometry::Rect;
+use crate::marks;
+use crate::page::Page;
+use crate::text::{Pen, Printed};
+use crate::words::{self, say};
 
 /// A page being filled from top to bottom.
 pub struct Sheet<'a> {
