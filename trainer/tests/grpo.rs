@@ -397,6 +397,41 @@ fn a_batch_scales_the_advantages_of_its_groups() {
     assert!(metrics(&out)[1]["loss"].is_number());
 }
 
+/// A group whose rewards are all equal moves nothing; one of an earlier step stands in for it, and is part of the
+/// checkpoint.
+#[test]
+fn level_groups_are_replaced_and_a_killed_run_goes_on_bit_for_bit() {
+    let place = Place::new(false);
+    // Boxes that all miss the evidence are worth 0, all of them.
+    let text = |size: u32| {
+        format!(
+            "beta = 0.0\nreplay_buffer_size = {size}\n[rewards]\nlikelihood = 0.0\nvalidity = 0.0\ncoverage = 1.0"
+        )
+    };
+    let level = |out: &Path| -> Vec<Value> {
+        let all = metrics(out).into_iter();
+        all.filter(|line| line["frac_reward_zero_std"] == 1.0)
+            .collect()
+    };
+    let config = place.config(8, &text(0));
+    let plain = place.path("plain");
+    finish(&config, &plain);
+    let without = level(&plain);
+    assert!(!without.is_empty(), "{:?}", metrics(&plain));
+    assert!(without.iter().all(|line| line["grad_norm"] == 0.0));
+    assert!(without[0]["frac_replayed"].is_null());
+
+    let config = place.config(8, &text(2));
+    resumes_exactly(&place, &config);
+    let with = level(&place.path("whole"));
+    let replayed = with.iter().filter(|line| line["frac_replayed"] != 0.0);
+    let moved = |line: &&Value| line["grad_norm"].as_f64() > Some(0.0);
+    let count = replayed.clone().count();
+    assert!(count > 0, "{with:?}");
+    assert_eq!(replayed.filter(moved).count(), count, "{with:?}");
+    assert!(file(&place.path("whole"), "replay.json").len() > 2);
+}
+
 /// Ctrl-C comes at a step that would be measured: the measuring is done when the run goes on.
 #[cfg(unix)]
 #[test]
@@ -460,6 +495,48 @@ fn wrong_settings_are_named() {
         "{text}"
     );
     let config = place.config(5, "");
+    let api = "reward_model.api.model=some";
+    let alone = "reward_model.path=\"\"";
+    let accuracy = ["rewards.likelihood=0", "rewards.accuracy=1"];
+    for (set, words) in [
+        (vec![api], "there are a path and an api"),
+        (
+            vec![api, alone],
+            "rewards.likelihood: a provider does not say",
+        ),
+        (
+            [
+                vec![api, alone, "reward_model.api.provider=acme"],
+                accuracy.to_vec(),
+            ]
+            .concat(),
+            "there is no \"acme\"; there are openai",
+        ),
+        (
+            [
+                vec![api, alone, "reward_model.api.max_cost=2.0"],
+                accuracy.to_vec(),
+            ]
+            .concat(),
+            "price_prompt: max_cost needs",
+        ),
+        (
+            [
+                vec![api, alone, "reward_model.api.key_env=NO_SUCH_KEY"],
+                accuracy.to_vec(),
+            ]
+            .concat(),
+            "NO_SUCH_KEY is not set",
+        ),
+        (vec!["importance_sampling_cap=0"], "importance_sampling_cap"),
+        (
+            vec!["importance_sampling_correction=soft"],
+            "sequence_truncate",
+        ),
+    ] {
+        let text = refused(&set);
+        assert!(text.contains(words), "{set:?}: {text}");
+    }
     let done = grpo(&config, &place.path("run"))
         .args(["--set", "num_generations=1"])
         .output()

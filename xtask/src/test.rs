@@ -39,6 +39,37 @@ enum Part {
     Npm,
 }
 
+/// What tests build with less optimisation, because it takes long to compile and no test waits for it: the command line
+/// itself, and what writes programs for graphics cards.
+const QUICKLY: [&str; 26] = [
+    "trainer",
+    "ash",
+    "burn-cubecl",
+    "burn-cubecl-fusion",
+    "burn-fusion",
+    "cubecl-core",
+    "cubecl-ir",
+    "cubecl-opt",
+    "cubecl-runtime",
+    "cubecl-spirv",
+    "cubecl-std",
+    "cubecl-wgpu",
+    "cubek-attention",
+    "cubek-convolution",
+    "cubek-interpolate",
+    "cubek-matmul",
+    "cubek-quant",
+    "cubek-reduce",
+    "cubek-std",
+    "cubek-tile",
+    "naga",
+    "pliron",
+    "pliron-spirv",
+    "wgpu-core",
+    "wgpu-hal",
+    "parquet",
+];
+
 /// What a runner counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Counts {
@@ -64,14 +95,16 @@ fn run_all(options: &Options) -> Result<Counts> {
         sum.add(whole(what, step(what, packages::check)));
     }
     if wanted(Part::Crates) {
-        let arguments = [
+        let quick = QUICKLY.map(|name| format!("profile.release.package.{name}.opt-level=1"));
+        let mut arguments: Vec<&str> = quick.iter().flat_map(|set| ["--config", set]).collect();
+        arguments.extend([
             "test",
             "--release",
             "--workspace",
             "--exclude",
             WASM_ONLY,
             "--no-fail-fast",
-        ];
+        ]);
         sum.add(step("crates and end to end (cargo test)", || {
             counted("cargo test", command("cargo", &arguments), cargo_line)
         })?);

@@ -20,7 +20,8 @@ OLD = torch.tensor([[-0.9, -1.1, -0.6, -1.5], [-0.4, -0.35, 0, 0], [-1.5, -0.7, 
 REFERENCE = torch.tensor([[-0.7, -1.0, -0.3, -1.0], [-1.9, -0.2, 0, 0], [-1.4, -0.4, -0.6, 0]], dtype=T)
 ENTROPIES = torch.tensor([[0.7, 0.1, 1.9, 0.4], [1.2, 0.05, 9, 9], [0.3, 2.2, 0.9, 9]], dtype=T)
 ADVANTAGES = torch.tensor([1.5, -0.7, -0.8], dtype=T)[:, None]
-LENGTH, BETA, LOW = 7, 0.3, 0.2
+SAMPLED = torch.tensor([-3.9946395, -1.4431472, -3.9094379], dtype=T)  # of each completion, as its sampler computed it
+LENGTH, BETA, LOW, CAP = 7, 0.3, 0.2, 3.0
 
 
 def highest(share):
@@ -28,7 +29,7 @@ def highest(share):
     return ((ENTROPIES.float() >= bound) & MASK.bool()).to(T)
 
 
-def loss(policy, kind, on_policy=False, high=None, sequence=False, cut=(), keep=None, steep=(1.0, 1.05)):
+def loss(policy, kind, on_policy=False, high=None, sequence=False, cut=(), keep=None, steep=(1.0, 1.05), correct=None):
     mask = MASK.clone()
     for row in cut:
         mask[row] = 0
@@ -47,6 +48,9 @@ def loss(policy, kind, on_policy=False, high=None, sequence=False, cut=(), keep=
         term = -torch.minimum(ratio * ADVANTAGES, clipped * ADVANTAGES)
     if keep is not None:
         term = term * highest(keep)
+    if correct:
+        weight = torch.exp((old * mask).sum(1) - SAMPLED).detach()[:, None]
+        term = term * (torch.clamp(weight, max=CAP) if correct == "truncate" else torch.where(weight > CAP, 0, weight))
     d = REFERENCE - policy
     term = (term + BETA * (torch.exp(d) - d - 1)) * mask
     if kind in ("grpo", "sapo"):
@@ -66,7 +70,9 @@ VARIANTS = {
     "cut": {"cut": (1,)},
     "top": {"keep": 0.5},
     "steep": {"steep": (2.0, 3.0)},
-    "all": {"high": 0.4, "sequence": True, "cut": (2,), "keep": 0.7, "steep": (0.5, 2.5)},
+    "truncate": {"correct": "truncate"},
+    "weigh": {"correct": "mask"},
+    "all": {"correct": "truncate", "high": 0.4, "sequence": True, "cut": (2,), "keep": 0.7, "steep": (0.5, 2.5)},
 }
 
 

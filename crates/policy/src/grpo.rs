@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::SampleOptions;
 pub use loss::{GroupLogprobs, GrpoLoss, loss};
-pub use step::{Group, Learner, Step, step};
+pub use step::{Group, Kept, Learner, Step, step};
 
 /// How token terms become one loss; `T` is the maximum completion length, `G` the group's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -52,6 +52,19 @@ pub enum ImportanceLevel {
     Token,
     /// A whole completion: the exponential of the mean of its tokens' log-ratios (GSPO, arXiv 2507.18071).
     Sequence,
+}
+
+/// How a completion counts whose rollout was drawn with other kernels, or other numbers, than its gradient is taken with.
+/// Both take `w = exp(sum of old logprobs - log-probability under which it was drawn)` of the whole completion, as TRL's
+/// `vllm_importance_sampling_mode` of the same names; w is at most [`GrpoSettings::importance_sampling_cap`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Correction {
+    /// The policy's terms count `min(w, cap)` times (truncated importance sampling: Yao et al.
+    /// 2025, "Your efficient RL framework secretly brings you off-policy RL training").
+    SequenceTruncate,
+    /// They count w times, and nothing where w is above the cap.
+    SequenceMask,
 }
 
 /// What a group's advantages are divided by (plus [`grounding::reward::DEVIATION_FLOOR`]).
@@ -124,6 +137,10 @@ pub struct GrpoSettings {
     pub sapo_temperature_pos: f64,
     /// Steepness of `sapo` for the others.
     pub sapo_temperature_neg: f64,
+    /// How completions count whose sampler computes otherwise than the gradient; left out: once.
+    pub importance_sampling_correction: Option<Correction>,
+    /// The largest weight of that correction.
+    pub importance_sampling_cap: f64,
     /// Rollouts of a prompt, G.
     pub num_generations: usize,
     /// Longest completion in tokens, T.
@@ -147,6 +164,8 @@ impl Default for GrpoSettings {
             top_entropy_quantile: 1.0,
             sapo_temperature_pos: 1.0,
             sapo_temperature_neg: 1.05,
+            importance_sampling_correction: None,
+            importance_sampling_cap: 3.0,
             num_generations: 6,
             max_completion_length: 32,
             loss_type: LossType::DrGrpo,

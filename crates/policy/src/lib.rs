@@ -108,7 +108,7 @@ impl Default for SampleOptions {
 }
 
 /// One rollout of a group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rollout {
     /// The box in percent; `None` for an invalid completion.
     pub bbox: Option<NormBox>,

@@ -253,6 +253,7 @@ fn the_policy_gradient_is_that_of_finite_differences_of_what_is_sampled() {
                 reference: None,
                 mask: Tensor::ones([n, 1], &device),
                 keep: None,
+                sampled: Vec::new(),
             };
             let settings = GrpoSettings {
                 beta: 0.0,
@@ -321,6 +322,7 @@ fn k3_is_unbiased_at_the_temperature_of_sampling() {
             reference: Some(of(reference)),
             mask: Tensor::ones([n, 1], &device),
             keep: None,
+            sampled: Vec::new(),
         };
         let settings = GrpoSettings {
             max_completion_length: 1,

@@ -3,15 +3,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use grounding::Case;
-use policy::grpo::{GrpoSettings, ImportanceLevel, LossType, ScaleRewards};
+use policy::grpo::{Correction, GrpoSettings, ImportanceLevel, LossType, ScaleRewards};
 use policy::{LoraConfig, SampleOptions};
 use serde::{Deserialize, Serialize};
 
 pub use super::reward_config::{Metric, RewardConfig, RewardKind};
 use crate::data::{MAX_BAD, check_max_bad};
 use crate::device::Frozen;
+use crate::reader::ApiConfig;
 use crate::train::OptimizerConfig;
 
 /// Everything that a run depends on, beside the bytes of models and data. Relative paths start from
@@ -83,6 +84,14 @@ pub struct GrpoConfig {
     pub sapo_temperature_neg: f64,
     /// Updates a batch of rollouts.
     pub num_iterations: usize,
+    /// Groups kept to be gone over again in place of groups whose rewards are all equal; 0: none.
+    pub replay_buffer_size: usize,
+    /// How completions count whose sampler computes otherwise than the gradient: sequence_truncate, sequence_mask; left
+    /// out: once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub importance_sampling_correction: Option<Correction>,
+    /// The largest weight of that correction.
+    pub importance_sampling_cap: f64,
     /// Letters of questions and answers: capitalize (as the reference does) or keep.
     pub case: Case,
     /// Steps between checkpoints.
@@ -115,6 +124,9 @@ pub struct GrpoConfig {
 pub struct ReaderConfig {
     /// Hugging Face folder of an Idefics3 model; or a map policy's folder, whose letters then read.
     pub path: PathBuf,
+    /// A provider's model in its place, asked over the network: for accuracy and tool_bonus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<ApiConfig>,
     /// Longest edge that it gets to see of full image and crop, pixels; left out: one tile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub longest_edge: Option<usize>,
@@ -186,6 +198,9 @@ impl Default for GrpoConfig {
             sapo_temperature_pos: settings.sapo_temperature_pos,
             sapo_temperature_neg: settings.sapo_temperature_neg,
             num_iterations: 1,
+            replay_buffer_size: 0,
+            importance_sampling_correction: settings.importance_sampling_correction,
+            importance_sampling_cap: settings.importance_sampling_cap,
             case: Case::Capitalize,
             checkpoint_every: 50,
             log_every: 1,
@@ -215,6 +230,7 @@ impl Default for ReaderConfig {
     fn default() -> Self {
         Self {
             path: PathBuf::new(),
+            api: None,
             longest_edge: None,
             full_image: true,
             max_tokens: 32,
@@ -246,6 +262,8 @@ impl GrpoConfig {
             top_entropy_quantile: self.top_entropy_quantile,
             sapo_temperature_pos: self.sapo_temperature_pos,
             sapo_temperature_neg: self.sapo_temperature_neg,
+            importance_sampling_correction: self.importance_sampling_correction,
+            importance_sampling_cap: self.importance_sampling_cap,
             num_generations: self.num_generations,
             max_completion_length: self.max_completion_length,
             loss_type: self.loss_type,
@@ -273,8 +291,20 @@ impl GrpoConfig {
         if self.policy.as_os_str().is_empty() {
             bail!("policy: name the model folder to start from");
         }
-        if self.needs_reader() && self.reward_model.path.as_os_str().is_empty() {
-            bail!("reward_model.path: name the folder of the model that reads");
+        let folder = !self.reward_model.path.as_os_str().is_empty();
+        match &self.reward_model.api {
+            None if self.needs_reader() && !folder => bail!(
+                "reward_model.path: name the folder of the model that reads, or a provider's model at [reward_model.api]"
+            ),
+            None => {}
+            Some(_) if folder => bail!(
+                "reward_model: there are a path and an api; one of them reads, take the other out"
+            ),
+            Some(_) if self.rewards.likelihood != 0.0 => bail!(
+                "rewards.likelihood: a provider does not say how likely a given answer is; set it to 0 and \
+                 rewards.accuracy to 1"
+            ),
+            Some(api) => api.check().context("reward_model.api")?,
         }
         if self.data.is_empty() {
             bail!("[[data]]: name the prompts to train on");
@@ -302,6 +332,7 @@ impl GrpoConfig {
             ("top_entropy_quantile", self.top_entropy_quantile),
             ("sapo_temperature_pos", self.sapo_temperature_pos),
             ("sapo_temperature_neg", self.sapo_temperature_neg),
+            ("importance_sampling_cap", self.importance_sampling_cap),
             (
                 "reward_model.max_tokens",
                 self.reward_model.max_tokens as f64,

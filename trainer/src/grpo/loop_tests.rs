@@ -138,6 +138,7 @@ fn the_trained_loop_is_that_of_pytorch() {
                     },
                     rewards: Vec::new(),
                     drawn,
+                    replay: None,
                 });
             }
             for _ in 0..config.num_iterations {

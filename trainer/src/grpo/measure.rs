@@ -3,16 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use grounding::NormBox;
 use grounding::metrics::Summary;
+use picture::RgbImage;
 use policy::{Policy, ProposeOptions};
 use pollster::block_on;
 use serde_json::{Map, Value};
 
 use super::config::GrpoConfig;
 use super::prompts::Prompt;
-use super::rewards::Rewards;
+use super::rewards::{Reward, Rewards};
 
 /// Measures a policy without gradients; the line's keys begin with `eval/`.
 ///
@@ -29,24 +30,35 @@ pub fn measure(
     };
     let mut sums: BTreeMap<String, f64> = BTreeMap::new();
     let mut boxes: Vec<Option<NormBox>> = Vec::new();
-    for prompt in prompts {
-        let about = || format!("sample \"{}\"", prompt.sample.id);
-        let picture = prompt.picture()?;
-        let shrunk = config.information_gap.then(|| prompt.shrunk(&picture));
-        let shrunk = shrunk.flatten();
-        let full = shrunk.as_ref().unwrap_or(&picture);
-        let seen = block_on(policy.look(full, config.longest_edge)).with_context(about)?;
-        let proposal = block_on(policy.propose(&seen, &prompt.sample.question, &options))
-            .with_context(about)?;
-        let drawn = [(proposal.bbox, proposal.completion.as_str())];
-        let found = rewards.of(&prompt.sample, full, &picture, &drawn, true)?;
-        for reward in found {
-            *sums.entry("eval/reward".into()).or_default() += reward.total;
-            for (name, value) in reward.parts {
-                *sums.entry(format!("eval/rewards/{name}")).or_default() += value;
+    // Where somebody far away rewards, several at the same time; pictures of so many are held.
+    let together = if rewards.waits() { 16 } else { 1 };
+    for chunk in prompts.chunks(together) {
+        let proposed = chunk
+            .iter()
+            .map(|prompt| Proposed::of(config, policy, prompt, &options));
+        let proposed = proposed.collect::<Result<Vec<_>>>()?;
+        let found = match &proposed[..] {
+            [one] => vec![one.worth(rewards)],
+            many => std::thread::scope(|scope| {
+                let threads = many.iter().map(|one| scope.spawn(|| one.worth(rewards)));
+                let threads: Vec<_> = threads.collect();
+                let joined = threads.into_iter().map(|thread| thread.join());
+                joined
+                    .map(|ended| {
+                        ended.unwrap_or_else(|_| bail!("a thread that rewards ended badly"))
+                    })
+                    .collect()
+            }),
+        };
+        for (one, found) in proposed.iter().zip(found) {
+            for reward in found? {
+                *sums.entry("eval/reward".into()).or_default() += reward.total;
+                for (name, value) in reward.parts {
+                    *sums.entry(format!("eval/rewards/{name}")).or_default() += value;
+                }
             }
+            boxes.push(one.bbox);
         }
-        boxes.push(proposal.bbox);
     }
     let count = prompts.len().max(1) as f64;
     let mut line: Map<String, Value> = sums
@@ -71,6 +83,47 @@ pub fn measure(
         }
     }
     Ok(line)
+}
+
+/// What a policy proposes for a held-out prompt.
+struct Proposed<'a> {
+    prompt: &'a Prompt,
+    picture: RgbImage,
+    shrunk: Option<RgbImage>,
+    bbox: Option<NormBox>,
+    completion: String,
+}
+
+impl<'a> Proposed<'a> {
+    fn of(
+        config: &GrpoConfig,
+        policy: &Policy,
+        prompt: &'a Prompt,
+        options: &ProposeOptions,
+    ) -> Result<Self> {
+        let picture = prompt.picture()?;
+        let shrunk = config.information_gap.then(|| prompt.shrunk(&picture));
+        let shrunk = shrunk.flatten();
+        let full = shrunk.as_ref().unwrap_or(&picture);
+        let look = || {
+            let seen = block_on(policy.look(full, config.longest_edge))?;
+            block_on(policy.propose(&seen, &prompt.sample.question, options))
+        };
+        let proposal = look().with_context(|| prompt.name())?;
+        Ok(Self {
+            prompt,
+            picture,
+            shrunk,
+            bbox: proposal.bbox,
+            completion: proposal.completion,
+        })
+    }
+
+    fn worth(&self, rewards: &Rewards) -> Result<Vec<Reward>> {
+        let full = self.shrunk.as_ref().unwrap_or(&self.picture);
+        let drawn = [(self.bbox, self.completion.as_str())];
+        rewards.of(&self.prompt.sample, full, &self.picture, &drawn, true)
+    }
 }
 
 /// What was found on so many held-out questions, for a person.

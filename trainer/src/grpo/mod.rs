@@ -2,7 +2,7 @@
 //! makes the better ones of each group likelier.
 //!
 //! ```text
-//! config -> prompts in order -> groups (step.rs), dealt to devices (replica.rs) -> rewards (rewards.rs)
+//! config -> prompts in order (run.rs) -> groups (step.rs), dealt to devices (replica.rs) -> rewards (rewards.rs)
 //!   -> loss (policy::grpo) -> gradient, added up over devices -> AdamW -> checkpoint -> model folder; metrics.jsonl, rollouts.jsonl
 //! ```
 //!
@@ -20,36 +20,33 @@ mod estimate;
 mod loop_tests;
 mod measure;
 mod prompts;
+mod replay;
 mod replica;
 mod reward_config;
 mod reward_functions;
 mod rewards;
+mod run;
 mod step;
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use policy::Policy;
-use policy::grpo::ScaleRewards;
-use serde_json::Value;
 use smolvlm::Precision;
 
 pub use self::config::GrpoConfig;
-use self::prompts::{Order, Prompt, Prompts};
-use self::replica::{Replica, Share, deal, each, gather};
+use self::prompts::Prompts;
+use self::replica::Replica;
 use self::rewards::Rewards;
-use self::step::{Draw, Trainer};
-use crate::data::Skipped;
+use self::run::Run;
+use self::step::Trainer;
 use crate::device::DeviceKind;
-use crate::metrics::{self, Metrics};
 use crate::model;
-use crate::reader::Reader;
+use crate::reader::{ApiReader, Reader};
 use crate::stop::Stop;
-use crate::train::reduce::{Reduce, add_up};
-use crate::train::{self, AdamW, Checkpoint, Journal, Progress, RunFolder, read_settings};
+use crate::train::reduce::Reduce;
+use crate::train::{self, AdamW, RunFolder, read_settings};
 
 /// Train a policy by the rewards of its own boxes (GRPO), from an SFT policy.
 ///
@@ -62,10 +59,13 @@ use crate::train::{self, AdamW, Checkpoint, Journal, Progress, RunFolder, read_s
   cropvlm grpo --config trainer/configs/smoke.toml
   cropvlm grpo --config trainer/configs/grpo.toml --out runs/grpo --dry-run
   cropvlm grpo --config trainer/configs/smoke.toml --out runs/acc --set rewards.accuracy=1 --set rewards.likelihood=0
+  cropvlm grpo --config trainer/configs/smoke.toml --out runs/mine --set reward_model.path=\"\" \\
+      --set reward_model.api.model=gpt-4.1-nano --set reward_model.api.key_env=OPENAI_API_KEY \\
+      --set reward_model.api.max_calls=2000 --set rewards.accuracy=1 --set rewards.likelihood=0
 
 Lines of metrics.jsonl: step, reward, reward_std, frac_reward_zero_std, rewards/<name>/mean, kl, entropy
 (mean of -log p of the drawn tokens), clip_ratio, completions/mean_length, loss, grad_norm, lr,
-step_time; and of measurements step, eval/reward, eval/rewards/<name> (of the boxes proposed for
+step_time; frac_replayed with replay_buffer_size, reward_model/calls and /cost with [reward_model.api]; and of measurements step, eval/reward, eval/rewards/<name> (of the boxes proposed for
 held-out prompts), eval/full_recall and other box metrics where true boxes are known.")]
 pub struct Args {
     /// Configuration (TOML); every key is described in trainer/configs/grpo.toml
@@ -148,9 +148,11 @@ pub fn run(args: Args) -> Result<()> {
         .iter()
         .map(|device| load_reader(&config, device, frozen))
         .collect::<Result<Vec<_>>>()?;
+    let stop = Stop::default();
+    let api = load_api(&config, folder.as_ref().map(|_| out.as_path()), &stop)?;
     let rewards: Vec<Rewards> = readers
         .iter()
-        .map(|reader| Rewards::new(&config, reader.as_ref()))
+        .map(|reader| Rewards::new(&config, reader.as_ref()).with_api(api.as_ref()))
         .collect();
     let references: Vec<Option<Policy>> = policies
         .iter()
@@ -174,6 +176,7 @@ pub fn run(args: Args) -> Result<()> {
         held_out: &held_out,
         skipped: &skipped,
         out: &out,
+        api: api.as_ref(),
         json: args.json,
         reduce: match args.device {
             DeviceKind::Cuda => Reduce::Cards,
@@ -184,7 +187,7 @@ pub fn run(args: Args) -> Result<()> {
         return run.dry(&replicas[0]);
     };
     folder.record(&config)?;
-    run.go(replicas)
+    run.go(replicas, &stop)
 }
 
 /// The policy that is trained, with its adapter.
@@ -221,297 +224,12 @@ fn load_reader(config: &GrpoConfig, device: &Device, frozen: Precision) -> Resul
     Ok(Some(model.with_precision(frozen)))
 }
 
-/// A run in progress.
-struct Run<'a> {
-    config: &'a GrpoConfig,
-    prompts: &'a [Prompt],
-    held_out: &'a [Prompt],
-    skipped: &'a Skipped,
-    out: &'a Path,
-    /// Evaluations as JSON lines.
-    json: bool,
-    reduce: Reduce,
-}
-
-impl Run<'_> {
-    fn steps(&self) -> u64 {
-        self.config.steps(self.prompts.len())
-    }
-
-    fn dry(&self, replica: &Replica) -> Result<()> {
-        let steps = self.steps();
-        let mut order = Order::new(self.config.seed, self.prompts.len());
-        let (prompt, picture) = prompts::draw(self.prompts, &mut order, 0, self.skipped)?;
-        let draw = Draw::new(self.config, prompt, picture, 0);
-        let plan = estimate::Plan {
-            steps,
-            groups: self.config.accumulation,
-            trained: count(&replica.policy)?,
-            held_out: (self.held_out.len(), steps / self.config.eval.every + 2),
-        };
-        estimate::estimate(&replica.trainer, &replica.policy, draw, &plan)
-    }
-
-    fn go(&self, replicas: Vec<Replica>) -> Result<()> {
-        let stop = Stop::listen()?;
-        let place = Checkpoint::new(self.out);
-        let mut step = 0;
-        let loaded = replicas.into_iter().map(|mut replica| {
-            (replica.policy, step) = place.load(replica.policy, &mut replica.optimizer)?;
-            Ok(replica)
-        });
-        let mut replicas = loaded.collect::<Result<Vec<_>>>()?;
-        let (first, steps) = (step, self.steps());
-        eprintln!(
-            "{:.2} M weights are trained on {} prompts; step {step} of {steps}, {} groups of {} a step{}",
-            count(&replicas[0].policy)? as f64 / 1e6,
-            self.prompts.len(),
-            self.config.accumulation,
-            self.config.num_generations,
-            match replicas.len() {
-                1 => String::new(),
-                n => format!(", shared by {n} replicas"),
-            }
-        );
-        if step == 0 {
-            // A run killed before its first checkpoint measures its start again.
-            let _ = std::fs::remove_file(self.out.join(metrics::FILE));
-        }
-        let mut metrics = Metrics::open(self.out, step)?;
-        let mut rollouts = Journal::open(&self.out.join("rollouts.jsonl"), step)?;
-        if step == 0 {
-            self.measure(&replicas[0], 0, &mut metrics, &|text| eprintln!("{text}"))?;
-        } else {
-            self.catch_up(step, &replicas[0], &mut metrics)?;
-        }
-        std::thread::scope(|scope| -> Result<()> {
-            let (sender, draws) = mpsc::sync_channel(4);
-            let (config, prompts, skipped) = (self.config, self.prompts, self.skipped);
-            scope.spawn(move || read_ahead(config, prompts, first..steps, skipped, &sender));
-            let mut progress = Progress::new(first, steps).every(10);
-            while step < steps {
-                let line = self.step(&mut replicas, step, &draws, &mut rollouts);
-                let line =
-                    line.map_err(|error| self.save_before(error, &place, step, &replicas))?;
-                step += 1;
-                progress.step(step, self.config.accumulation, || {
-                    let of = |key: &str| line[key].as_f64().unwrap_or(f64::NAN);
-                    format!("reward {:.3} kl {:.4}", of("reward"), of("kl"))
-                });
-                if step % self.config.log_every == 0 || step == steps {
-                    metrics.write(&line)?;
-                }
-                let stopped = stop.raised() && step < steps;
-                let lead = &replicas[0];
-                if self.measures_at(step) && !stopped {
-                    self.measure(lead, step, &mut metrics, &|text| progress.say(text))?;
-                }
-                if step % self.config.checkpoint_every == 0 || step == steps || stopped {
-                    place.save(step, &lead.policy, &lead.optimizer)?;
-                    train::save_model(self.out, &lead.averaged()?)?;
-                }
-                if stopped {
-                    progress.end();
-                    return Err(stop.interrupted(format!(
-                        "stopped at step {step}; the same command goes on from here"
-                    )));
-                }
-            }
-            drop(draws);
-            if let Some(skipped) = self.skipped.sentence() {
-                progress.say(&skipped);
-            }
-            Ok(())
-        })?;
-        let data = self.config.eval.samples.as_deref();
-        eprintln!("{}", train::ending(self.out, data, false));
-        Ok(())
-    }
-
-    /// Whether the held-out prompts are measured after a step.
-    fn measures_at(&self, step: u64) -> bool {
-        step.is_multiple_of(self.config.eval.every) || step >= self.steps()
-    }
-
-    /// A kill may have come between checkpoint and model folder, and a run that is stopped does not measure. That is
-    /// done first.
-    fn catch_up(&self, step: u64, replica: &Replica, metrics: &mut Metrics) -> Result<()> {
-        if step >= self.steps() {
-            train::save_model(self.out, &replica.averaged()?)?;
-        }
-        if self.measures_at(step) && !metrics::measured(self.out, step) {
-            self.measure(replica, step, metrics, &|text| eprintln!("{text}"))?;
-        }
-        Ok(())
-    }
-
-    /// As [`train::save_before`], unless the step had begun to move the weights.
-    fn save_before(
-        &self,
-        error: anyhow::Error,
-        place: &Checkpoint,
-        step: u64,
-        replicas: &[Replica],
-    ) -> anyhow::Error {
-        let updates = step * self.config.num_iterations.max(1) as u64;
-        match replicas {
-            [lead, ..] if lead.optimizer.steps == updates => {
-                train::save_before(error, place, step, &lead.policy, &lead.optimizer)
-            }
-            _ => error,
-        }
-    }
-
-    /// One step: groups, and the updates that follow from them. Returns its line of metrics.
-    fn step(
-        &self,
-        replicas: &mut Vec<Replica<'_>>,
-        step: u64,
-        draws: &mpsc::Receiver<Result<Draw<'_>>>,
-        rollouts: &mut Journal,
-    ) -> Result<Value> {
-        let start = Instant::now();
-        let config = self.config;
-        let rate = config.optimizer.rate(step, self.steps());
-        let (mut passes, mut norm) = (Vec::new(), 0.0);
-        let mut shares: Vec<Share> = Vec::new();
-        let mut by = 0.0;
-        for pass in 0..config.num_iterations.max(1) {
-            if pass == 0 {
-                let dealt = deal(self.draw(draws)?, replicas.len());
-                shares = self.first(replicas, dealt)?;
-            } else {
-                again(replicas, &mut shares)?;
-            }
-            let numbers = gather(shares.iter().map(|s| s.numbers.clone()).collect());
-            if pass == 0 {
-                let tokens = numbers.iter().map(|n| n.tokens).sum();
-                by = replicas[0].trainer.share(numbers.len(), tokens);
-            }
-            passes.push(numbers);
-            norm = self.update(replicas, &mut shares, by, rate)?;
-        }
-        let groups = gather(shares.into_iter().map(|s| s.groups).collect());
-        let done = step + 1;
-        let every = config.log_rollouts_every;
-        if every > 0 && (done.is_multiple_of(every) || done == 1) {
-            for group in &groups {
-                rollouts.write(&step::record(done, group))?;
-            }
-        }
-        let mut line = step::summary(&groups, &passes, by);
-        line["step"] = done.into();
-        line["grad_norm"] = norm.into();
-        line["lr"] = rate.into();
-        line["step_time"] = start.elapsed().as_secs_f64().into();
-        Ok(line)
-    }
-
-    /// The first pass over a step's groups. Where all their rewards scale the advantages, all groups are drawn before.
-    fn first<'d>(
-        &self,
-        replicas: &[Replica<'_>],
-        dealt: Vec<Vec<Draw<'d>>>,
-    ) -> Result<Vec<Share<'d>>> {
-        if self.config.settings().scale() != ScaleRewards::Batch {
-            return each(replicas, dealt, |replica, draws| replica.first(draws));
-        }
-        let mut shares = each(replicas, dealt, |replica, draws| replica.draw(draws))?;
-        let groups = || shares.iter().flat_map(|share| &share.groups);
-        let rewards: Vec<f64> = groups().flat_map(|group| group.totals()).collect();
-        for group in shares.iter_mut().flat_map(|share| &mut share.groups) {
-            group.drawn.scale_by(&rewards);
-        }
-        again(replicas, &mut shares)?;
-        Ok(shares)
-    }
-
-    /// The prompts of a step, with their pictures.
-    fn draw<'d>(&self, draws: &mpsc::Receiver<Result<Draw<'d>>>) -> Result<Vec<Draw<'d>>> {
-        let next = || draws.recv().context("the thread that reads pictures ended");
-        (0..self.config.accumulation).map(|_| next()?).collect()
-    }
-
-    /// One update of every replica by the gradients of all, added up; returns their norm.
-    fn update(
-        &self,
-        replicas: &mut Vec<Replica<'_>>,
-        shares: &mut [Share],
-        by: f64,
-        rate: f64,
-    ) -> Result<f64> {
-        let gradients = replicas.iter().zip(shares.iter_mut());
-        let gradients = gradients.map(|(r, share)| r.gradients(share, by)).collect();
-        let policies: Vec<&Policy> = replicas.iter().map(|r| &r.policy).collect();
-        let gradients = add_up(self.reduce, &policies, gradients)?;
-        let mut norm = 0.0;
-        let moved = replicas.drain(..).zip(gradients).map(|(replica, g)| {
-            let moved;
-            (moved, norm) = replica.update(g, rate)?;
-            anyhow::Ok(moved)
-        });
-        let moved = moved.collect::<Result<Vec<_>>>().with_context(|| {
-            let groups = shares.iter().flat_map(|share| &share.groups);
-            let ids: Vec<&str> = groups.map(|g| g.draw.prompt.sample.id.as_str()).collect();
-            format!("samples {ids:?}")
-        })?;
-        *replicas = moved;
-        Ok(norm)
-    }
-
-    /// Measures a policy on the held-out prompts, where there are any, and says what it found.
-    fn measure(
-        &self,
-        replica: &Replica,
-        step: u64,
-        metrics: &mut Metrics,
-        say: &dyn Fn(&str),
-    ) -> Result<()> {
-        if self.held_out.is_empty() {
-            return Ok(());
-        }
-        let start = Instant::now();
-        let frozen = replica.averaged()?;
-        let rewards = replica.trainer.rewards;
-        let found = measure::measure(self.config, &frozen, rewards, self.held_out)?;
-        let sentence = measure::sentence(&found, self.held_out.len());
-        let mut line = Value::Object(found);
-        line["step"] = step.into();
-        line["eval/time"] = start.elapsed().as_secs_f64().into();
-        match self.json {
-            true => println!("{line}"),
-            false => say(&format!("Step {step}. {sentence}")),
-        }
-        metrics.write(&line)
-    }
-}
-
-/// A pass of every replica over its share.
-fn again(replicas: &[Replica<'_>], shares: &mut [Share]) -> Result<()> {
-    let shares = shares.iter_mut().collect();
-    each(replicas, shares, |replica, share| replica.again(share)).map(drop)
-}
-
-/// Reads the pictures of the steps to come, in their order, until nobody wants them any more.
-fn read_ahead<'a>(
-    config: &GrpoConfig,
-    prompts: &'a [Prompt],
-    steps: std::ops::Range<u64>,
-    skipped: &Skipped,
-    sender: &mpsc::SyncSender<Result<Draw<'a>>>,
-) {
-    let mut order = Order::new(config.seed, prompts.len());
-    let groups = config.accumulation as u64;
-    for number in steps.start * groups..steps.end * groups {
-        let drawn = prompts::draw(prompts, &mut order, number, skipped);
-        let draw = drawn.map(|(prompt, picture)| Draw::new(config, prompt, picture, number));
-        if sender.send(draw).is_err() {
-            break;
-        }
-    }
-}
-
-/// Weights that are trained.
-fn count(policy: &Policy) -> Result<usize> {
-    Ok(policy.weights()?.iter().map(|(_, (_, v))| v.len()).sum())
+/// A provider that reads; its answers are kept in the run's folder.
+fn load_api(config: &GrpoConfig, folder: Option<&Path>, stop: &Stop) -> Result<Option<ApiReader>> {
+    let reader = &config.reward_model;
+    let Some(api) = &reader.api else {
+        return Ok(None);
+    };
+    let shown = (config.case, reader.full_image, reader.longest_edge);
+    ApiReader::open(api, shown, folder, stop.clone()).map(Some)
 }

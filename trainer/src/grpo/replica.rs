@@ -55,11 +55,8 @@ impl Replica<'_> {
     /// As [`Trainer::draw`].
     pub fn draw<'d>(&self, draws: Vec<Draw<'d>>) -> Result<Share<'d>> {
         let frozen = self.policy.without_gradients();
-        let groups = draws
-            .into_iter()
-            .map(|draw| self.trainer.draw(&frozen, draw));
         Ok(Share {
-            groups: groups.collect::<Result<_>>()?,
+            groups: self.trainer.draw(&frozen, draws)?,
             ..Share::default()
         })
     }

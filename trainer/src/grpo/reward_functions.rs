@@ -12,7 +12,7 @@ use grounding::{Case, NormBox, Sample, validity_reward};
 use picture::RgbImage;
 
 use super::config::{GrpoConfig, Metric, RewardKind};
-use crate::reader::{FullImage, LetterReader, Reader, Reading, RewardModel};
+use crate::reader::{ApiReader, FullImage, LetterReader, Reader, Reading, RewardModel};
 
 /// Answers that TextVQA has for a question; the reference tells its metric from that.
 const HUMAN_ANSWERS: usize = 10;
@@ -66,6 +66,7 @@ pub struct Drawn<'a> {
     picture: &'a RgbImage,
     rollouts: &'a [(Option<NormBox>, &'a str)],
     reader: Option<&'a Reader>,
+    api: Option<&'a ApiReader>,
     /// Boxes, equal ones (frequent once a policy is sure) once.
     boxes: Vec<Option<NormBox>>,
     /// Which of them each rollout has.
@@ -82,7 +83,7 @@ impl<'a> Drawn<'a> {
         sample: &'a Sample,
         (shown, picture): (&'a RgbImage, &'a RgbImage),
         rollouts: &'a [(Option<NormBox>, &'a str)],
-        reader: Option<&'a Reader>,
+        (reader, api): (Option<&'a Reader>, Option<&'a ApiReader>),
     ) -> Self {
         let mut boxes: Vec<Option<NormBox>> = Vec::new();
         let places = rollouts.iter().map(|(bbox, _)| {
@@ -98,6 +99,7 @@ impl<'a> Drawn<'a> {
             picture,
             rollouts,
             reader,
+            api,
             boxes,
             places,
             full: OnceCell::new(),
@@ -182,13 +184,17 @@ struct Accuracy {
 }
 
 impl Accuracy {
-    /// Of every box; answered once, whoever asks.
-    fn scores<'d>(&self, drawn: &'d Drawn, reader: &RewardModel) -> Result<&'d [f64]> {
+    /// Of every box by what is answered (a refusal is worth 0); answered once, whoever asks.
+    fn scores<'d>(
+        &self,
+        drawn: &'d Drawn,
+        answers: impl FnOnce() -> Result<Vec<Option<String>>>,
+    ) -> Result<&'d [f64]> {
         if drawn.scores.get().is_none() {
-            let (full, sample) = (drawn.full(reader)?, drawn.sample);
-            let answers = reader.answer(full, &drawn.boxes, &sample.question, self.longest)?;
-            let score = |answer: String| score(self.metric, &answer, &sample.answers);
-            let scores = answers.into_iter().map(score).collect();
+            let truths = &drawn.sample.answers;
+            let score =
+                |answer: Option<String>| answer.map_or(0.0, |a| score(self.metric, &a, truths));
+            let scores = answers()?.into_iter().map(score).collect();
             return Ok(drawn.scores.get_or_init(|| scores));
         }
         let found = drawn.scores.get();
@@ -206,13 +212,25 @@ impl RewardFunction for Accuracy {
     }
 
     fn of(&self, drawn: &Drawn) -> Result<Option<Vec<f64>>> {
-        let values: Vec<f64> = match drawn.reader {
-            None => return Ok(None),
-            Some(Reader::Letters(reader)) => {
+        let pictures = (drawn.shown, drawn.picture);
+        let values: Vec<f64> = match (drawn.api, drawn.reader) {
+            (Some(api), _) => {
+                let answers = || api.answer(pictures, &drawn.boxes, drawn.sample);
+                self.scores(drawn, answers)?.to_vec()
+            }
+            (None, None) => return Ok(None),
+            (None, Some(Reader::Letters(reader))) => {
                 let read = drawn.readings(reader)?.iter();
                 read.map(|r| f64::from(u8::from(r.read))).collect()
             }
-            Some(Reader::Vlm(reader)) => self.scores(drawn, reader)?.to_vec(),
+            (None, Some(Reader::Vlm(reader))) => {
+                let answers = || {
+                    let (full, question) = (drawn.full(reader)?, &drawn.sample.question);
+                    let found = reader.answer(full, &drawn.boxes, question, self.longest)?;
+                    Ok(found.into_iter().map(Some).collect())
+                };
+                self.scores(drawn, answers)?.to_vec()
+            }
         };
         Ok(drawn.spread(&values))
     }

@@ -12,7 +12,7 @@ use policy::Rollout;
 
 use super::config::{GrpoConfig, RewardKind};
 use super::reward_functions::{Drawn, RewardFunction, function};
-use crate::reader::Reader;
+use crate::reader::{ApiReader, Reader};
 
 /// The rewards of one rollout.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +27,7 @@ pub struct Reward {
 pub struct Rewards<'a> {
     functions: Vec<(RewardKind, Box<dyn RewardFunction>, f64)>,
     reader: Option<&'a Reader>,
+    api: Option<&'a ApiReader>,
 }
 
 impl<'a> Rewards<'a> {
@@ -38,7 +39,18 @@ impl<'a> Rewards<'a> {
                 .map(|kind| (kind, function(kind, config), config.rewards.weight(kind)))
                 .collect(),
             reader,
+            api: None,
         }
+    }
+
+    /// With a provider's model in place of a reader.
+    pub fn with_api(self, api: Option<&'a ApiReader>) -> Self {
+        Self { api, ..self }
+    }
+
+    /// Whether somebody far away is waited for, so that many groups are better rewarded at the same time.
+    pub fn waits(&self) -> bool {
+        self.api.is_some()
     }
 
     /// Whether a sample can be rewarded: to be asked before a run, not in the middle of it.
@@ -81,12 +93,13 @@ impl<'a> Rewards<'a> {
         all: bool,
     ) -> Result<Vec<Reward>> {
         let mut rewards = vec![Reward::default(); rollouts.len()];
-        let drawn = Drawn::new(sample, pictures, rollouts, self.reader);
+        let drawn = Drawn::new(sample, pictures, rollouts, (self.reader, self.api));
         let letters = matches!(self.reader, Some(Reader::Letters(_)));
         for (kind, function, weight) in &self.functions {
-            // Validity costs nothing, and letters give both of theirs from one reading.
+            // Validity costs nothing, letters give both of theirs from one reading, and a provider costs money.
             let free = match kind {
                 RewardKind::Validity => true,
+                RewardKind::Accuracy if self.api.is_some() => false,
                 RewardKind::Likelihood | RewardKind::Accuracy => all || letters,
                 // Box metrics say as much.
                 _ => false,

@@ -8,14 +8,16 @@
 //!
 //! From the log-probabilities on it is [`policy::grpo::step()`], as in every other place.
 //!
+//! A group whose rewards are all equal may be replaced by one of an earlier step (`replay.rs`).
+//!
 //! On-policy one look serves rollouts and gradient. With `num_iterations` above 1 the batch is gone
 //! over again with the new weights; `old` are the log-probabilities of the first pass.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use grounding::reward;
 use picture::RgbImage;
 use policy::grpo::{self, step};
-use policy::{Policy, SampleOptions, Seen};
+use policy::{Policy, Rollout, SampleOptions, Seen};
 use pollster::block_on;
 
 use super::config::GrpoConfig;
@@ -61,12 +63,19 @@ pub struct Group<'a> {
     pub rewards: Vec<Reward>,
     /// What was answered, and by how much better than the others.
     pub drawn: grpo::Group,
+    /// A group of an earlier step that is gone over in its place (`replay.rs`).
+    pub replay: Option<Box<Group<'a>>>,
 }
 
 impl Group<'_> {
     /// What each rollout was worth, all rewards added up.
     pub fn totals(&self) -> Vec<f64> {
         self.rewards.iter().map(|reward| reward.total).collect()
+    }
+
+    /// Whether all were worth the same, so that there is nothing to learn from it.
+    pub fn is_level(&self) -> bool {
+        reward::deviation(&self.totals()) == 0.0
     }
 }
 
@@ -124,16 +133,48 @@ impl Trainer<'_> {
         Ok((group, numbers))
     }
 
-    /// Draws and rewards a group, which [`Trainer::again`] then goes over.
+    /// Draws rollouts of prompts and rewards them, which [`Trainer::again`] then goes over. Rewards that somebody far away
+    /// gives are asked for at the same time.
     ///
     /// # Errors
     /// As [`Trainer::first`].
-    pub fn draw<'d>(&self, frozen: &Policy, draw: Draw<'d>) -> Result<Group<'d>> {
-        let seen = self.look(frozen, &draw)?;
-        self.drawn(frozen, &seen, draw)
+    pub fn draw<'d>(&self, frozen: &Policy, draws: Vec<Draw<'d>>) -> Result<Vec<Group<'d>>> {
+        let rolled = draws.into_iter().map(|draw| {
+            let seen = self.look(frozen, &draw)?;
+            let rollouts = self.rollouts(frozen, &seen, &draw)?;
+            anyhow::Ok((draw, rollouts))
+        });
+        let rolled = rolled.collect::<Result<Vec<_>>>()?;
+        let rewards = match self.rewards.waits() {
+            true => std::thread::scope(|scope| {
+                let threads: Vec<_> = rolled
+                    .iter()
+                    .map(|(draw, rollouts)| scope.spawn(move || self.worth(draw, rollouts)))
+                    .collect();
+                let joined = threads.into_iter().map(|thread| {
+                    let ended = thread.join();
+                    ended.map_err(|_| anyhow!("a thread that rewards ended badly"))?
+                });
+                joined.collect::<Result<Vec<_>>>()
+            })?,
+            false => rolled
+                .iter()
+                .map(|(draw, rollouts)| self.worth(draw, rollouts))
+                .collect::<Result<_>>()?,
+        };
+        let groups = rolled.into_iter().zip(rewards);
+        groups
+            .map(|((draw, rollouts), rewards)| self.group(draw, rollouts, rewards))
+            .collect()
     }
 
     fn drawn<'d>(&self, frozen: &Policy, seen: &Seen, draw: Draw<'d>) -> Result<Group<'d>> {
+        let rollouts = self.rollouts(frozen, seen, &draw)?;
+        let rewards = self.worth(&draw, &rollouts)?;
+        self.group(draw, rollouts, rewards)
+    }
+
+    fn rollouts(&self, frozen: &Policy, seen: &Seen, draw: &Draw) -> Result<Vec<Rollout>> {
         let config = self.config;
         let sample = &draw.prompt.sample;
         let options = SampleOptions {
@@ -144,21 +185,55 @@ impl Trainer<'_> {
         };
         let mut rng = dice(config.seed, draw.number);
         let rollouts = frozen.sample(seen, &sample.question, &options, &mut rng);
-        let rollouts = block_on(rollouts).with_context(|| format!("sample \"{}\"", sample.id))?;
-        let drawn = of_rollouts(&rollouts);
-        let rewards = self
-            .rewards
-            .of(sample, draw.full(), &draw.picture, &drawn, false)?;
+        block_on(rollouts).with_context(|| format!("sample \"{}\"", sample.id))
+    }
+
+    fn worth(&self, draw: &Draw, rollouts: &[Rollout]) -> Result<Vec<Reward>> {
+        let (sample, drawn) = (&draw.prompt.sample, of_rollouts(rollouts));
+        self.rewards
+            .of(sample, draw.full(), &draw.picture, &drawn, false)
+    }
+
+    fn group<'d>(
+        &self,
+        draw: Draw<'d>,
+        rollouts: Vec<Rollout>,
+        rewards: Vec<Reward>,
+    ) -> Result<Group<'d>> {
         let totals: Vec<f64> = rewards.iter().map(|r| r.total).collect();
-        let settings = config.settings();
-        let drawn = grpo::Group::new(&sample.question, rollouts, &totals, &settings)?;
-        let mut group = Group {
+        let question = &draw.prompt.sample.question;
+        let drawn = grpo::Group::new(question, rollouts, &totals, &self.config.settings())?;
+        self.referred(Group {
             draw,
             rewards,
             drawn,
-        };
+            replay: None,
+        })
+    }
+
+    /// A group that was kept in an earlier step.
+    ///
+    /// # Errors
+    /// As [`Trainer::first`].
+    pub fn replayed<'d>(
+        &self,
+        policy: &Policy,
+        kept: &grpo::Kept,
+        draw: Draw<'d>,
+    ) -> Result<Group<'d>> {
+        self.referred(Group {
+            drawn: kept.group(&policy.device().inner())?,
+            draw,
+            rewards: Vec::new(),
+            replay: None,
+        })
+    }
+
+    /// With the reference's log-probabilities.
+    fn referred<'d>(&self, mut group: Group<'d>) -> Result<Group<'d>> {
         if let Some(reference) = self.reference {
             let seen = self.look(reference, &group.draw)?;
+            let settings = self.config.settings();
             group.drawn.refer_to(reference, &seen, &settings)?;
         }
         Ok(group)
@@ -174,6 +249,10 @@ impl Trainer<'_> {
         group: &mut Group,
         sum: &mut Accumulator,
     ) -> Result<Numbers> {
+        if let Some(replay) = group.replay.as_deref_mut() {
+            let seen = self.look(policy, &replay.draw)?;
+            return self.update(policy, &seen, replay, sum);
+        }
         let seen = self.look(policy, &group.draw)?;
         self.update(policy, &seen, group, sum)
     }
@@ -199,7 +278,9 @@ impl Trainer<'_> {
             entropy: found.entropy,
             tokens: found.tokens,
         };
-        if self.config.num_iterations > 1 && !group.drawn.is_off_policy() {
+        let config = self.config;
+        let later = config.num_iterations > 1 || config.replay_buffer_size > 0;
+        if later && !group.drawn.is_off_policy() {
             group.drawn.drawn_with(found.logprobs);
         }
         sum.add(policy, found.gradients);
@@ -232,7 +313,7 @@ pub fn summary(groups: &[Group], passes: &[Vec<Numbers>], share: f64) -> serde_j
     let mut line = serde_json::json!({
         "reward": over_groups(&|g| reward::mean(g)),
         "reward_std": over_groups(&|g| reward::deviation(g)),
-        "frac_reward_zero_std": over_groups(&|g| f64::from(u8::from(reward::deviation(g) == 0.0))),
+        "frac_reward_zero_std": groups.iter().filter(|g| g.is_level()).count() as f64 / count,
         "kl": over_passes(&|n| n.kl),
         "entropy": over_tokens(&|n| n.entropy),
         "clip_ratio": over_passes(&|n| n.clipped),
@@ -271,6 +352,9 @@ pub fn record(step: u64, group: &Group) -> serde_json::Value {
         "step": step, "id": sample.id, "image": group.draw.prompt.place(), "question": sample.question,
         "answer": sample.answers.first(), "rollouts": rollouts,
     });
+    if let Some(replay) = &group.replay {
+        line["replayed"] = replay.draw.prompt.sample.id.as_str().into();
+    }
     let truths = sample.evidence();
     if !truths.is_empty() {
         line["true_boxes"] = serde_json::json!(truths);

@@ -1,6 +1,7 @@
 //! The model that reads: full image, then crop, then the question. What `score` and `answer` share,
-//! and the reward model that reads many crops of a picture at once.
+//! and the reward model that reads many crops of a picture at once: a folder's, or a provider's (`api.rs`).
 
+pub mod api;
 mod letters;
 mod model;
 pub mod rows;
@@ -20,6 +21,7 @@ use crate::data;
 use crate::device::DeviceKind;
 use crate::model::{ModelArgs, there};
 
+pub use self::api::{ApiConfig, ApiReader, BudgetSpent};
 pub use self::letters::{LetterReader, Reading};
 pub use self::model::{Crops, FullImage, RewardModel, crop};
 

@@ -160,7 +160,7 @@ impl Run<'_> {
                     parts,
                     questions,
                 } = learned.map_err(|error| {
-                    train::save_before(error, &self.place, step, &policy, &optimizer)
+                    train::save_before(error, &self.place, step, &policy, &optimizer, &[])
                 })?;
                 passed = progress.passed();
                 let rate = config
@@ -194,7 +194,7 @@ impl Run<'_> {
                 }
                 let stopped = self.stop.raised() && !last;
                 if step.is_multiple_of(config.checkpoint_every) || last || stopped {
-                    self.place.save(step, &policy, &optimizer)?;
+                    self.place.save(step, &policy, &optimizer, &[])?;
                     train::save_model(self.out, &train::averaged(&policy, &optimizer)?)?;
                     if !stopped {
                         self.measure(step, &mut metrics, &progress)?;

@@ -53,12 +53,18 @@ impl Checkpoint {
         }
     }
 
-    /// Writes weights, optimizer and step.
+    /// Writes weights, optimizer and step, and further files of the run by name.
     ///
     /// # Errors
     /// [`Diverged`] where a number is NaN or infinite; a disk that is full or cannot be written. The old checkpoint
     /// stays.
-    pub fn save(&self, step: u64, policy: &Policy, optimizer: &AdamW) -> Result<()> {
+    pub fn save(
+        &self,
+        step: u64,
+        policy: &Policy,
+        optimizer: &AdamW,
+        further: &[(&str, Vec<u8>)],
+    ) -> Result<()> {
         let (weights, moments) = (policy.weights()?, optimizer.tensors()?);
         for (name, (_, values)) in weights.iter().chain(&moments) {
             if let Some(value) = values.iter().find(|value| !value.is_finite()) {
@@ -80,7 +86,7 @@ impl Checkpoint {
             (STATE, serde_json::to_vec_pretty(&state)?),
         ];
         let write = |new: &Path| -> Result<()> {
-            for (name, bytes) in &files {
+            for (name, bytes) in files.iter().chain(further) {
                 std::fs::write(new.join(name), bytes)?;
             }
             Ok(())
@@ -112,6 +118,17 @@ impl Checkpoint {
             .with_context(|| format!("checkpoint {}", self.folder.display()))?;
         optimizer.restore(state.optimizer_steps, tensors, &policy.device().inner());
         Ok((policy, state.step))
+    }
+
+    /// A further file of the checkpoint; `None` where it has none.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn further(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        match self.folder.join(name).exists() {
+            true => self.read(name).map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Between two renames only the old one is there.
@@ -184,7 +201,7 @@ mod tests {
         let place = Checkpoint::new(run.path());
         let policy = Policy::random_map(&MapConfig::tiny(), 1, &Device::flex()).unwrap();
         let mut optimizer = AdamW::new(&OptimizerConfig::default());
-        place.save(3, &policy, &optimizer).unwrap();
+        place.save(3, &policy, &optimizer, &[]).unwrap();
         let before = std::fs::read(run.path().join("checkpoint/weights.safetensors")).unwrap();
         for broken in [f32::NAN, f32::INFINITY] {
             let mut weights: HashMap<String, Values> =
@@ -194,7 +211,7 @@ mod tests {
             let moment = (format!("{name}.first"), weights[&name].clone());
             let second = (format!("{name}.second"), weights[&name].clone());
             optimizer.restore(4, HashMap::from([moment, second]), &Device::flex());
-            let error = place.save(4, &policy, &optimizer).unwrap_err();
+            let error = place.save(4, &policy, &optimizer, &[]).unwrap_err();
             assert!(error.is::<Diverged>(), "{error}");
             assert!(error.to_string().contains(&name), "{error}");
             assert_eq!(place.step().unwrap(), Some(3));

@@ -121,12 +121,13 @@ pub fn save_before(
     step: u64,
     policy: &Policy,
     optimizer: &AdamW,
+    further: &[(&str, Vec<u8>)],
 ) -> anyhow::Error {
     let diverged = error.chain().any(|cause| cause.is::<Diverged>());
     if diverged || place.step().ok().flatten().unwrap_or(0) >= step {
         return error;
     }
-    match place.save(step, policy, optimizer) {
+    match place.save(step, policy, optimizer, further) {
         Ok(()) => error.context(format!(
             "ended by an error after step {step}, which is saved; the same command goes on from there"
         )),
@@ -156,14 +157,14 @@ mod tests {
         let policy = Policy::random_map(&MapConfig::tiny(), 1, &Device::flex()).unwrap();
         let optimizer = AdamW::new(&OptimizerConfig::default());
         let diverged = finite(f64::NAN, "the loss").unwrap_err().context("step 8");
-        let error = save_before(diverged, &place, 7, &policy, &optimizer);
+        let error = save_before(diverged, &place, 7, &policy, &optimizer, &[]);
         assert!(
             format!("{error:#}").contains("the loss is NaN"),
             "{error:#}"
         );
         assert_eq!(place.step().unwrap(), None);
         let broken = anyhow::anyhow!("page 3 cannot be read");
-        let error = save_before(broken, &place, 7, &policy, &optimizer);
+        let error = save_before(broken, &place, 7, &policy, &optimizer, &[]);
         let text = format!("{error:#}");
         assert!(
             text.contains("page 3") && text.contains("after step 7, which is saved"),

@@ -77,6 +77,55 @@ pub fn key_variable(provider: Provider) -> Option<String> {
     (profile.key == KeyUse::Needed).then(|| format!("{}_API_KEY", whose.to_uppercase()))
 }
 
+/// A provider's model, and how patiently it is asked.
+#[derive(Debug, Clone)]
+pub struct RemoteSettings {
+    /// Who is asked, and so how.
+    pub provider: Provider,
+    /// Base URL; `None`: the provider's own.
+    pub url: Option<String>,
+    /// The model's name there.
+    pub model: String,
+    /// Environment variable that holds the key; `None`: no key is sent.
+    pub key_env: Option<String>,
+    /// For one answer.
+    pub timeout: Duration,
+    /// Of one question.
+    pub tries: u32,
+}
+
+impl RemoteSettings {
+    /// Makes ready to ask; nothing is sent yet.
+    ///
+    /// # Errors
+    /// A variable without a key, an address, a name or a key that cannot be one.
+    pub fn open(self, case: Case, stop: Stop) -> Result<Remote> {
+        let key = match &self.key_env {
+            None => Key::default(),
+            Some(name) => match std::env::var(name) {
+                Ok(key) => Key::new(&key)
+                    .map_err(|e: ApiError| anyhow::anyhow!("environment variable {name}: {e}"))?,
+                Err(_) => bail!(
+                    "environment variable {name} is not set: it should hold the provider's key"
+                ),
+            },
+        };
+        let usual = self.provider.profile().base_url;
+        let endpoint = Endpoint {
+            base_url: self.url.unwrap_or_else(|| usual.into()),
+            model: self.model,
+            key,
+        };
+        let settings = HttpSettings {
+            timeout: self.timeout,
+            tries: self.tries,
+            ..HttpSettings::default()
+        };
+        let http = Http::new(settings, stop);
+        Ok(Remote::new(endpoint, self.provider, case, http)?)
+    }
+}
+
 /// What the target is shown.
 #[derive(Clone, Copy)]
 pub enum Shown<'a> {
@@ -193,30 +242,15 @@ impl TargetArgs {
         let Some(model) = &self.target_model else {
             return Ok(None);
         };
-        let provider = provider(&self.provider);
-        let usual = provider.profile().base_url;
-        let key = match &self.target_key_env {
-            None => Key::default(),
-            Some(name) => match std::env::var(name) {
-                Ok(key) => Key::new(&key)
-                    .map_err(|e: ApiError| anyhow::anyhow!("environment variable {name}: {e}"))?,
-                Err(_) => bail!(
-                    "environment variable {name} is not set: it should hold the provider's key"
-                ),
-            },
-        };
-        let endpoint = Endpoint {
-            base_url: self.target_url.clone().unwrap_or_else(|| usual.into()),
+        let remote = RemoteSettings {
+            provider: provider(&self.provider),
+            url: self.target_url.clone(),
             model: model.clone(),
-            key,
-        };
-        let settings = HttpSettings {
+            key_env: self.target_key_env.clone(),
             timeout: Duration::from_secs(self.target_timeout.into()),
             tries: self.target_tries,
-            ..HttpSettings::default()
         };
-        let remote = Remote::new(endpoint, provider, self.case(), Http::new(settings, stop))
-            .context("--target-url")?;
+        let remote = remote.open(self.case(), stop).context("--target-url")?;
         Ok(Some(Target::Remote(Box::new(remote), self.parallel.into())))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use anyhow::Result;
 use grounding::{Case, Sample};
 use picture::{Filter, RgbImage};
-use vlm_api::{ApiError, Endpoint, Image, MediaType, Provider, Question};
+use vlm_api::{ApiError, Endpoint, Image, MediaType, Provider, Question, Request};
 
 use super::{Answering, Given, NoAnswer, Original, Shown, full_name};
 use crate::http::{Failure, Http};
@@ -73,29 +73,17 @@ impl Remote {
     pub fn name(&self) -> &str {
         &self.name
     }
-}
 
-impl Answering for Remote {
-    type View<'a> = RemoteView<'a>;
-
-    fn look<'a>(
-        &'a self,
-        original: &'a Original<'a>,
-        longest_edge: Option<u32>,
-    ) -> Result<RemoteView<'a>, NoAnswer> {
-        Ok(RemoteView {
-            original,
-            longest_edge,
-            file: OnceLock::new(),
-        })
-    }
-
-    fn answer(
+    /// What is sent for a sample's question about a full image.
+    ///
+    /// # Errors
+    /// A picture that cannot be encoded, a question that cannot be asked.
+    pub fn request(
         &self,
         view: &RemoteView<'_>,
         shown: Shown<'_>,
         sample: &Sample,
-    ) -> Result<Given, NoAnswer> {
+    ) -> Result<Request, NoAnswer> {
         let edge = view.longest_edge;
         let crop = match shown {
             Shown::Full => None,
@@ -121,11 +109,18 @@ impl Answering for Remote {
             crop,
         };
         let request = self.provider.request(&self.endpoint, &asked);
-        let request = request.map_err(|error| match error {
+        request.map_err(|error| match error {
             ApiError::NoQuestion => NoAnswer::Item(error.to_string()),
             other => NoAnswer::All(other.to_string()),
-        })?;
-        match self.http.ask(self.provider, &request, &self.endpoint.key) {
+        })
+    }
+
+    /// Sends it, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub fn send(&self, request: &Request) -> Result<Given, NoAnswer> {
+        match self.http.ask(self.provider, request, &self.endpoint.key) {
             Ok(answer) => Ok(Given {
                 text: answer.text.trim().to_owned(),
                 refused: answer.refused
@@ -145,6 +140,31 @@ impl Answering for Remote {
             }),
             Err(failure) => Err(failure.into()),
         }
+    }
+}
+
+impl Answering for Remote {
+    type View<'a> = RemoteView<'a>;
+
+    fn look<'a>(
+        &'a self,
+        original: &'a Original<'a>,
+        longest_edge: Option<u32>,
+    ) -> Result<RemoteView<'a>, NoAnswer> {
+        Ok(RemoteView {
+            original,
+            longest_edge,
+            file: OnceLock::new(),
+        })
+    }
+
+    fn answer(
+        &self,
+        view: &RemoteView<'_>,
+        shown: Shown<'_>,
+        sample: &Sample,
+    ) -> Result<Given, NoAnswer> {
+        self.send(&self.request(view, shown, sample)?)
     }
 }
 

@@ -9,13 +9,15 @@
 //! d     = ref_logp - logp                                  (k3, Schulman's estimator of the KL)
 //! ```
 //!
+//! Where rollouts were drawn with other kernels, the first part counts [`Correction`]'s weight times.
+//!
 //! How the terms of completion tokens become one number is the difference of the [`LossType`]s; `cispo` and `sapo` have
 //! another first part.
 
 use burn::tensor::activation::sigmoid;
 use burn::tensor::{Tensor, TensorData};
 
-use super::{CISPO_HIGH, GrpoSettings, ImportanceLevel, LossType};
+use super::{CISPO_HIGH, Correction, GrpoSettings, ImportanceLevel, LossType};
 use crate::{PolicyError, Result};
 
 /// The loss of a group and what is reported of it.
@@ -42,6 +44,9 @@ pub struct GroupLogprobs {
     pub mask: Tensor<2>,
     /// 1 for a token whose policy term counts, `[G, T]`; `None`: all of the mask.
     pub keep: Option<Tensor<2>>,
+    /// Of each whole completion when it was drawn, as its sampler computed it, in nats, G of them; only a correction needs
+    /// them.
+    pub sampled: Vec<f64>,
 }
 
 /// The loss of one group.
@@ -62,6 +67,7 @@ pub fn loss(
         reference,
         mask,
         keep,
+        sampled,
     } = logprobs;
     let [g, t] = policy.dims();
     let device = policy.device();
@@ -79,6 +85,15 @@ pub fn loss(
         None => policy.clone().detach(),
         Some(old) => fixed(old).mask_fill(beyond.clone(), 0.0),
     };
+    let correction = match settings.importance_sampling_correction {
+        None => None,
+        Some(how) => Some(correction(
+            how,
+            settings.importance_sampling_cap,
+            (old.clone() * mask.clone()).sum_dim(1),
+            &sampled,
+        )?),
+    };
     let change = policy.clone() - old; // [G, T]
     let ratio = match settings.importance_sampling_level {
         ImportanceLevel::Token => change.exp(),
@@ -91,6 +106,9 @@ pub fn loss(
     let (mut terms, clipped) = objective(settings, ratio, policy.clone(), advantage); // [G, T]
     if let Some(keep) = keep {
         terms = terms * fixed(keep);
+    }
+    if let Some(weight) = correction {
+        terms = terms * weight.expand([g, t]);
     }
     let clipped = clipped
         .filter(|_| !on_policy)
@@ -137,6 +155,26 @@ fn objective(
             (-(ratio * advantage), Some(clipped))
         }
     }
+}
+
+/// What each completion counts, `[G, 1]`, by its old log-probability `[G, 1]` and that under which it was drawn.
+fn correction(how: Correction, cap: f64, old: Tensor<2>, sampled: &[f64]) -> Result<Tensor<2>> {
+    let [g, _] = old.dims();
+    if sampled.len() != g || sampled.iter().any(|logprob| !logprob.is_finite()) {
+        return Err(wrong(
+            "has no log-probability under which each completion was drawn, which importance_sampling_correction needs",
+        ));
+    }
+    let sampled: Vec<f32> = sampled.iter().map(|logprob| *logprob as f32).collect();
+    let sampled = Tensor::<2>::from_data(TensorData::new(sampled, [g, 1]), &old.device());
+    let weight = (old - sampled).exp().detach(); // [G, 1]
+    Ok(match how {
+        Correction::SequenceTruncate => weight.clamp_max(cap),
+        Correction::SequenceMask => {
+            let above = weight.clone().greater_elem(cap);
+            weight.mask_fill(above, 0.0)
+        }
+    })
 }
 
 /// The ratio, held fixed where the clipped term is the smaller one, and where that is, `[G, T]`.

@@ -1,8 +1,9 @@
 //! One step on one group: log-probabilities → loss → gradient, the same for whoever trains.
 
 use burn::optim::GradientsParams;
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use grounding::reward::{DEVIATION_FLOOR, Scale, advantages, deviation};
+use serde::{Deserialize, Serialize};
 
 use super::{GroupLogprobs, GrpoSettings, ScaleRewards, loss};
 use crate::map::readback::values;
@@ -153,6 +154,69 @@ impl Group {
     pub fn is_off_policy(&self) -> bool {
         self.old.is_some()
     }
+
+    /// What has to be kept of it to go over it in a later step, see [`Kept::group`]; `None` before [`Group::drawn_with`].
+    ///
+    /// # Errors
+    /// A failed device.
+    pub async fn keep(&self) -> Result<Option<Kept>> {
+        let Some(old) = &self.old else {
+            return Ok(None);
+        };
+        Ok(Some(Kept {
+            question: self.question.clone(),
+            rollouts: self.rollouts.iter().map(in_f32).collect(),
+            advantages: self.advantages.iter().map(|a| *a as f32).collect(),
+            old: values(old.clone()).await?,
+        }))
+    }
+}
+
+/// A rollout whose log-probability is an f32.
+fn in_f32(rollout: &Rollout) -> Rollout {
+    Rollout {
+        logprob: f64::from(rollout.logprob as f32),
+        ..rollout.clone()
+    }
+}
+
+/// A group for a later step: numbers only, whatever the device. They are f32, so that JSON gives them back to the bit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// What was asked.
+    pub question: String,
+    /// What was drawn.
+    pub rollouts: Vec<Rollout>,
+    /// By how much each was better than the others.
+    pub advantages: Vec<f32>,
+    /// Log-probabilities when drawn, [G, T], row by row.
+    pub old: Vec<f32>,
+}
+
+impl Kept {
+    /// The group as it was, off-policy from now on; its reference is to be measured again.
+    ///
+    /// # Errors
+    /// Numbers that do not fit each other.
+    pub fn group(&self, device: &Device) -> Result<Group> {
+        let g = self.rollouts.len();
+        if g == 0 || self.advantages.len() != g || !self.old.len().is_multiple_of(g) {
+            return Err(PolicyError::Rollouts(format!(
+                "was kept with {g} rollouts, {} advantages and {} log-probabilities",
+                self.advantages.len(),
+                self.old.len()
+            )));
+        }
+        let old = TensorData::new(self.old.clone(), [g, self.old.len() / g]);
+        Ok(Group {
+            question: self.question.clone(),
+            rollouts: self.rollouts.clone(),
+            advantages: self.advantages.iter().map(|a| f64::from(*a)).collect(),
+            unscaled: false,
+            old: Some(Tensor::from_data(old, device)),
+            reference: None,
+        })
+    }
 }
 
 /// What a step found; nothing is updated yet.
@@ -214,6 +278,7 @@ pub async fn step<L: Learner>(
         reference: group.reference.clone(),
         mask,
         keep,
+        sampled: group.rollouts.iter().map(|r| r.logprob).collect(),
     };
     let found = loss(settings, terms, &group.advantages)?;
     let total = found.loss.mul_scalar(weight);
