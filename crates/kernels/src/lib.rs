@@ -17,6 +17,7 @@ mod gemm;
 pub mod gpu;
 pub mod learn;
 mod maps;
+pub mod packed;
 mod tensors;
 #[cfg(test)]
 mod tests;

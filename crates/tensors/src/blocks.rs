@@ -189,8 +189,24 @@ impl Packed<'_> {
         }
     }
 
-    /// The scales as f32.
-    pub(crate) fn scales(&self) -> Vec<f32> {
+    /// The values' bytes as they are kept, without the scales.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The first of the numbers that is kept and is none, NaN or infinite; of q8 and q4 among the scales.
+    pub(crate) fn no_number(&self) -> Option<f32> {
+        let none = |value: &f32| !value.is_finite();
+        match self.kind {
+            BlockType::Q8 | BlockType::Q4 => self.scales().into_iter().find(none),
+            BlockType::F32 | BlockType::F16 | BlockType::BF16 => {
+                self.values().into_iter().find(none)
+            }
+        }
+    }
+
+    /// The scales of q8 and q4 as f32, `[rows, blocks]`; empty for the others.
+    pub fn scales(&self) -> Vec<f32> {
         each(&self.scales, |b| f16::from_le_bytes(b).to_f32())
     }
 

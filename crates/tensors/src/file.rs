@@ -179,6 +179,22 @@ impl<'a> WeightFile<'a> {
         })
     }
 
+    /// A tensor as it is kept, all of whose values are numbers.
+    ///
+    /// # Errors
+    /// As [`WeightFile::tensor`]; a value that is no number.
+    pub fn numbers(&self, name: &str) -> Result<Packed<'a>> {
+        let tensor = self.tensor(name)?;
+        match tensor.no_number() {
+            None => Ok(tensor),
+            Some(value) => Err(TensorError::NoNumber {
+                file: self.name.clone(),
+                name: name.to_string(),
+                value,
+            }),
+        }
+    }
+
     /// The values of a tensor as f32.
     ///
     /// # Errors

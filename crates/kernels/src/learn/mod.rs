@@ -7,7 +7,7 @@
 
 mod layout;
 mod pointwise;
-mod product;
+pub(crate) mod product;
 #[cfg(test)]
 mod tests;
 mod windows;
