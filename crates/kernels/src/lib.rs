@@ -1,5 +1,6 @@
 //! The map policy's network on a CPU, for looking and proposing: no gradients, one picture at a time. What training needs
-//! lies apart, in [`learn`]; the same network on a graphics card in `gpu`, behind the feature of that name.
+//! lies apart, in [`learn`]; the same network on a graphics card in `gpu`, behind the feature of that name; what transformers
+//! need, with packed weights, in [`packed`].
 //!
 //! burn turns a convolution into columns and a matrix product. Four fifths of this network's multiplications are
 //! 3 x 3 convolutions of stride 1, of which Winograd's algorithm needs a fourth; the rest is read in place. The same
