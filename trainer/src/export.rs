@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
+use mapnet::Doubt;
 use mapnet::manifest::is_table;
 use policy::{MapConfig, MapPolicy, ModelFiles, Policy, TextPolicy};
 use smolvlm::{Precision, Quant};
@@ -85,7 +86,7 @@ pub struct Args {
     #[arg(long, value_enum)]
     precision: Option<Type>,
     /// Pack the weights into blocks and shards (text policy)
-    #[arg(long, value_enum, conflicts_with_all = ["precision", "full", "coverage", "area_price", "mix"])]
+    #[arg(long, value_enum, conflicts_with_all = ["precision", "full", "coverage", "area_price", "doubt_below", "mix"])]
     quant: Option<Blocks>,
     /// Keep the weights in full precision (map policy)
     #[arg(long)]
@@ -96,6 +97,12 @@ pub struct Args {
     /// Set the probability that the whole picture's area has to be worth (map policy)
     #[arg(long, value_name = "PRICE")]
     area_price: Option<f64>,
+    /// Propose a wider box where a box holds less than this share of the distribution (map policy); 0 never
+    #[arg(long, value_name = "SHARE")]
+    doubt_below: Option<f64>,
+    /// The price of area there, at most --area-price
+    #[arg(long, value_name = "PRICE", requires = "doubt_below")]
+    doubt_price: Option<f64>,
     /// Mix the weights with those of this model folder, of the same shape (map policy)
     #[arg(long, value_name = "DIR", requires = "mix_share")]
     mix: Option<PathBuf>,
@@ -204,6 +211,17 @@ fn map(args: &Args, mut policy: MapPolicy) -> Result<ModelFiles> {
     if let Some(price) = args.area_price {
         policy.config.area_price = price;
     }
+    if let Some(below) = args.doubt_below {
+        let before = policy.config.doubt.map(|doubt| doubt.area_price);
+        let area_price = args.doubt_price.or(before);
+        policy.config.doubt = match area_price {
+            _ if below == 0.0 => None,
+            Some(area_price) => Some(Doubt { below, area_price }),
+            None => bail!(
+                "--doubt-below needs --doubt-price: what area costs where the policy is not sure"
+            ),
+        };
+    }
     policy.config.check()?;
     Ok(policy.files(!args.full)?)
 }
@@ -256,8 +274,10 @@ fn their_weights(files: &ModelFiles, policy: &MapPolicy, own: &Weights) -> Resul
 }
 
 fn text(args: &Args, policy: &TextPolicy) -> Result<ModelFiles> {
-    if args.coverage.is_some() || args.area_price.is_some() {
-        bail!("--coverage and --area-price are for map policies; this folder holds a text policy");
+    if args.coverage.is_some() || args.area_price.is_some() || args.doubt_below.is_some() {
+        bail!(
+            "--coverage, --area-price and --doubt-below are for map policies; this folder holds a text policy"
+        );
     }
     if args.mix.is_some() {
         bail!("--mix is for map policies; this folder holds a text policy");

@@ -36,12 +36,26 @@ pub struct MapConfig {
     /// by a tenth of the picture where that makes it a fifth likelier to hold the evidence.
     #[serde(default = "area_price")]
     pub area_price: f64,
+    /// What a box may cost where the policy is not sure; left out: what it always costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
     /// Words in the model's table of words ([`crate::words`]); 0, the default, for a model without one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub words: usize,
     /// How the weight that a box holds becomes a confidence; left out, it is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+}
+
+/// A wider box where a policy is not sure: a crop that misses the evidence is worth nothing, one that is larger than it had to
+/// be is worth a little less.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Doubt {
+    /// It is not sure where its box holds less than this share of its distribution.
+    pub below: f64,
+    /// The price of area there, in place of [`MapConfig::area_price`].
+    pub area_price: f64,
 }
 
 /// What makes a confidence of the share `p` of its distribution that a box holds: `sigmoid(scale logit(p) + shift)` (Platt's
@@ -86,6 +100,7 @@ impl Default for MapConfig {
             max_question_bytes: 96,
             coverage: 0.9,
             area_price: area_price(),
+            doubt: None,
             words: 0,
             calibration: None,
         }
@@ -161,6 +176,13 @@ impl MapConfig {
         if !(self.area_price > 0.0 && self.area_price.is_finite()) {
             return bad("area_price has to be above 0");
         }
+        if let Some(Doubt { below, area_price }) = self.doubt
+            && !((0.0..=1.0).contains(&below) && area_price > 0.0 && area_price <= self.area_price)
+        {
+            return bad(
+                "doubt needs a share below, 0 to 1, and an area_price above 0, at most that of the model",
+            );
+        }
         if let Some(Calibration { scale, shift }) = self.calibration
             && !(scale > 0.0 && scale.is_finite() && shift.is_finite())
         {
@@ -190,6 +212,19 @@ mod tests {
         let claims: Vec<f64> = [0.0, 0.2, 0.5, 0.9, 1.0].map(|p| humble.of(p)).to_vec();
         assert!(claims.is_sorted() && claims.iter().all(|p| (0.0..=1.0).contains(p)));
         assert!(claims[3] < 0.9 && claims[2] < 0.5, "{claims:?}");
+    }
+
+    #[test]
+    fn a_doubt_that_makes_boxes_smaller_is_refused() {
+        for (below, area_price) in [(0.5, 4.0), (0.5, 0.0), (1.5, 1.0), (f64::NAN, 1.0)] {
+            let config = MapConfig {
+                area_price: 3.0,
+                doubt: Some(Doubt { below, area_price }),
+                ..MapConfig::tiny()
+            };
+            let error = config.check().expect_err("refused").to_string();
+            assert!(error.contains("doubt"), "{error}");
+        }
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub mod upright;
 pub mod words;
 
 pub use boxes::BoxDistribution;
-pub use config::{Calibration, MapConfig};
+pub use config::{Calibration, Doubt, MapConfig};
 pub use error::MapError;
 pub use model::{ImageFeatures, MapModel};
 pub use proposal::{EvidenceMap, Proposal, Timings};

@@ -77,9 +77,8 @@ impl Proposal {
         timings: Timings,
     ) -> (Self, NormBox) {
         let start = Clock::start();
-        let drawn = distribution.propose(config.coverage, config.area_price);
+        let (drawn, held) = distribution.best(config);
         let logprob = distribution.log_prob(drawn);
-        let held = distribution.confidence(drawn, config.coverage);
         let bbox = turn.back(drawn);
         let evidence = turn.evidence_back(EvidenceMap {
             width: distribution.width,
