@@ -49,6 +49,7 @@ pub enum On {
 }
 
 /// Whose network it is.
+#[allow(clippy::large_enum_variant)] // the worker holds one
 enum Model {
     /// A map policy, by this module's own kernels on the CPU.
     Core(Box<engine::Engine>),
