@@ -11,6 +11,7 @@ mod print;
 
 mod annotate;
 mod answer;
+mod at_once;
 mod bench;
 mod boxes;
 mod counting;

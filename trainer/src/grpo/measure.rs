@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use grounding::NormBox;
 use grounding::metrics::Summary;
 use picture::RgbImage;
@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::config::GrpoConfig;
 use super::prompts::Prompt;
 use super::rewards::{Reward, Rewards};
+use crate::at_once::at_once;
 
 /// Measures a policy without gradients; the line's keys begin with `eval/`.
 ///
@@ -37,21 +38,9 @@ pub fn measure(
             .iter()
             .map(|prompt| Proposed::of(config, policy, prompt, &options));
         let proposed = proposed.collect::<Result<Vec<_>>>()?;
-        let found = match &proposed[..] {
-            [one] => vec![one.worth(rewards)],
-            many => std::thread::scope(|scope| {
-                let threads = many.iter().map(|one| scope.spawn(|| one.worth(rewards)));
-                let threads: Vec<_> = threads.collect();
-                let joined = threads.into_iter().map(|thread| thread.join());
-                joined
-                    .map(|ended| {
-                        ended.unwrap_or_else(|_| bail!("a thread that rewards ended badly"))
-                    })
-                    .collect()
-            }),
-        };
+        let found = at_once(&proposed, |one| one.worth(rewards))?;
         for (one, found) in proposed.iter().zip(found) {
-            for reward in found? {
+            for reward in found {
                 *sums.entry("eval/reward".into()).or_default() += reward.total;
                 for (name, value) in reward.parts {
                     *sums.entry(format!("eval/rewards/{name}")).or_default() += value;

@@ -124,10 +124,10 @@ impl<'a> Run<'a> {
             scope.spawn(move || read_ahead(config, prompts, first..steps, skipped, &sender));
             let mut progress = Progress::new(first, steps).every(10);
             while step < steps {
-                let before = further(replay.as_ref())?;
                 let line = self.step(&mut replicas, step, &draws, &mut rollouts, &mut replay);
-                let line = line
-                    .map_err(|error| self.save_before(error, &place, step, &replicas, &before))?;
+                let line = line.map_err(|error| {
+                    self.save_before(error, &place, step, &replicas, replay.as_ref())
+                })?;
                 step += 1;
                 progress.step(step, self.config.accumulation, || {
                     let of = |key: &str| line[key].as_f64().unwrap_or(f64::NAN);
@@ -192,7 +192,7 @@ impl<'a> Run<'a> {
         place: &Checkpoint,
         step: u64,
         replicas: &[Replica],
-        further: &[(&str, Vec<u8>)],
+        replay: Option<&Replay>,
     ) -> anyhow::Error {
         let updates = step * self.config.num_iterations.max(1) as u64;
         let lead = match replicas {
@@ -206,7 +206,13 @@ impl<'a> Run<'a> {
                 return error.context(format!("{lost:#}"));
             }
         }
-        train::save_before(error, place, step, &lead.policy, &lead.optimizer, further)
+        // A step changes the buffer only after it has moved the weights.
+        match further(replay) {
+            Ok(files) => {
+                train::save_before(error, place, step, &lead.policy, &lead.optimizer, &files)
+            }
+            Err(lost) => error.context(format!("{lost:#}")),
+        }
     }
 
     /// One step: groups, and the updates that follow from them. Returns its line of metrics.

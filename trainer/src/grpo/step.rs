@@ -13,7 +13,7 @@
 //! On-policy one look serves rollouts and gradient. With `num_iterations` above 1 the batch is gone
 //! over again with the new weights; `old` are the log-probabilities of the first pass.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use grounding::reward;
 use picture::RgbImage;
 use policy::grpo::{self, step};
@@ -23,6 +23,7 @@ use pollster::block_on;
 use super::config::GrpoConfig;
 use super::prompts::{Prompt, dice};
 use super::rewards::{Reward, Rewards, of_rollouts};
+use crate::at_once::at_once;
 use crate::train::{Accumulator, finite};
 
 /// A prompt with its picture and its number in the run.
@@ -145,22 +146,10 @@ impl Trainer<'_> {
             anyhow::Ok((draw, rollouts))
         });
         let rolled = rolled.collect::<Result<Vec<_>>>()?;
+        let worth = |(draw, rollouts): &(Draw, Vec<Rollout>)| self.worth(draw, rollouts);
         let rewards = match self.rewards.waits() {
-            true => std::thread::scope(|scope| {
-                let threads: Vec<_> = rolled
-                    .iter()
-                    .map(|(draw, rollouts)| scope.spawn(move || self.worth(draw, rollouts)))
-                    .collect();
-                let joined = threads.into_iter().map(|thread| {
-                    let ended = thread.join();
-                    ended.map_err(|_| anyhow!("a thread that rewards ended badly"))?
-                });
-                joined.collect::<Result<Vec<_>>>()
-            })?,
-            false => rolled
-                .iter()
-                .map(|(draw, rollouts)| self.worth(draw, rollouts))
-                .collect::<Result<_>>()?,
+            true => at_once(&rolled, worth)?,
+            false => rolled.iter().map(worth).collect::<Result<_>>()?,
         };
         let groups = rolled.into_iter().zip(rewards);
         groups

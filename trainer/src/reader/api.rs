@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 use vlm_api::{Provider, Request};
 
 use super::crop;
+use crate::at_once::at_once;
 use crate::data;
 use crate::stop::Stop;
 use crate::vlm::{Answering, NoAnswer, Original, Remote, RemoteSettings, Shown};
@@ -283,18 +284,7 @@ impl ApiReader {
             let (text, refused) = self.ask(&request, &sample.id, bbox)?;
             Ok((!refused).then_some(text))
         };
-        let one = &one;
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = boxes
-                .iter()
-                .map(|bbox| scope.spawn(move || one(*bbox)))
-                .collect();
-            let answers = threads.into_iter().map(|thread| {
-                let joined = thread.join();
-                joined.map_err(|_| anyhow!("a thread that asks ended badly"))?
-            });
-            answers.collect()
-        })
+        at_once(boxes, |bbox| one(*bbox))
     }
 
     /// The answer to a request, from the file or from the provider.
