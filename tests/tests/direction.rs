@@ -42,7 +42,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
             &["grounding", "kernels", "mapnet", "picture", "tensors"],
         ),
         // The model knows no provider, and what talks to providers knows no model.
-        ("smolvlm", &["grounding", "picture", "tensors"]),
+        ("smolvlm", &["grounding", "kernels", "picture", "tensors"]),
         ("vlm-api", &["grounding"]),
         // Drawn pages, for whoever learns from them: no network.
         ("pages", &["grounding", "picture"]),
@@ -182,6 +182,11 @@ fn the_rules_themselves_hold_what_the_house_says() {
 
 /// Every package that one of the workspace needs to be built, the workspace's and others, by name.
 fn closure(of: &str) -> BTreeSet<String> {
+    closure_with(of, &[])
+}
+
+/// The same with more arguments.
+fn closure_with(of: &str, more: &[&str]) -> BTreeSet<String> {
     let arguments = [
         "tree",
         "--offline",
@@ -192,6 +197,7 @@ fn closure(of: &str) -> BTreeSet<String> {
     ];
     let output = Command::new(env!("CARGO"))
         .args(arguments)
+        .args(more)
         .args(["--package", of, "--format", "{p}", "--target", "all"])
         .current_dir(root())
         .output()
@@ -221,8 +227,14 @@ fn what_only_proposes_needs_no_training_framework() {
             .collect();
         assert!(heavy.is_empty(), "{light} needs {heavy:?}");
     }
+    // The network for use needs none either, where its crate is built without the trainable one.
+    let plain = closure_with("smolvlm", &["--no-default-features"]);
+    assert!(
+        !plain.contains("burn") && plain.contains("kernels"),
+        "{plain:?}"
+    );
     // And the question is one that can be answered with yes.
-    for heavy in ["policy", "cropvlm-trainable"] {
+    for heavy in ["policy", "smolvlm", "cropvlm-trainable"] {
         assert!(closure(heavy).contains("burn"), "{heavy}");
     }
 }

@@ -3,10 +3,6 @@
 
 use anyhow::Result;
 use grounding::NormBox;
-use pollster::block_on;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use smolvlm::Sampling;
 
 use crate::reader::{self, ReaderArgs};
 
@@ -34,10 +30,7 @@ pub struct Args {
 /// A model folder or picture that cannot be read, an empty question, a failed device.
 pub fn run(args: Args) -> Result<()> {
     let (model, prompt) = reader::read(&args.reader, args.bbox, "answer")?;
-    // Never drawn from: the choice is greedy.
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let written = model.generate(&prompt, 1, args.max_tokens, Sampling::Greedy, &mut rng);
-    let written = block_on(written)?.remove(0);
+    let written = model.answer(&prompt, args.max_tokens)?;
     let answer = written.text.trim();
     if args.reader.json {
         let line = serde_json::json!({ "answer": answer, "finished": written.finished });

@@ -33,6 +33,7 @@ mod report;
 mod score;
 mod sft;
 mod stop;
+mod text;
 mod train;
 mod vlm;
 mod wildcard;

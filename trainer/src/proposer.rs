@@ -1,10 +1,11 @@
 //! Who proposes boxes for `propose` and `eval`: the engine for a map policy, on the processor as in the page and the npm
-//! package, or on a graphics card by our own kernels; a policy on burn for everything else.
+//! package, or on a graphics card by our own kernels; a text policy on the processor's kernels, its weights as they are packed;
+//! a policy on burn for everything else.
 
 use anyhow::{Context, Result, bail};
 use engine::{Device, EncodeOptions, Encoded, Engine, Quiet, Reason};
 use picture::RgbImage;
-use policy::{ModelFiles, Policy, Proposal, ProposeOptions, Seen};
+use policy::{ModelFiles, Policy, Proposal, ProposeOptions, Seen, TextEncoded, TextProposer};
 use pollster::block_on;
 
 use crate::device::{DeviceKind, NO_WGPU};
@@ -15,6 +16,8 @@ use crate::model::{self, ModelArgs};
 pub enum Proposer {
     /// A map policy, on the processor or on a graphics card.
     Engine(Engine),
+    /// A text policy on the processor.
+    Text(TextProposer),
     /// Any policy on a device of burn's.
     Policy(Policy, DeviceKind),
 }
@@ -24,6 +27,8 @@ pub enum Proposer {
 pub enum Picture {
     /// By the engine.
     Engine(Encoded),
+    /// By a text policy on the processor.
+    Text(TextEncoded),
     /// By a policy.
     Policy(Seen),
 }
@@ -69,6 +74,9 @@ impl Proposer {
             let engine = block_on(Engine::load(files, Device::Cpu, &Quiet))?;
             return Ok(Self::Engine(engine));
         }
+        if TextProposer::runs(files) {
+            return Ok(Self::Text(TextProposer::load(files)?));
+        }
         let device = DeviceKind::Cpu;
         Ok(Self::Policy(Policy::load(files, &device.open()?)?, device))
     }
@@ -77,7 +85,7 @@ impl Proposer {
     pub fn backend(&self) -> &'static str {
         match self {
             Self::Engine(engine) => engine.backend().name,
-            Self::Policy(_, DeviceKind::Cpu) => "cpu",
+            Self::Text(_) | Self::Policy(_, DeviceKind::Cpu) => "cpu",
             Self::Policy(_, DeviceKind::Wgpu) => "wgpu",
             Self::Policy(_, DeviceKind::Cuda) => "cuda",
         }
@@ -87,7 +95,7 @@ impl Proposer {
     pub fn adapter(&self) -> Option<&str> {
         match self {
             Self::Engine(engine) => engine.backend().adapter.as_deref(),
-            Self::Policy(..) => None,
+            Self::Text(_) | Self::Policy(..) => None,
         }
     }
 
@@ -95,7 +103,7 @@ impl Proposer {
     pub fn is_software(&self) -> bool {
         match self {
             Self::Engine(engine) => engine.backend().is_fallback,
-            Self::Policy(..) => false,
+            Self::Text(_) | Self::Policy(..) => false,
         }
     }
 
@@ -112,6 +120,7 @@ impl Proposer {
                 };
                 Picture::Engine(block_on(engine.encode(picture, &options, &Quiet))?)
             }
+            Self::Text(policy) => Picture::Text(policy.look(picture, longest_edge)?),
             Self::Policy(policy, _) => {
                 Picture::Policy(block_on(policy.look_upright(picture, longest_edge))?)
             }
@@ -136,6 +145,9 @@ impl Proposer {
                 };
                 let answer = block_on(engine.propose(encoded, question, &plain, &Quiet))?;
                 Ok(answer.proposal)
+            }
+            (Self::Text(policy), Picture::Text(seen)) => {
+                Ok(policy.propose(seen, question, options)?)
             }
             (Self::Policy(policy, _), Picture::Policy(seen)) => {
                 Ok(block_on(policy.propose(seen, question, options))?)

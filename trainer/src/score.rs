@@ -3,7 +3,6 @@
 
 use anyhow::{Result, bail};
 use grounding::NormBox;
-use pollster::block_on;
 
 use crate::reader::{self, ReaderArgs};
 
@@ -45,8 +44,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     let (model, prompt) = reader::read(&args.reader, Some(args.bbox), "score")?;
     let ids = model.prompts().completion(&target)?;
-    let each = model.token_log_probs(&prompt, std::slice::from_ref(&ids))?; // [1, T]
-    let each: Vec<f32> = block_on(smolvlm::read(each, "log-probabilities"))?;
+    let each = model.log_probs(&prompt, &ids)?;
     let logprob: f64 = each.iter().map(|&log| f64::from(log)).sum();
     if args.reader.json {
         let line = serde_json::json!({

@@ -40,7 +40,9 @@ pub use map::{MapConfig, MapPolicy};
 pub use mapnet::{EvidenceMap, Proposal, Timings};
 pub use smolvlm::LoraConfig;
 pub use tensors::ModelFiles;
-pub use text::{Attention, TextPolicy, Tiles, generic_attention, relative_attention};
+pub use text::{
+    Attention, TextEncoded, TextPolicy, TextProposer, Tiles, generic_attention, relative_attention,
+};
 pub use train::{Canvas, Tracking};
 
 /// Result of this crate.

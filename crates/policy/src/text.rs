@@ -8,6 +8,7 @@
 //! form; their `logprob` is that of all their tokens, closing token included, under the free model.
 
 mod dense;
+mod proposer;
 mod watch;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -24,6 +25,7 @@ use crate::{
     Timings, Written, check_temperature,
 };
 
+pub use proposer::{TextEncoded, TextProposer};
 pub use watch::{Attention, Tiles, generic_attention, relative_attention};
 
 /// Tokens of a completion at most, as in the paper (a box has 17 to 20).

@@ -10,9 +10,12 @@ use serde_json::Value;
 use tensors::ModelFiles;
 
 use crate::error::{Result, SmolVlmError};
-use crate::pack::QUANT_METHOD;
 
 const FILE: &str = "config.json";
+/// `quantization_config.quant_method` of a folder of blocks.
+pub(crate) const QUANT_METHOD: &str = "cropvlm";
+/// Tokens of the context that a prompt leaves free for its completion.
+pub(crate) const ROOM: usize = 64;
 
 /// `model_type`s that are loaded. SmolVLM2's pictures go the way of Idefics3's, tensor by tensor; only videos are new there.
 pub const MODEL_TYPES: [&str; 2] = ["idefics3", "smolvlm"];
@@ -246,6 +249,11 @@ impl Config {
         };
         config.check()?;
         Ok(config)
+    }
+
+    /// Name and shape of every tensor of a checkpoint, in the network's order.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        crate::checklist::shapes(self)
     }
 
     /// Image tokens that one tile becomes.

@@ -1,15 +1,19 @@
-//! SmolVLM (the Idefics3 architecture) in burn: image processor, tokenizer, vision tower,
-//! connector, decoder, generation, weights in and out. Any size, from `config.json`; native and
-//! in the browser from one code.
+//! SmolVLM (the Idefics3 architecture): image processor, tokenizer, vision tower, connector, decoder, generation, weights in
+//! and out. Any size, from `config.json`; native and in the browser from one code.
+//!
+//! The network is here twice, held to the same numbers by tests: [`infer`], for use, on the processor's own kernels with
+//! weights that stay packed; and, behind the feature `burn`, [`SmolVlm`], for training, adapters and graphics cards.
 //!
 //! ```
-//! # use burn::tensor::Device;
-//! # use smolvlm::{Sampling, SmolVlm, tiny};
 //! use picture::RgbImage;
 //! use rand::SeedableRng;
+//! use smolvlm::{Sampling, infer, tiny};
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> { pollster::block_on(async {
-//! let model = SmolVlm::random(&tiny::files(), 1, &Device::flex())?;
+//! # let mut files = tiny::files();
+//! # let weights = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/goldens/model.safetensors"));
+//! # files.insert("model.safetensors", weights.to_vec());
+//! // let files = ModelFiles::from_dir("SmolVLM-256M-Instruct".as_ref())?;
+//! let model = infer::Model::load(&files)?;
 //! let picture = RgbImage::new(64, 48);
 //! let pictures = model.pictures(&[&picture], None)?;
 //! let scene = model.read_pictures(&pictures, &model.encode(&pictures))?;
@@ -17,44 +21,67 @@
 //!
 //! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
 //! let grammar = model.grammar()?;
-//! let boxes = model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng).await?;
+//! let boxes = model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng)?;
 //! println!("{} with a chance of {}", boxes[0].bbox.completion(), boxes[0].logprob.exp());
-//! # Ok(()) }) }
+//! # Ok::<(), smolvlm::SmolVlmError>(())
 //! ```
 
-mod adapter;
+mod checklist;
+mod completions;
 mod config;
-mod decoder;
 mod error;
-mod generate;
 mod grammar;
 mod image;
-mod likelihood;
-mod model;
-mod pack;
-mod params;
-mod peft;
-mod precision;
-mod projection;
+pub mod infer;
+mod positions;
 mod prompt;
-mod smolvlm;
 pub mod tiny;
+
+#[cfg(feature = "burn")]
+mod adapter;
+#[cfg(feature = "burn")]
+mod decoder;
+#[cfg(feature = "burn")]
+mod generate;
+#[cfg(feature = "burn")]
+mod likelihood;
+#[cfg(feature = "burn")]
+mod model;
+#[cfg(feature = "burn")]
+mod pack;
+#[cfg(feature = "burn")]
+mod params;
+#[cfg(feature = "burn")]
+mod peft;
+#[cfg(feature = "burn")]
+mod precision;
+#[cfg(feature = "burn")]
+mod projection;
+#[cfg(feature = "burn")]
+mod smolvlm;
+#[cfg(feature = "burn")]
 mod vision;
+#[cfg(feature = "burn")]
 mod weights;
 
-pub use adapter::LoraConfig;
+pub use completions::{BoxCompletion, Completion, Sampling};
 pub use config::{Config, MODEL_TYPES, TextConfig, VisionConfig};
-pub use decoder::KvCache;
 pub use error::{Result, SmolVlmError};
-pub use generate::{BoxCompletion, Completion, Sampling, read};
 pub use grammar::{ALPHABET, BoxGrammar, BoxState, Chosen};
 pub use image::{ImageProcessor, Pictures};
-pub use likelihood::{BoxLogProbs, TokenLogProbs};
-pub use model::Idefics3;
-pub use pack::{Quant, pack, pack_as, packing};
-pub use peft::{ADAPTER_CONFIG, ADAPTER_WEIGHTS};
-pub use projection::{Factors, Projection};
 pub use prompt::Prompts;
-pub use smolvlm::{Prompt, Scene, SmolVlm, settle};
 pub use tensors::{BlockType, ModelFiles, Precision};
-pub use weights::Filling;
+
+#[cfg(feature = "burn")]
+pub use {
+    adapter::LoraConfig,
+    decoder::KvCache,
+    generate::read,
+    likelihood::{BoxLogProbs, TokenLogProbs},
+    model::Idefics3,
+    pack::{Quant, pack, pack_as, packing},
+    peft::{ADAPTER_CONFIG, ADAPTER_WEIGHTS},
+    projection::{Factors, Projection},
+    smolvlm::{Prompt, Scene, SmolVlm, settle},
+    weights::Filling,
+};

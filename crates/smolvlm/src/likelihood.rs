@@ -7,8 +7,8 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 use grounding::NormBox;
 
+use crate::completions::{Sampling, check};
 use crate::error::{Result, SmolVlmError};
-use crate::generate::{Sampling, check};
 use crate::grammar::{ALPHABET, BoxGrammar};
 use crate::model::id_rows;
 use crate::smolvlm::{Prompt, SmolVlm};

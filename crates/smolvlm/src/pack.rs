@@ -14,13 +14,12 @@ use serde_json::{Value, json};
 use tensors::{BlockType, Entry, ModelFiles, Packed, SHARD, TensorError, Weights, write_shards};
 
 use crate::adapter::LoraConfig;
+use crate::config::QUANT_METHOD;
 use crate::error::{Result, SmolVlmError};
 use crate::params::manifest;
 use crate::peft::{factor_key, read_adapter};
 use crate::weights::Filling;
 
-/// `quantization_config.quant_method` of a folder of blocks.
-pub(crate) const QUANT_METHOD: &str = "cropvlm";
 const CONFIG: &str = "config.json";
 /// Share of the mean square that every column's importance is given: a channel of scale 0 is no reason for any error.
 const LEAST: f32 = 1e-3;

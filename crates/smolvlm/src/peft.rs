@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 use tensors::{ModelFiles, Precision, SafeTensors, TensorView, open_file, values};
 
 use crate::adapter::LoraConfig;
+use crate::checklist::more;
 use crate::error::{Result, SmolVlmError};
 use crate::model::Idefics3;
 use crate::params::{turned, walk_projections};
 use crate::smolvlm::SmolVlm;
-use crate::weights::more;
 
 /// Settings of a PEFT adapter.
 pub const ADAPTER_CONFIG: &str = "adapter_config.json";

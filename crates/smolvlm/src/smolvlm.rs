@@ -13,7 +13,7 @@ use picture::RgbImage;
 use tensors::{INDEX, ModelFiles, Precision, SINGLE};
 
 use crate::adapter::LoraConfig;
-use crate::config::Config;
+use crate::config::{Config, ROOM};
 use crate::decoder::KvCache;
 use crate::error::{Result, SmolVlmError};
 use crate::grammar::BoxGrammar;
@@ -30,6 +30,26 @@ const RANDOM_STD: f32 = 0.02;
 const MOST_RANDOM: u64 = 4_000_000_000;
 
 /// An Idefics3 model with everything around it.
+///
+/// ```
+/// # use burn::tensor::Device;
+/// # use smolvlm::{Sampling, SmolVlm, tiny};
+/// use picture::RgbImage;
+/// use rand::SeedableRng;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> { pollster::block_on(async {
+/// let model = SmolVlm::random(&tiny::files(), 1, &Device::flex())?;
+/// let picture = RgbImage::new(64, 48);
+/// let pictures = model.pictures(&[&picture], None)?;
+/// let scene = model.read_pictures(&pictures, &model.encode(&pictures))?;
+/// let prompt = model.ask(&scene, &grounding::prompt::policy_prompt("Total?", Default::default()))?;
+///
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+/// let grammar = model.grammar()?;
+/// let boxes = model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng).await?;
+/// println!("{} with a chance of {}", boxes[0].bbox.completion(), boxes[0].logprob.exp());
+/// # Ok(()) }) }
+/// ```
 #[derive(Debug, Clone)]
 pub struct SmolVlm {
     /// The network; public for training (`autodiff`, adapters, optimizers).
@@ -349,5 +369,5 @@ impl SmolVlm {
     }
 
     /// Tokens of the context that a prompt leaves free for its completion.
-    pub const ROOM: usize = 64;
+    pub const ROOM: usize = ROOM;
 }

@@ -1,27 +1,16 @@
 //! Weights in and out: Hugging Face's safetensors, one file or shards, plain numbers or blocks.
 //!
-//! Files are read by the `tensors` crate, one tensor at a time. Which tensors there have to be, `params.rs` says. Weights in
+//! Files are read by the `tensors` crate, one tensor at a time. Which tensors there have to be, `checklist.rs` says. Weights in
 //! blocks (q8, q4) become f32 as they arrive: the network computes in f32 or bf16.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
 use burn::tensor::Device;
-use tensors::{Index, ModelFiles, Precision, SINGLE, WeightFile, Weights};
+use tensors::{ModelFiles, Precision, SINGLE, WeightFile, Weights};
 
+use crate::checklist::Checklist;
 use crate::error::{Result, SmolVlmError};
 use crate::model::Idefics3;
-use crate::params::{manifest, walk};
+use crate::params::walk;
 use crate::smolvlm::SmolVlm;
-
-const TABLE: &str = "model.text_model.embed_tokens.weight";
-const HEAD: &str = "lm_head.weight";
-
-pub(crate) fn more(others: usize) -> String {
-    match others {
-        0 => String::new(),
-        n => format!(", and {n} more"),
-    }
-}
 
 /// A model whose weight files arrive one after the other, each for as long as it is read: a browser that fetches shards
 /// never holds two of them.
@@ -40,15 +29,7 @@ pub(crate) fn more(others: usize) -> String {
 /// ```
 pub struct Filling {
     model: SmolVlm,
-    index: Option<Index>,
-    /// Shapes of the tensors that are still to come.
-    wanted: BTreeMap<String, Vec<usize>>,
-    /// Names of the files that came.
-    files: Vec<String>,
-    /// Tensors that the network has no place for: file, name, shape.
-    extra: Vec<(String, String, Vec<usize>)>,
-    /// Hashes of the table's and the output layer's numbers, where the table is to serve as both.
-    tied: HashMap<&'static str, [u8; 32]>,
+    list: Checklist,
 }
 
 impl Filling {
@@ -59,12 +40,8 @@ impl Filling {
     pub fn new(files: &ModelFiles, device: &Device) -> Result<Self> {
         let model = SmolVlm::blank(files, device)?;
         Ok(Self {
-            wanted: manifest(&model.net).into_iter().collect(),
+            list: Checklist::new(files, model.config())?,
             model,
-            index: Index::of(files)?,
-            files: Vec::new(),
-            extra: Vec::new(),
-            tied: HashMap::new(),
         })
     }
 
@@ -78,7 +55,7 @@ impl Filling {
     }
 
     fn add_file(&mut self, file: &WeightFile) -> Result<()> {
-        let names = self.check_file(file)?;
+        let names = self.list.check_file(file)?;
         let mut outcome = Ok(());
         walk(&mut self.model.net, |name, slot| {
             if outcome.is_ok() && names.contains(&name) {
@@ -88,35 +65,9 @@ impl Filling {
         Ok(outcome?)
     }
 
-    /// Checks a file's hash and shapes. Gives the names of the tensors that are wanted of it.
-    pub(crate) fn check_file(&mut self, file: &WeightFile) -> Result<BTreeSet<String>> {
-        if let Some(index) = &self.index {
-            index.check(file)?;
-        }
-        self.files.push(file.name().to_string());
-        let mut names = BTreeSet::new();
-        for (name, actual) in file.tensors() {
-            let tied = [TABLE, HEAD].into_iter().find(|key| *key == name);
-            if let Some(key) = tied.filter(|_| self.model.config().tie_word_embeddings) {
-                self.tied.insert(key, file.fingerprint(name)?);
-            }
-            match self.wanted.remove(name) {
-                None => self.extra.push((file.name().into(), name.into(), actual)),
-                Some(expected) if expected != actual => {
-                    return Err(SmolVlmError::TensorShape {
-                        file: file.name().to_string(),
-                        name: name.to_string(),
-                        expected,
-                        actual,
-                        by: "config.json",
-                    });
-                }
-                Some(_) => {
-                    names.insert(name.to_string());
-                }
-            }
-        }
-        Ok(names)
+    /// Checks a file's hash and shapes and takes nothing of it.
+    pub(crate) fn check_file(&mut self, file: &WeightFile) -> Result<()> {
+        self.list.check_file(file).map(drop)
     }
 
     /// The model, all of its weights there.
@@ -124,43 +75,8 @@ impl Filling {
     /// # Errors
     /// Missing and extra tensors, by name and file.
     pub fn finish(self) -> Result<SmolVlm> {
-        let mut missing = manifest(&self.model.net);
-        missing.retain(|(name, _)| self.wanted.contains_key(name));
-        if let Some((name, shape)) = missing.first() {
-            return Err(SmolVlmError::MissingTensor {
-                file: self.files.join(", "),
-                name: name.clone(),
-                expected: shape.clone(),
-                more: more(missing.len() - 1),
-            });
-        }
-        self.refuse_extra()?;
+        self.list.finish()?;
         Ok(self.model)
-    }
-
-    /// Refuses tensors that the network has no place for, but for two that are no weights of their
-    /// own: rotary tables of old checkpoints, and the output layer beside a tied table, if equal.
-    fn refuse_extra(&self) -> Result<()> {
-        let tied_copy = |name: &str| {
-            name == HEAD
-                && self
-                    .tied
-                    .get(HEAD)
-                    .is_some_and(|it| self.tied.get(TABLE) == Some(it))
-        };
-        let mut extra: Vec<_> = self.extra.iter().collect();
-        extra.retain(|(_, name, _)| !name.ends_with("rotary_emb.inv_freq") && !tied_copy(name));
-        extra.sort_by_key(|(_, name, _)| name);
-        match extra.first() {
-            None => Ok(()),
-            Some((file, name, shape)) => Err(SmolVlmError::ExtraTensor {
-                file: file.clone(),
-                name: name.clone(),
-                actual: shape.clone(),
-                by: "config.json",
-                more: more(extra.len() - 1),
-            }),
-        }
     }
 }
 

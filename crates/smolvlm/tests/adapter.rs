@@ -2,6 +2,8 @@
 //! folder goes out and in without loss, only the factors are trained, and folders that do not fit
 //! are refused by name.
 
+#![cfg(feature = "burn")]
+
 use std::collections::HashMap;
 
 use burn::tensor::{Device, Tensor};

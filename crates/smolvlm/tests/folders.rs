@@ -1,5 +1,7 @@
 //! Broken model folders are refused with a sentence that names file, item, expected and actual.
 
+#![cfg(feature = "burn")]
+
 use std::collections::HashMap;
 
 use burn::tensor::Device;
@@ -66,11 +68,15 @@ fn set(file: &str, pointer: &str, value: Value) -> ModelFiles {
     files
 }
 
+/// What loading says, with burn and without.
 fn refusal(files: &ModelFiles) -> String {
-    match SmolVlm::load(files, &Device::flex()) {
+    let said = match SmolVlm::load(files, &Device::flex()) {
         Ok(_) => panic!("loaded"),
         Err(error) => error.to_string(),
-    }
+    };
+    let plain = smolvlm::infer::Model::load(files).expect_err("loaded without burn");
+    assert_eq!(plain.to_string(), said);
+    said
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Folders in q8 and q4 blocks: what they weigh, that they compute nearly the same, that an adapter is merged, that shards may
 //! come one by one, and what is refused.
 
+#![cfg(feature = "burn")]
+
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -43,11 +45,15 @@ fn load(files: &ModelFiles) -> SmolVlm {
     SmolVlm::load(files, &Device::flex()).expect("model")
 }
 
+/// What loading says, with burn and without.
 fn refusal(files: &ModelFiles) -> String {
-    match SmolVlm::load(files, &Device::flex()) {
+    let said = match SmolVlm::load(files, &Device::flex()) {
         Ok(_) => panic!("loaded"),
         Err(error) => error.to_string(),
-    }
+    };
+    let plain = smolvlm::infer::Model::load(files).expect_err("loaded without burn");
+    assert_eq!(plain.to_string(), said);
+    said
 }
 
 fn picture(salt: u32) -> RgbImage {
@@ -153,38 +159,10 @@ fn measure(what: &str, files: &ModelFiles, cases: &[(RgbImage, String)]) -> [Com
     })
 }
 
-/// A folder of SmolVLM-256M's shape, without weights.
-fn smolvlm_256m() -> ModelFiles {
-    let mut files = tiny::files();
-    let mut edit = |name: &str, changes: Value| {
-        let mut content: Value = files.json(name).expect("json");
-        for (key, value) in changes.as_object().expect("changes") {
-            content[key] = value.clone();
-        }
-        files.insert(name, content.to_string().into_bytes());
-    };
-    let text = json!({
-        "model_type": "llama", "vocab_size": 49280, "hidden_size": 576, "intermediate_size": 1536,
-        "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "head_dim": 64,
-    });
-    let vision = json!({
-        "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
-        "num_attention_heads": 12, "image_size": 512, "patch_size": 16,
-    });
-    edit(
-        "config.json",
-        json!({"scale_factor": 4, "text_config": text, "vision_config": vision}),
-    );
-    let tiles = json!({"max_image_size": {"longest_edge": 512}, "size": {"longest_edge": 2048}});
-    edit("preprocessor_config.json", tiles);
-    edit("processor_config.json", json!({"image_seq_len": 64}));
-    files
-}
-
 #[test]
 fn smolvlm_256m_packs_into_275_and_165_megabytes_in_shards_of_64() {
     for (quant, most) in [(Quant::Q8, 275_000_000), (Quant::Q4, 165_000_000)] {
-        let entries = packing(&smolvlm_256m(), quant).expect("entries");
+        let entries = packing(&tiny::smolvlm_256m().expect("shape"), quant).expect("entries");
         let shards = tensors::shards(&entries, tensors::SHARD);
         let bytes = |entry: &tensors::Entry| entry.kind.bytes(&entry.shape);
         let sizes: Vec<usize> = shards.iter().map(|of| of.iter().map(bytes).sum()).collect();

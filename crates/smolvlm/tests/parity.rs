@@ -2,69 +2,19 @@
 //! logits, log-probabilities, greedy text, constrained boxes. Also from this folder: the full
 //! size, outside the suite, is compared by `tests/parity` of the workspace.
 
+#![cfg(feature = "burn")]
+
+mod goldens;
+
 use burn::tensor::{Device, TensorData};
 use grounding::NormBox;
 use picture::RgbImage;
 use pollster::block_on;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use safetensors::SafeTensors;
-use smolvlm::{ModelFiles, Pictures, Prompt, Sampling, SmolVlm, tiny};
+use smolvlm::{Pictures, Prompt, Sampling, SmolVlm};
 
-const CASES: [&str; 4] = ["tile", "grid", "thin", "pair"];
-/// What f32 rounding in another order may move a logit of size 1 to 10 by.
-const TOLERANCE: f32 = 1e-4;
-
-struct Goldens(SafeTensors<'static>);
-
-impl Goldens {
-    fn open() -> Self {
-        let bytes = include_bytes!("../goldens/tiny.safetensors");
-        Self(SafeTensors::deserialize(bytes).expect("goldens"))
-    }
-
-    fn bytes(&self, name: &str) -> (&[u8], Vec<usize>) {
-        let view = self.0.tensor(name).expect(name);
-        (view.data(), view.shape().to_vec())
-    }
-
-    fn floats(&self, name: &str) -> Vec<f32> {
-        let (bytes, _) = self.bytes(name);
-        let chunks = bytes.as_chunks().0.iter();
-        chunks.map(|&b| f32::from_le_bytes(b)).collect()
-    }
-
-    fn ids(&self, name: &str) -> Vec<u32> {
-        let (bytes, _) = self.bytes(name);
-        let chunks = bytes.as_chunks().0.iter();
-        chunks.map(|&b| i64::from_le_bytes(b) as u32).collect()
-    }
-
-    fn text(&self, name: &str) -> String {
-        String::from_utf8(self.bytes(name).0.to_vec()).expect("utf-8")
-    }
-
-    fn pictures(&self, case: &str) -> Vec<RgbImage> {
-        let mut list = Vec::new();
-        while self
-            .0
-            .tensor(&format!("{case}.picture.{}", list.len()))
-            .is_ok()
-        {
-            let (bytes, shape) = self.bytes(&format!("{case}.picture.{}", list.len()));
-            let (height, width) = (shape[0] as u32, shape[1] as u32);
-            list.push(RgbImage::from_raw(width, height, bytes.to_vec()).expect("picture"));
-        }
-        list
-    }
-}
-
-fn files() -> ModelFiles {
-    let mut files = tiny::files();
-    let weights = include_bytes!("../goldens/model.safetensors");
-    files.insert("model.safetensors", weights.to_vec());
-    files
-}
+use goldens::{CASES, Goldens, assert_close, files};
 
 fn model() -> SmolVlm {
     SmolVlm::load(&files(), &Device::flex()).expect("model")
@@ -85,14 +35,6 @@ fn prompt(model: &SmolVlm, goldens: &Goldens, case: &str) -> Prompt {
     model
         .ask(&scene, &goldens.text(&format!("{case}.text")))
         .expect("prompt")
-}
-
-fn assert_close(actual: &[f32], expected: &[f32], what: &str) {
-    assert_eq!(actual.len(), expected.len(), "{what}");
-    for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
-        let allowed = TOLERANCE * e.abs().max(1.0);
-        assert!((a - e).abs() <= allowed, "{what}[{i}]: {a} instead of {e}");
-    }
 }
 
 fn values<const D: usize>(tensor: burn::tensor::Tensor<D>) -> Vec<f32> {

@@ -3,6 +3,8 @@
 //! reported chance is the one that `box_log_probs` computes, gradients flow, and a saved folder
 //! loads to the same model.
 
+#![cfg(feature = "burn")]
+
 use std::sync::LazyLock;
 
 use burn::tensor::{Device, Tensor};

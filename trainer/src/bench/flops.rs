@@ -82,7 +82,7 @@ impl<'a> Flops<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::shape::smolvlm_256m;
+    use smolvlm::tiny::smolvlm_256m;
 
     #[test]
     fn about_two_operations_a_weight_and_token() {

@@ -2,7 +2,6 @@
 
 mod flops;
 mod sft;
-mod shape;
 mod train;
 
 use anyhow::Result;

@@ -18,9 +18,9 @@ use pollster::block_on;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use smolvlm::SmolVlm;
+use smolvlm::tiny::smolvlm_256m;
 
 use super::flops::{Flops, Pass};
-use super::shape::smolvlm_256m;
 use crate::device::DeviceKind;
 use crate::reader::RewardModel;
 use crate::train::{AdamW, OptimizerConfig, peak_memory, training_device};

@@ -15,11 +15,12 @@ use grounding::{Case, NormBox};
 use picture::RgbImage;
 use policy::map::MODEL_TYPE as MAP;
 use serde::Deserialize;
-use smolvlm::{ModelFiles, Precision, Prompt, SmolVlm};
+use smolvlm::{ModelFiles, Precision};
 
 use crate::data;
 use crate::device::DeviceKind;
 use crate::model::{ModelArgs, there};
+use crate::text::{Read, TextModel};
 
 pub use self::api::{ApiConfig, ApiReader, BudgetSpent};
 pub use self::letters::{LetterReader, Reading};
@@ -135,18 +136,18 @@ pub fn require_text_model(dir: &Path, command: &str) -> Result<()> {
 ///
 /// # Errors
 /// A model folder or picture that cannot be read, an empty question, a failed device.
-pub fn read(args: &ReaderArgs, bbox: Option<NormBox>, command: &str) -> Result<(SmolVlm, Prompt)> {
+pub fn read(args: &ReaderArgs, bbox: Option<NormBox>, command: &str) -> Result<(TextModel, Read)> {
     if args.question.trim().is_empty() {
         bail!("the question is empty: say what you want to know about the picture");
     }
     // Before gigabytes are read: the kind of model, then the picture.
     require_text_model(&args.model.model, command)?;
     let picture = data::picture(&args.image)?;
-    let model = args.model.text_model(command, &args.device.open()?)?;
+    let model = TextModel::open(&args.model, args.device, command)?;
     let crop = bbox.map(|bbox| crop(&picture, Some(bbox)));
     let pictures: Vec<&RgbImage> = std::iter::once(&picture).chain(&crop).collect();
-    let tiles = model.pictures(&pictures, args.longest_edge)?;
-    let scene = model.read_pictures(&tiles, &model.encode(&tiles))?;
-    let prompt = model.ask(&scene, &answer_prompt(&args.question, args.case()))?;
+    let (tiles, tokens) = model.encode(&pictures, args.longest_edge)?;
+    let text = answer_prompt(&args.question, args.case());
+    let prompt = model.read(&tiles, &tokens, &text)?;
     Ok((model, prompt))
 }

@@ -7,23 +7,19 @@ use std::cell::OnceCell;
 use std::path::Path;
 
 use anyhow::Result;
-use burn::tensor::Tensor;
 use grounding::prompt::{answer_prompt, target_answer};
 use grounding::{Case, Sample};
 use picture::RgbImage;
-use pollster::block_on;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use smolvlm::{Pictures, Prompt, Sampling, SmolVlm, SmolVlmError};
+use smolvlm::{Pictures, SmolVlmError};
 
 use super::{Answering, Given, NoAnswer, Original, Shown, full_name};
 use crate::device::DeviceKind;
-use crate::model::ModelArgs;
 use crate::stop::Stop;
+use crate::text::{ImageTokens, Read, TextModel};
 
 /// A model that answers.
 pub struct Local {
-    model: SmolVlm,
+    model: TextModel,
     name: String,
     case: Case,
     max_tokens: usize,
@@ -37,8 +33,8 @@ pub struct LocalView<'a> {
     encoded: OnceCell<Encoded>,
 }
 
-/// Rows and columns of tiles, and their image tokens [N x tokens a tile, hidden].
-type Encoded = (Vec<(usize, usize)>, Tensor<2>);
+/// Rows and columns of tiles, and their image tokens.
+type Encoded = (Vec<(usize, usize)>, ImageTokens);
 
 impl From<SmolVlmError> for NoAnswer {
     fn from(error: SmolVlmError) -> Self {
@@ -58,11 +54,7 @@ impl Local {
         max_tokens: usize,
         stop: Stop,
     ) -> Result<Self> {
-        let folder = ModelArgs {
-            model: dir.to_path_buf(),
-            adapter: None,
-        };
-        let model = folder.text_model("eval --target", &device.open()?)?;
+        let model = TextModel::open_dir(dir, device, "eval --target")?;
         Ok(Self {
             model,
             name: full_name(&dir.display().to_string(), case),
@@ -78,19 +70,17 @@ impl Local {
     }
 
     fn encode(&self, picture: &RgbImage, edge: Option<usize>) -> Result<Encoded, SmolVlmError> {
-        let tiles = self.model.pictures(&[picture], edge)?;
-        let tokens = self.model.encode(&tiles);
+        let (tiles, tokens) = self.model.encode(&[picture], edge)?;
         Ok((tiles.grids, tokens))
     }
 
     /// log p of the most frequent answer, closing token included.
-    fn log_prob(&self, prompt: &Prompt, sample: &Sample) -> Result<Option<f64>, SmolVlmError> {
+    fn log_prob(&self, prompt: &Read, sample: &Sample) -> Result<Option<f64>, SmolVlmError> {
         let Some(target) = target_answer(&sample.answers, self.case) else {
             return Ok(None);
         };
         let ids = self.model.prompts().completion(&target)?;
-        let each = self.model.token_log_probs(prompt, &[ids])?; // [1, T]
-        let each: Vec<f32> = block_on(smolvlm::read(each, "log-probabilities"))?;
+        let each = self.model.log_probs(prompt, &ids)?;
         Ok(Some(each.iter().map(|&log| f64::from(log)).sum()))
     }
 
@@ -135,25 +125,18 @@ impl Answering for Local {
                 let (mut grids, full) = self.full(view)?.clone();
                 let (more, beside) = crop(picture)?;
                 grids.extend(more);
-                (grids, Tensor::cat(vec![full, beside], 0)) // [tokens of both, hidden]
+                (grids, full.and(beside))
             }
         };
         // The decoder reads tokens and wants to know the grids; the pixels have done their work.
         let pictures = Pictures {
             values: Vec::new(),
-            side: self.model.images().tile(),
+            side: self.model.tile(),
             grids,
         };
-        let scene = self.model.read_pictures(&pictures, &tokens)?;
-        let prompt = self
-            .model
-            .ask(&scene, &answer_prompt(&sample.question, self.case))?;
-        // Never drawn from: the choice is greedy.
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let written = self
-            .model
-            .generate(&prompt, 1, self.max_tokens, Sampling::Greedy, &mut rng);
-        let written = block_on(written)?.remove(0);
+        let text = answer_prompt(&sample.question, self.case);
+        let prompt = self.model.read(&pictures, &tokens, &text)?;
+        let written = self.model.answer(&prompt, self.max_tokens)?;
         Ok(Given {
             text: written.text.trim().to_owned(),
             refused: false,

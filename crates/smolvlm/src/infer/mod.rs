@@ -1,0 +1,253 @@
+//! SmolVLM for use: the network on the processor's own kernels, its weights as they are packed (q8, q4, f16, bf16, f32).
+//! No training framework; no gradients, no adapters.
+//!
+//! The way of a picture is that of [`crate::SmolVlm`], whose names these are: [`Model::pictures`] (tiles) →
+//! [`Model::encode`] (image tokens) → [`Model::read_pictures`] (the decoder has read them) → [`Model::ask`] (it has read the
+//! question) → generation or log-probabilities. Each result can be used again: a picture is encoded once for any number of
+//! questions, a question read once for any number of completions; what they have read is shared, not copied.
+//!
+//! `load.rs`: weights in. `vision.rs`: tower and connector. `decoder.rs`: decoder and KV cache. `write.rs`: completions.
+
+mod decoder;
+mod load;
+mod vision;
+mod write;
+
+use std::sync::Arc;
+
+use picture::RgbImage;
+use tensors::ModelFiles;
+
+use crate::config::{Config, ROOM};
+use crate::error::{Result, SmolVlmError};
+use crate::grammar::BoxGrammar;
+use crate::image::{ImageProcessor, Pictures};
+use crate::prompt::Prompts;
+
+use decoder::{Cache, TextModel};
+use vision::VisionModel;
+
+pub use load::Filling;
+
+/// An Idefics3 model with everything around it.
+///
+/// A clone is cheap: weights are shared.
+#[derive(Debug, Clone)]
+pub struct Model {
+    config: Config,
+    images: ImageProcessor,
+    prompts: Arc<Prompts>,
+    vision: Arc<VisionModel>,
+    text: Arc<TextModel>,
+}
+
+/// Pictures that the decoder has read, before any text.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    cache: Cache,
+    /// What was read.
+    ids: Arc<[u32]>,
+}
+
+impl Scene {
+    /// Tokens of the pictures.
+    pub fn tokens(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Ids of what the decoder has read: the prompt's first part.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+}
+
+/// A whole prompt that the decoder has read.
+#[derive(Debug, Clone)]
+pub struct Prompt {
+    cache: Cache,
+    /// State after the last token, `[hidden]`.
+    last: Vec<f32>,
+}
+
+impl Prompt {
+    /// Tokens of the prompt.
+    pub fn tokens(&self) -> usize {
+        self.cache.len()
+    }
+}
+
+impl Model {
+    /// Loads a Hugging Face folder as [`crate::SmolVlm::load`] does, or one of packed weights, which stay packed. Weights of a
+    /// folder on a disk are read tensor by tensor.
+    ///
+    /// # Errors
+    /// Whatever is missing, unreadable, unknown or misshapen, by file and name.
+    pub fn load(files: &ModelFiles) -> Result<Self> {
+        load::load(files)
+    }
+
+    /// Shape of the model.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Image processor.
+    pub fn images(&self) -> &ImageProcessor {
+        &self.images
+    }
+
+    /// Tokenizer and chat template.
+    pub fn prompts(&self) -> &Prompts {
+        &self.prompts
+    }
+
+    /// Bytes of the weights in memory.
+    pub fn bytes(&self) -> usize {
+        self.vision.bytes() + self.text.bytes()
+    }
+
+    /// The grammar of boxes in this model's tokens.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Tokenizer`] if the tokenizer does not write digits one by one.
+    pub fn grammar(&self) -> Result<BoxGrammar> {
+        BoxGrammar::new(&self.prompts)
+    }
+
+    /// Tiles of the pictures of one prompt. `longest_edge` in pixels; without one, each picture becomes one tile.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Argument`] for a longest edge of 0 or above 6 tiles.
+    pub fn pictures(
+        &self,
+        pictures: &[&RgbImage],
+        longest_edge: Option<usize>,
+    ) -> Result<Pictures> {
+        let edge = longest_edge.unwrap_or(self.images.tile());
+        self.images.process(pictures, edge)
+    }
+
+    /// Ids of the whole prompt, `[T]`: pictures, then text.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Tokenizer`].
+    pub fn input_ids(&self, pictures: &Pictures, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.prompts.head(pictures)?;
+        ids.extend(self.prompts.tail(text)?);
+        Ok(ids)
+    }
+
+    /// Image tokens of the tiles, [N x tokens a tile, hidden].
+    pub fn encode(&self, pictures: &Pictures) -> Vec<f32> {
+        self.vision.encode(&pictures.values, pictures.side)
+    }
+
+    /// Lets the decoder read the pictures: `image_tokens` are those of [`Model::encode`].
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Tokenizer`]; [`SmolVlmError::PromptTooLong`]; image tokens of other pictures.
+    pub fn read_pictures(&self, pictures: &Pictures, image_tokens: &[f32]) -> Result<Scene> {
+        let ids = self.prompts.head(pictures)?;
+        self.check_length(ids.len())?;
+        let embeddings = self.embed_prompt(&ids, image_tokens)?; // [T, hidden]
+        let mut cache = self.text.empty_cache();
+        self.text.states(embeddings, 1, &mut cache, None);
+        Ok(Scene {
+            cache: cache.shared(),
+            ids: ids.into(),
+        })
+    }
+
+    /// Lets the decoder read the text of the user's message and the beginning of the answer's.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Tokenizer`]; [`SmolVlmError::PromptTooLong`].
+    pub fn ask(&self, scene: &Scene, text: &str) -> Result<Prompt> {
+        let (cache, states, _) = self.read_text(scene, text, None)?;
+        let last = states[states.len() - self.text.hidden()..].to_vec();
+        Ok(Prompt {
+            cache: cache.shared(),
+            last,
+        })
+    }
+
+    /// How much the prompt's last token looks at each image token of the scene at one decoder layer, averaged over heads; see
+    /// [`crate::SmolVlm::attention`].
+    ///
+    /// # Errors
+    /// As [`Model::ask`]; [`SmolVlmError::Argument`] for a layer that is not there.
+    pub fn attention(&self, scene: &Scene, text: &str, layer: usize) -> Result<Vec<f32>> {
+        let (.., weights) = self.read_text(scene, text, Some(layer))?;
+        let weights = weights.ok_or_else(|| SmolVlmError::Argument {
+            item: "layer".to_string(),
+            expected: format!("one of {}", self.config.text.num_hidden_layers),
+            actual: layer.to_string(),
+        })?;
+        let looked = scene.ids.iter().zip(weights);
+        let images = looked.filter(|(id, _)| **id == self.config.image_token_id);
+        Ok(images.map(|(_, weight)| weight).collect())
+    }
+
+    /// The cache that has read the text, too; its states [T, hidden]; where its last token looks at one layer.
+    #[allow(clippy::type_complexity)]
+    fn read_text(
+        &self,
+        scene: &Scene,
+        text: &str,
+        watched: Option<usize>,
+    ) -> Result<(Cache, Vec<f32>, Option<Vec<f32>>)> {
+        let ids = self.prompts.tail(text)?;
+        self.check_length(scene.tokens() + ids.len())?;
+        let mut cache = scene.cache.clone();
+        let embeddings = self.text.embed(&ids); // [T, hidden]
+        let (states, weights) = self.text.states(embeddings, 1, &mut cache, watched);
+        Ok((cache, states, weights))
+    }
+
+    /// Logits of the whole prompt, [T, V], in one pass without a cache: for tests and for comparing with transformers.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Tokenizer`]; [`SmolVlmError::PromptTooLong`].
+    pub fn logits(&self, pictures: &Pictures, ids: &[u32]) -> Result<Vec<f32>> {
+        self.check_length(ids.len())?;
+        let embeddings = self.embed_prompt(ids, &self.encode(pictures))?;
+        let mut cache = self.text.empty_cache();
+        let (states, _) = self.text.states(embeddings, 1, &mut cache, None);
+        Ok(self.text.logits(&states))
+    }
+
+    /// Embeddings of a prompt, [T, hidden]: at the n-th `<image>` stands the n-th row of `images` [N, hidden].
+    fn embed_prompt(&self, ids: &[u32], images: &[f32]) -> Result<Vec<f32>> {
+        let hidden = self.text.hidden();
+        let mut embeddings = self.text.embed(ids);
+        let places = ids.iter().zip(embeddings.chunks_exact_mut(hidden));
+        let mut places = places.filter(|(id, _)| **id == self.config.image_token_id);
+        let mut rows = images.chunks_exact(hidden);
+        let wanted = ids.iter().filter(|id| **id == self.config.image_token_id);
+        let wanted = wanted.count();
+        if wanted != rows.len() {
+            return Err(SmolVlmError::Argument {
+                item: "image tokens".to_string(),
+                expected: wanted.to_string(),
+                actual: rows.len().to_string(),
+            });
+        }
+        while let (Some((_, place)), Some(row)) = (places.next(), rows.next()) {
+            place.copy_from_slice(row);
+        }
+        Ok(embeddings)
+    }
+
+    /// Leaves room for a completion.
+    fn check_length(&self, tokens: usize) -> Result<()> {
+        let most = self.config.text.max_position_embeddings;
+        let expected = most.saturating_sub(ROOM);
+        if tokens > expected {
+            return Err(SmolVlmError::PromptTooLong {
+                expected,
+                actual: tokens,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! Completions: greedy and sampled, free and constrained to boxes, one row or a group; and log-probabilities of given ones.
+//! What `generate.rs` and `likelihood.rs` do with burn.
+
+use grounding::NormBox;
+use rand::Rng;
+
+use super::decoder::Cache;
+use super::{Model, Prompt};
+use crate::completions::{BoxCompletion, BoxRows, Completion, Sampling, TextRows, argument};
+use crate::error::{Result, SmolVlmError};
+use crate::grammar::BoxGrammar;
+
+impl Model {
+    /// Completes a prompt freely, `n` times, each with at most `max_tokens` tokens.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Argument`] for `n` = 0, a temperature that is not above 0, or a limit beyond the context;
+    /// [`SmolVlmError::Computed`] for logits that are no numbers.
+    pub fn generate<R: Rng + ?Sized>(
+        &self,
+        prompt: &Prompt,
+        n: usize,
+        max_tokens: usize,
+        sampling: Sampling,
+        rng: &mut R,
+    ) -> Result<Vec<Completion>> {
+        let text = &self.config().text;
+        let room = text.max_position_embeddings - prompt.tokens();
+        let mut rows = TextRows::new(n, max_tokens, room, sampling)?;
+        let stop = self.prompts().stop_tokens();
+        let mut cache = prompt.cache.clone();
+        let mut states = prompt.last.clone(); // [1 or n, hidden]
+        loop {
+            let logits = numbers(self.text.logits(&states))?; // [1 or n, V]
+            let Some(next) = rows.choose(&logits, text.vocab_size, stop, sampling, rng) else {
+                return rows.finish(self.prompts());
+            };
+            states = self.read_on(&next, n, &mut cache); // [n, hidden]
+        }
+    }
+
+    /// Completes a prompt with boxes, `n` times: literal tokens are forced, and only digits and ends of numbers that can
+    /// still lead to a valid box are chosen from.
+    ///
+    /// # Errors
+    /// As [`Model::generate`].
+    pub fn generate_boxes<R: Rng + ?Sized>(
+        &self,
+        grammar: &BoxGrammar,
+        prompt: &Prompt,
+        n: usize,
+        sampling: Sampling,
+        rng: &mut R,
+    ) -> Result<Vec<BoxCompletion>> {
+        let mut rows = BoxRows::new(grammar, n, sampling, |_, _| ())?;
+        let alphabet = grammar.alphabet();
+        let mut cache = prompt.cache.clone();
+        let mut states = prompt.last.clone(); // [1 or n, hidden]
+        if !grammar.open().is_empty() {
+            states = self.read_on(grammar.open(), 1, &mut cache);
+            cache = cache.shared();
+        }
+        loop {
+            let logits = numbers(self.text.logits_of(&states, &alphabet))?; // [1 or n, alphabet]
+            let Some(next) = rows.choose(&logits, sampling, rng, |_, _| ()) else {
+                return rows.finish();
+            };
+            states = self.read_on(&next.concat(), n, &mut cache); // [n, hidden]
+        }
+    }
+
+    /// Log-probabilities under the free model of every token of a completion.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Argument`] for an empty one; [`SmolVlmError::Computed`].
+    pub fn token_log_probs(&self, prompt: &Prompt, completion: &[u32]) -> Result<Vec<f32>> {
+        let states = self.states_before(prompt, completion)?;
+        let width = self.config().text.vocab_size;
+        // A token's logits at a time: all of them would be the largest thing in memory.
+        let tokens = states.chunks_exact(self.text.hidden()).zip(completion);
+        tokens
+            .map(|(state, &id)| {
+                let logits = numbers(self.text.logits(state))?;
+                debug_assert_eq!(logits.len(), width);
+                Ok(log_share(&logits, |_| true, id as usize) as f32)
+            })
+            .collect()
+    }
+
+    /// Log of the chance of each box under the constrained model: what [`BoxCompletion::logprob`] says at temperature 1.
+    /// Edges are rounded to whole percents.
+    ///
+    /// # Errors
+    /// As [`Model::token_log_probs`].
+    pub fn box_log_probs(
+        &self,
+        grammar: &BoxGrammar,
+        prompt: &Prompt,
+        boxes: &[NormBox],
+    ) -> Result<Vec<f32>> {
+        let alphabet = grammar.alphabet();
+        let log_prob = |&bbox: &NormBox| {
+            let (ids, choices) = grammar.spell(bbox);
+            let states = self.states_before(prompt, &ids)?;
+            let hidden = self.text.hidden();
+            let mut sum = 0.0;
+            for choice in choices {
+                let state = &states[choice.at * hidden..][..hidden];
+                let logits = numbers(self.text.logits_of(state, &alphabet))?;
+                sum += log_share(&logits, |i| choice.allowed[i], choice.index);
+            }
+            Ok(sum as f32)
+        };
+        boxes.iter().map(log_prob).collect()
+    }
+
+    /// The states from which each token of a completion is predicted, [T, hidden].
+    fn states_before(&self, prompt: &Prompt, completion: &[u32]) -> Result<Vec<f32>> {
+        let Some((_, read)) = completion.split_last() else {
+            return Err(argument("completion", "at least one token", "none"));
+        };
+        let mut states = prompt.last.clone();
+        if !read.is_empty() {
+            let mut cache = prompt.cache.clone();
+            let embeddings = self.text.embed(read);
+            states.extend(self.text.states(embeddings, 1, &mut cache, None).0);
+        }
+        Ok(states)
+    }
+
+    /// Reads `rows` rows of equal length; the state after the last token of each, [rows, hidden].
+    fn read_on(&self, ids: &[u32], rows: usize, cache: &mut Cache) -> Vec<f32> {
+        let embeddings = self.text.embed(ids); // [rows x T, hidden]
+        let (states, _) = self.text.states(embeddings, rows, cache, None);
+        let hidden = self.text.hidden();
+        let of_rows = states.chunks_exact(states.len() / rows);
+        let last = of_rows.flat_map(|row| &row[row.len() - hidden..]);
+        last.copied().collect()
+    }
+}
+
+/// Logits, if they are numbers.
+fn numbers(logits: Vec<f32>) -> Result<Vec<f32>> {
+    match logits.iter().copied().find(|value| !value.is_finite()) {
+        None => Ok(logits),
+        Some(value) => Err(SmolVlmError::Computed {
+            item: "logits".to_string(),
+            value,
+        }),
+    }
+}
+
+/// Log of the chance of one among those allowed.
+fn log_share(logits: &[f32], allowed: impl Fn(usize) -> bool, index: usize) -> f64 {
+    let open = || {
+        let all = logits.iter().enumerate();
+        all.filter(|(i, _)| allowed(*i)).map(|(_, &logit)| logit)
+    };
+    let top = open().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = open().map(|logit| f64::from(logit - top).exp()).sum();
+    f64::from(logits[index] - top) - sum.ln()
+}
