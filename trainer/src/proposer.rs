@@ -74,7 +74,7 @@ impl Proposer {
             let engine = block_on(Engine::load(files, Device::Cpu, &Quiet))?;
             return Ok(Self::Engine(engine));
         }
-        if TextProposer::runs(files) {
+        if smolvlm::is_packed(files) {
             return Ok(Self::Text(TextProposer::load(files)?));
         }
         let device = DeviceKind::Cpu;

@@ -1,5 +1,5 @@
-//! A text model that answers and scores: on the processor's own kernels, its weights as they are packed; on burn for graphics
-//! cards, and where an adapter is put on.
+//! A text model that answers and scores: packed weights on the processor's own kernels; on burn where they are not packed, for
+//! graphics cards, and where an adapter is put on.
 
 use std::path::Path;
 
@@ -26,6 +26,7 @@ pub enum TextModel {
 }
 
 /// Image tokens of pictures, [N x tokens a tile, hidden].
+#[allow(clippy::large_enum_variant)] // a picture has one
 #[derive(Clone)]
 pub enum ImageTokens {
     /// Of [`TextModel::Kernels`].
@@ -52,6 +53,7 @@ impl ImageTokens {
 }
 
 /// A prompt that the model has read.
+#[allow(clippy::large_enum_variant)] // a question has one
 pub enum Read {
     /// By [`TextModel::Kernels`].
     Kernels(infer::Prompt),
@@ -88,7 +90,11 @@ impl TextModel {
             return Ok(Self::Burn(args.text_model(command, &device.open()?)?));
         }
         require_text_model(&args.model, command)?;
-        let model = Model::load(&files(&args.model)?);
+        let files = files(&args.model)?;
+        if !smolvlm::is_packed(&files) {
+            return Ok(Self::Burn(args.text_model(command, &device.open()?)?));
+        }
+        let model = Model::load(&files);
         let model = model.with_context(|| format!("model folder {}", args.model.display()))?;
         Ok(Self::Kernels(model))
     }

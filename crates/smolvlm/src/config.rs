@@ -17,6 +17,18 @@ pub(crate) const QUANT_METHOD: &str = "cropvlm";
 /// Tokens of the context that a prompt leaves free for its completion.
 pub(crate) const ROOM: usize = 64;
 
+/// Whether a folder holds a model of this crate in packed blocks, as far as its `config.json` says.
+pub fn is_packed(files: &ModelFiles) -> bool {
+    let Ok(raw) = files.json::<Raw>(FILE) else {
+        return false;
+    };
+    let named = |given: Option<String>, known: &[&str]| {
+        given.is_some_and(|it| known.contains(&it.as_str()))
+    };
+    let method = raw.quantization_config.and_then(|it| it.quant_method);
+    named(raw.model_type, &MODEL_TYPES) && named(method, &[QUANT_METHOD])
+}
+
 /// `model_type`s that are loaded. SmolVLM2's pictures go the way of Idefics3's, tensor by tensor; only videos are new there.
 pub const MODEL_TYPES: [&str; 2] = ["idefics3", "smolvlm"];
 

@@ -65,7 +65,7 @@ mod vision;
 mod weights;
 
 pub use completions::{BoxCompletion, Completion, Sampling};
-pub use config::{Config, MODEL_TYPES, TextConfig, VisionConfig};
+pub use config::{Config, MODEL_TYPES, TextConfig, VisionConfig, is_packed};
 pub use error::{Result, SmolVlmError};
 pub use grammar::{ALPHABET, BoxGrammar, BoxState, Chosen};
 pub use image::{ImageProcessor, Pictures};

@@ -26,15 +26,6 @@ pub struct TextEncoded {
 }
 
 impl TextProposer {
-    /// Whether a folder holds what this computes, as far as its `config.json` says.
-    pub fn runs(files: &ModelFiles) -> bool {
-        let config = files.json::<serde_json::Value>("config.json");
-        config.is_ok_and(|config| {
-            let kind = config["model_type"].as_str();
-            kind.is_some_and(|kind| smolvlm::MODEL_TYPES.contains(&kind))
-        })
-    }
-
     /// Reads a Hugging Face folder of an Idefics3 model, or one of packed weights.
     ///
     /// # Errors
