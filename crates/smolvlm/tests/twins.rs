@@ -97,7 +97,8 @@ fn apart(files: &ModelFiles) -> f32 {
         let boxes: Vec<NormBox> = [Sampling::Greedy, Sampling::Temperature(1.3)]
             .into_iter()
             .flat_map(|sampling| {
-                let wanted = burn.generate_boxes(&grammar, &prompt, 4, sampling, &mut rng());
+                let mut dice = rng();
+                let wanted = burn.generate_boxes(&grammar, &prompt, 4, sampling, &mut dice);
                 let wanted = block_on(wanted).expect("boxes");
                 let found = plain.generate_boxes(&grammar, &mine, 4, sampling, &mut rng());
                 let found = found.expect("boxes");
@@ -119,7 +120,8 @@ fn apart(files: &ModelFiles) -> f32 {
             &wanted,
         );
 
-        let wanted = burn.generate(&prompt, 2, 12, Sampling::Greedy, &mut rng());
+        let mut dice = rng();
+        let wanted = burn.generate(&prompt, 2, 12, Sampling::Greedy, &mut dice);
         let wanted = block_on(wanted).expect("text").remove(0);
         let found = plain.generate(&mine, 2, 12, Sampling::Greedy, &mut rng());
         let found = found.expect("text").remove(1);
