@@ -168,6 +168,7 @@ fn npm_part(options: &Options) -> Result<Counts> {
         "--test-reporter=spec",
         "node.test.mjs",
         "browser.test.mjs",
+        "webgpu.test.mjs",
     ];
     step("the npm package in Node and Chromium (node --test)", || {
         let mut node = browser::node(&chromium, &arguments);

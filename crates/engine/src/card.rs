@@ -93,13 +93,14 @@ pub(crate) async fn choose(
     Ok((Some(Card(net)), backend))
 }
 
-/// Times both, first with a small canvas, then with one of the usual size. A card that is slower by far with the small one is
-/// not asked for the other: a software adapter would take a minute.
+/// Times both, first with a small canvas, then, unless that decides, with one of the usual size. A card that is faster with
+/// the small one, where what a submission costs by itself weighs most, is faster with all. One that is slower by far is not
+/// asked for the other: a software adapter would take a minute.
 async fn probe(net: &GpuNet, model: &MapModel) -> std::result::Result<Reason, GpuError> {
     let usual = model.config().canvas_pixels;
     let small = both(net, model, SMALL.min(usual)).await?;
     match small {
-        Reason::Measured { gpu, cpu, .. } if gpu > FAR * cpu => Ok(small),
+        Reason::Measured { gpu, cpu, .. } if gpu < cpu || gpu > FAR * cpu => Ok(small),
         _ => both(net, model, usual).await,
     }
 }

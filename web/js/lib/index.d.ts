@@ -58,7 +58,8 @@ export interface Progress {
 export interface LoadOptions {
   /** `"default"`, the model of the package, or the address of a folder with `config.json` and `model.safetensors`. */
   model?: "default" | (string & {});
-  /** Where to compute. `"webgpu"` falls back to the processor, and `isFallback` says so. */
+  /** Where to compute. `"auto"`: on a graphics card where that is measured to be faster. `"webgpu"` falls back to the processor,
+   * and `isFallback` says so. */
   device?: "auto" | "webgpu" | "cpu";
   /** Threads at most. One is used so far. */
   threads?: number;
@@ -133,11 +134,11 @@ export interface EncodedImage {
 export class CropVLM implements AsyncDisposable {
   private constructor();
   static load(options?: LoadOptions): Promise<CropVLM>;
-  /** Where it computes. */
+  /** Where it computes: `"webgpu"` becomes `"cpu"` when the graphics card fails. */
   readonly backend: "cpu" | "webgpu";
   /** Name of the graphics card, or null. */
   readonly adapter: string | null;
-  /** Whether another device was asked for. */
+  /** Whether another device was asked for, or the graphics card is one that the processor imitates. */
   readonly isFallback: boolean;
   /** Why it computes there. */
   readonly reason: string;

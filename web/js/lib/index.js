@@ -12,11 +12,36 @@ const DEVICES = ["auto", "webgpu", "cpu"];
 
 export class CropVLM {
   #engine;
+  #last;
 
   /** Use `CropVLM.load`. */
   constructor(engine) {
     this.#engine = engine;
-    Object.assign(this, engine.backend);
+  }
+
+  /** Where it computes now: a graphics card that fails is not used again. */
+  #where() {
+    return this.#engine?.backend ?? this.#last;
+  }
+
+  get backend() {
+    return this.#where().backend;
+  }
+
+  get adapter() {
+    return this.#where().adapter;
+  }
+
+  get isFallback() {
+    return this.#where().isFallback;
+  }
+
+  get reason() {
+    return this.#where().reason;
+  }
+
+  get threads() {
+    return this.#where().threads;
   }
 
   /** Loads code and model. */
@@ -93,6 +118,7 @@ export class CropVLM {
   /** Ends what is running and frees the memory. */
   async dispose() {
     const engine = this.#engine;
+    this.#last = this.#where();
     this.#engine = undefined;
     await engine?.dispose();
   }

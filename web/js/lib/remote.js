@@ -19,7 +19,7 @@ export class Remote {
 
   /** Loads the model in the worker. */
   async load(options, context) {
-    this.backend = await this.#call("load", options, context);
+    await this.#call("load", options, context);
     return this;
   }
 
@@ -60,7 +60,8 @@ export class Remote {
     });
   }
 
-  #hear({ call, event, value, error }) {
+  #hear({ call, event, value, error, backend }) {
+    if (backend) this.backend = backend;
     const waiting = this.#calls.get(call);
     if (!waiting) {
       // The call was aborted, but its picture was encoded all the same.

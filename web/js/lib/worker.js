@@ -9,7 +9,6 @@ let core;
 const work = {
   async load(options, context) {
     core = await Core.load(options, context);
-    return core.backend;
   },
   encode: ({ source, within }, context) => core.encode(source, { within, ...context }),
   propose: ({ page, question, ...options }, context) => core.propose(page, question, { ...options, ...context }),
@@ -29,7 +28,8 @@ self.addEventListener("message", async ({ data }) => {
   try {
     const value = await work[what](options, { signal: control.signal, hear });
     const pixels = value?.data?.buffer ?? value?.buffer;
-    self.postMessage({ call, value }, pixels ? [pixels] : []);
+    // Where it computes: on the processor from the call on at which a graphics card fails.
+    self.postMessage({ call, value, backend: core?.backend }, pixels ? [pixels] : []);
   } catch (error) {
     const { code, message } = typed(error);
     self.postMessage({ call, error: { code, message } });

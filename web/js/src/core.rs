@@ -1,6 +1,8 @@
 //! The engine for JavaScript.
 
-use engine::{Device, EncodeOptions, Encoded, Engine, EngineError, Event, Host, ProposeOptions};
+use engine::{
+    Backend, Device, EncodeOptions, Encoded, Engine, EngineError, Event, Host, ProposeOptions,
+};
 use grounding::{NormBox, PixelBox};
 use serde_json::{Value, json};
 use tensors::ModelFiles;
@@ -69,7 +71,7 @@ impl Core {
     pub fn backend(&self) -> String {
         let backend = self.0.backend();
         json!({
-            "backend": backend.name,
+            "backend": name(backend),
             "adapter": backend.adapter,
             "isFallback": backend.is_fallback,
             "reason": backend.reason.to_string(),
@@ -89,8 +91,8 @@ impl Core {
             longest_edge: None,
             within: part(&within)?,
         };
-        let encoded = self.0.encode(picture.pixels(), &options, &caller).await;
-        encoded.map(Page).map_err(|e| said(&e))
+        let encode = async || self.0.encode(picture.pixels(), &options, &caller).await;
+        self.kept(encode).await.map(Page)
     }
 
     /// Proposes a box for a question, as JSON.
@@ -108,8 +110,8 @@ impl Core {
             top_k,
             min_size,
         };
-        let answer = self.0.propose(&page.0, &question, &options, &caller).await;
-        let answer = answer.map_err(|e| said(&e))?;
+        let propose = async || self.0.propose(&page.0, &question, &options, &caller).await;
+        let answer = self.kept(propose).await?;
         let others: Vec<Value> = answer
             .others
             .iter()
@@ -128,7 +130,7 @@ impl Core {
             "confidence": answer.confidence,
             "needed": answer.needed,
             "others": others,
-            "backend": self.0.backend().name,
+            "backend": name(self.0.backend()),
             "timings": {
                 "image": times.image,
                 "encode": times.vision,
@@ -137,6 +139,26 @@ impl Core {
             },
         })
         .to_string())
+    }
+}
+
+impl Core {
+    /// Does work; once more, on the processor, where the graphics card fails at it. [`Core::backend`] says so from then on.
+    async fn kept<T>(&self, work: impl AsyncFn() -> engine::Result<T>) -> Result<T, JsValue> {
+        let had_card = self.0.backend().adapter.is_some();
+        let mut done = work().await;
+        if had_card && matches!(done, Err(EngineError::Device(_))) {
+            done = work().await;
+        }
+        done.map_err(|e| said(&e))
+    }
+}
+
+/// Where it computes, as JavaScript calls it.
+fn name(backend: &Backend) -> &'static str {
+    match backend.adapter {
+        Some(_) => "webgpu",
+        None => "cpu",
     }
 }
 

@@ -4,34 +4,27 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { cp, mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { createServer } from "node:http";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { extname, join, normalize } from "node:path";
+import { extname, join } from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { bare, chrome, cleanups, clear, pkg, receipt, root, serve } from "./site.mjs";
 import { CROP, TOTAL } from "./total.mjs";
 
-const root = fileURLToPath(new URL("../../../", import.meta.url));
-const { chromium } = createRequire(join(root, "tests/browser/"))("playwright-core");
-const pkg = join(root, "web/js/pkg");
-const receipt = join(root, "web/samples/receipt.jpg");
 const SAID = `Box ${TOTAL.join(", ")} percent`;
 const BOX = TOTAL.join(" ");
-const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm", ".css": "text/css", ".jpg": "image/jpeg" };
 
 let browser;
 let tarball;
-const cleanups = [];
 
 before(async () => {
   const { version } = JSON.parse(await readFile(join(pkg, "package.json")));
   tarball = join(pkg, `cropvlm-${version}.tgz`);
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+  browser = await chrome();
 });
 
 after(async () => {
   await browser?.close();
-  for (const cleanup of cleanups.reverse()) await cleanup();
+  await clear();
 });
 
 /** A copy of an example with the tarball installed. */
@@ -50,23 +43,6 @@ function run(cwd, program, ...args) {
   } catch (error) {
     throw new Error(`${program} ${args.join(" ")}: ${error.stdout}\n${error.stderr}`);
   }
-}
-
-/** A server of a folder's files; `headers` for each. */
-async function serve(folder, headers = {}) {
-  const server = createServer(async (request, reply) => {
-    const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
-    const file = join(folder, path.endsWith("/") ? `${path}index.html` : path);
-    try {
-      const body = await readFile(file);
-      reply.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", ...headers }).end(body);
-    } catch {
-      reply.writeHead(404).end();
-    }
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  cleanups.push(() => (server.closeAllConnections(), new Promise((resolve) => server.close(resolve))));
-  return `http://127.0.0.1:${server.address().port}/`;
 }
 
 /** A page that notes what went wrong and what was fetched. */
@@ -180,16 +156,6 @@ test("Node", async () => {
   assert.equal(said.trim(), BOX);
   assert.ok((await readFile(join(folder, "crop.png"))).length > 1000);
 });
-
-/** A page that has the package and the receipt, and nothing else. */
-async function bare(headers) {
-  const folder = await mkdtemp(join(tmpdir(), "cropvlm-bare-"));
-  cleanups.push(() => rm(folder, { recursive: true, force: true }));
-  await cp(pkg, join(folder, "cropvlm"), { recursive: true });
-  await cp(receipt, join(folder, "receipt.jpg"));
-  await cp(join(root, "web/js/tests/bare.html"), join(folder, "index.html"));
-  return serve(folder, headers);
-}
 
 test("every kind of picture that a page has gives the same box", async () => {
   const { page } = await opened(await bare());

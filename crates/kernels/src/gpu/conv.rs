@@ -81,7 +81,7 @@ impl GpuConv {
             (n + 2 * self.padding() - self.kernel[axis]) / self.stride[axis] + 1
         };
         let (height, width) = (side(input.height, 0), side(input.width, 1));
-        let out = GpuMaps::new(run.gpu, height, width, self.to);
+        let out = GpuMaps::new(run, height, width, self.to);
         self.run(run, input, of, &out, then);
         out
     }

@@ -67,10 +67,12 @@ impl GpuDecoder {
             steer = rest;
             let (gamma, beta) = own.split_at(maps.channels);
             let scale: Vec<f32> = gamma.iter().map(|gamma| gamma + 1.0).collect();
-            film(run, maps, &gpu.upload(&norm::affine(&scale, beta)));
+            let affine = run.own(gpu.upload(&norm::affine(&scale, beta)));
+            film(run, maps, &affine);
         };
         let [fine, middle, coarse] = levels.each_ref().map(|maps| GpuMaps::upload(gpu, maps));
         for maps in [&fine, &middle, &coarse] {
+            run.own(maps.buffer.clone());
             steered(run, maps);
         }
         let entered = beside(run, &fine, hints);

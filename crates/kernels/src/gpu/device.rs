@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use wgpu::{
     Adapter, Backends, Buffer, BufferDescriptor, BufferUsages, ComputePipeline, Device,
-    DeviceDescriptor, DeviceType, Instance, InstanceDescriptor, MapMode, PollType, PowerPreference,
-    Queue, RequestAdapterOptions,
+    DeviceDescriptor, MapMode, PollType, Queue,
 };
 
+use super::adapter;
 use super::run::Kernels;
 
 /// How long a submission may take. A card that takes longer hangs.
@@ -25,6 +25,12 @@ pub enum GpuError {
          driver and libvulkan1; the package mesa-vulkan-drivers holds those of AMD and Intel, and a software one)"
     )]
     NoAdapter,
+    /// The same in a browser.
+    #[error("{0}")]
+    NoWebGpu(
+        /// What is missing.
+        &'static str,
+    ),
     /// The card was found and could not be opened.
     #[error("the graphics adapter {adapter} cannot be used: {why}")]
     Refused {
@@ -84,6 +90,16 @@ struct Opened {
     failed: Failure,
 }
 
+/// An adapter that may be opened.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) adapter: Adapter,
+    /// What its driver or the browser calls it.
+    pub(super) name: String,
+    /// Whether the processor imitates a card.
+    pub(super) is_software: bool,
+}
+
 /// What the card said when it failed, for whoever reads results next.
 type Failure = Arc<Mutex<Option<String>>>;
 
@@ -98,23 +114,14 @@ impl Gpu {
 
     /// As [`Gpu::open`], through some interfaces only.
     pub(super) async fn open_by(backends: Backends) -> Result<Self, GpuError> {
-        let instance = Instance::new(InstanceDescriptor {
-            backends,
-            ..InstanceDescriptor::new_without_display_handle()
-        });
-        let options = RequestAdapterOptions {
-            power_preference: PowerPreference::HighPerformance,
-            ..RequestAdapterOptions::default()
-        };
-        let adapter = instance.request_adapter(&options).await;
-        Self::of(adapter.map_err(|_| GpuError::NoAdapter)?).await
-    }
-
-    async fn of(adapter: Adapter) -> Result<Self, GpuError> {
-        let info = adapter.get_info();
+        let Found {
+            adapter,
+            name,
+            is_software,
+        } = adapter::find(backends).await?;
         let refused = |why: String| GpuError::Refused {
-            adapter: info.name.clone(),
-            why,
+            adapter: name.clone(),
+            why: one_line(&why),
         };
         let limits = adapter.limits();
         let wanted = DeviceDescriptor {
@@ -143,8 +150,8 @@ impl Gpu {
             return Err(refused(error.to_string()));
         }
         Ok(Self(Arc::new(Opened {
-            name: info.name.clone(),
-            is_software: info.device_type == DeviceType::Cpu,
+            name: name.clone(),
+            is_software,
             device,
             queue,
             kernels,
@@ -235,13 +242,23 @@ impl Gpu {
     }
 
     fn failure(&self, why: String) -> GpuError {
-        // The driver's text has several lines; a sentence has one.
-        let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
         GpuError::Failed {
             adapter: self.0.name.clone(),
-            why,
+            why: one_line(&why),
         }
     }
+}
+
+/// In a browser the device and all its memory would stay until some garbage collection.
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.device.destroy();
+    }
+}
+
+/// A driver's text has several lines; a sentence has one.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -113,6 +113,7 @@ impl GpuEncoder {
         let mut recorded = Run::new(gpu);
         let run = &mut recorded;
         let picture = gpu.filled(bytemuck::cast_slice(pixels), BufferUsages::STORAGE);
+        let picture = run.own(picture);
         let x = self.stem.apply_relu(run, &picture, [height, width]); // [H/2, W/2, C2]
         let x = self.stem_deep.apply(run, &x, Of::All, Then::Set); // [H/4, W/4, C4]
         self.stem_norm.run(run, &x);

@@ -3,6 +3,7 @@
 use wgpu::{Buffer, BufferDescriptor, BufferUsages};
 
 use super::device::Gpu;
+use super::run::Run;
 use crate::maps::Maps;
 
 /// Channels are filled up to a multiple of this with zeros: a convolution takes so many at a time.
@@ -19,18 +20,19 @@ pub(super) struct GpuMaps {
 
 impl GpuMaps {
     /// Maps that a kernel is going to write.
-    pub(super) fn new(gpu: &Gpu, height: usize, width: usize, channels: usize) -> Self {
+    pub(super) fn new(run: &mut Run, height: usize, width: usize, channels: usize) -> Self {
         let bytes = 4 * height * width * channels.next_multiple_of(DEPTH);
+        let buffer = run.gpu.device().create_buffer(&BufferDescriptor {
+            label: None,
+            size: bytes as u64,
+            usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
         Self {
             height,
             width,
             channels,
-            buffer: gpu.device().create_buffer(&BufferDescriptor {
-                label: None,
-                size: bytes as u64,
-                usage: BufferUsages::STORAGE | BufferUsages::COPY_SRC,
-                mapped_at_creation: false,
-            }),
+            buffer: run.own(buffer),
         }
     }
 

@@ -1,4 +1,5 @@
-//! The network on a graphics card, by WGSL kernels of our own: natively through Vulkan, Metal or DirectX 12.
+//! The network on a graphics card, by WGSL kernels of our own: natively through Vulkan, Metal or DirectX 12, in a browser
+//! through its WebGPU, which compiles the WGSL itself.
 //!
 //! The weights are uploaded once; a picture is one submission, of which only what a question needs comes back. Each
 //! kernel has a file of WGSL and one of Rust beside it, and a test that holds it to its twin on the processor. No
@@ -8,10 +9,14 @@
 //! Maps lie as on the processor, channels last, but without a frame, and with their channels filled up to a multiple
 //! of eight ([`maps::GpuMaps`]).
 //!
-//! Files: [`device`] the card and how results come back, [`run`] one submission, `maps`; the kernels `stem` (convolution
+//! Files: `native` and `browser`, one face of which a build has one, find an adapter; [`device`] the card and how results
+//! come back, [`run`] one submission, `maps`; the kernels `stem` (convolution
 //! of a grey picture), `conv` (all others), `norm`, `film`, `grow`, `beside`, `log_softmax`; `encoder` and `decoder`, the
 //! network.
 
+#[cfg_attr(target_arch = "wasm32", path = "browser.rs")]
+#[cfg_attr(not(target_arch = "wasm32"), path = "native.rs")]
+mod adapter;
 mod beside;
 mod check;
 mod conv;

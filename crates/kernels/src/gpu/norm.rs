@@ -36,11 +36,11 @@ impl GpuNorm {
         let groups = GROUPS.min(x.channels);
         let runs = x.cells().div_ceil(RUN);
         let numbers = [x.cells(), x.lanes(), x.channels / groups, runs];
-        let moments = scratch(run.gpu, 2 * groups * runs);
+        let moments = scratch(run, 2 * groups * runs);
         let kernels = run.gpu.kernels();
         let bindings = [&x.buffer, &moments];
         run.kernel(&kernels.moments, &numbers, &bindings, [runs, groups, 1]);
-        let found = scratch(run.gpu, 2 * x.lanes());
+        let found = scratch(run, 2 * x.lanes());
         let bindings = [&x.buffer, &moments, &self.affine, &found];
         run.kernel(&kernels.norm, &numbers, &bindings, [groups, 1, 1]);
         film(run, x, &found);
@@ -57,11 +57,12 @@ pub(super) fn affine(scale: &[f32], shift: &[f32]) -> Vec<f32> {
 }
 
 /// Values that one kernel hands to the next.
-fn scratch(gpu: &Gpu, count: usize) -> Buffer {
-    gpu.device().create_buffer(&BufferDescriptor {
+fn scratch(run: &mut Run, count: usize) -> Buffer {
+    let buffer = run.gpu.device().create_buffer(&BufferDescriptor {
         label: None,
         size: 4 * count as u64,
         usage: BufferUsages::STORAGE,
         mapped_at_creation: false,
-    })
+    });
+    run.own(buffer)
 }

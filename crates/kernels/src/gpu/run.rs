@@ -42,6 +42,8 @@ pub(super) struct Run<'a> {
     pub(super) gpu: &'a Gpu,
     commands: CommandEncoder,
     pass: ComputePass<'static>,
+    /// What is not needed once the results are there.
+    scratch: Vec<Buffer>,
 }
 
 impl<'a> Run<'a> {
@@ -52,7 +54,14 @@ impl<'a> Run<'a> {
             gpu,
             pass: pass.forget_lifetime(),
             commands,
+            scratch: Vec::new(),
         }
+    }
+
+    /// A buffer that is freed with this run: a browser would keep it until some garbage collection.
+    pub(super) fn own(&mut self, buffer: Buffer) -> Buffer {
+        self.scratch.push(buffer.clone());
+        buffer
     }
 
     /// Runs a kernel: `numbers` are its uniform (binding 0), `buffers` the bindings from 1 on.
@@ -68,6 +77,7 @@ impl<'a> Run<'a> {
         words.resize(words.len().next_multiple_of(4), 0);
         let gpu = self.gpu;
         let uniform = gpu.filled(bytemuck::cast_slice(&words), BufferUsages::UNIFORM);
+        let uniform = self.own(uniform);
         let all = [&uniform].into_iter().chain(buffers.iter().copied());
         let entries: Vec<_> = (0..)
             .zip(all)
@@ -99,6 +109,7 @@ impl<'a> Run<'a> {
             gpu,
             mut commands,
             pass,
+            scratch,
         } = self;
         drop(pass);
         let size: usize = wanted.iter().map(|maps| 4 * maps.len()).sum();
@@ -115,7 +126,12 @@ impl<'a> Run<'a> {
             at += bytes;
         }
         gpu.queue().submit([commands.finish()]);
-        let values = gpu.read(&back).await?;
+        let values = gpu.read(&back).await;
+        [&back]
+            .into_iter()
+            .chain(&scratch)
+            .for_each(Buffer::destroy);
+        let values = values?;
         let mut rest = values.as_slice();
         Ok(wanted.map(|maps| {
             let (own, others) = rest.split_at(maps.len());

@@ -50,7 +50,7 @@ impl Stem {
         let ([kh, kw], [sy, sx]) = (self.kernel, self.stride);
         let padding = (kh - 1) / 2;
         let side = |n: usize, k: usize, s: usize| (n + 2 * padding - k) / s + 1;
-        let out = GpuMaps::new(run.gpu, side(height, kh, sy), side(width, kw, sx), self.to);
+        let out = GpuMaps::new(run, side(height, kh, sy), side(width, kw, sx), self.to);
         let numbers = [
             height,
             width,
