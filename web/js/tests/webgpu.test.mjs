@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { bare, chrome, clear, root } from "./site.mjs";
 
 /** Pixels that the network gets to see. */
-const CANVAS = 128 * 128;
+const CANVAS = 96 * 96;
 /** A question about each sample of the page. */
 const ASKED = {
   receipt: "What is the total?",
@@ -73,7 +73,7 @@ async function opened(from = browser) {
   return page;
 }
 
-/** Loads the model as \`options\` say, asks about pictures, and says where that was computed, before and after. */
+/** Loads the model as `options` say, asks about pictures, and says where that was computed, before and after. */
 const propose = (page, options, asked) =>
   page.evaluate(
     async ([options, asked]) => {

@@ -147,6 +147,7 @@ impl Gpu {
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let kernels = Kernels::of(&device);
         if let Some(error) = scope.pop().await {
+            device.destroy();
             return Err(refused(error.to_string()));
         }
         Ok(Self(Arc::new(Opened {
