@@ -52,7 +52,7 @@ pub enum Device {
     Auto,
     /// The processor.
     Cpu,
-    /// A graphics card by Vulkan, Metal or DirectX 12; the processor where there is none, or one that computes other
+    /// A graphics card by Vulkan, Metal or DirectX 12, in a browser by WebGPU; the processor where there is none, or one that computes other
     /// numbers. [`Backend`] says so.
     Gpu,
 }
