@@ -21,6 +21,22 @@ pub fn relative(map: &[f32], generic: &[f32]) -> Vec<f32> {
     map.iter().zip(generic).map(share).collect()
 }
 
+/// What stands out in the last `cells` cells of a map of attention, which lie in a square: the map relative to the generic
+/// prompt's, from 0 (the least) to 1, and the training-free box, percent. `None` for no square.
+pub fn stands_out(asked: &[f32], generic: &[f32], cells: usize) -> Option<(Vec<f32>, NormBox)> {
+    let all = relative(asked, generic);
+    let map = &all[all.len().checked_sub(cells)?..];
+    let bbox = window(map, cells.isqrt(), cells.isqrt())?;
+    let least = map.iter().copied().fold(f32::INFINITY, f32::min);
+    let most = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    // Where all cells are alike, nothing stands out.
+    let span = (most - least).max(f32::MIN_POSITIVE);
+    Some((
+        map.iter().map(|value| (value - least) / span).collect(),
+        bbox,
+    ))
+}
+
 /// The window that stands out most, percent of the picture: for each size that of the largest sum; of the sizes the one
 /// whose window exceeds the mean of its four neighbours most, per cell. `None` for a map without cells, or of another
 /// size than it says.
@@ -102,6 +118,17 @@ mod tests {
         assert_eq!(window(&[1.0], 1, 1), Some(NormBox::FULL));
         assert_eq!(window(&[], 0, 0), None);
         assert_eq!(window(&[1.0; 3], 2, 2), None);
+    }
+
+    #[test]
+    fn the_last_cells_are_the_map() {
+        // Before the global image's four cells stand those of other tiles.
+        let asked = [9.0, 9.0, 1.0, 1.0, 3.0, 1.0];
+        let (map, bbox) = stands_out(&asked, &[1.0; 6], 4).unwrap();
+        assert_eq!(map, [0.0, 0.0, 1.0, 0.0]);
+        assert_eq!(bbox.to_array(), [0.0, 50.0, 50.0, 100.0]);
+        assert_eq!(stands_out(&asked, &[1.0; 6], 7), None);
+        assert_eq!(stands_out(&asked, &[1.0; 6], 3), None);
     }
 
     #[test]

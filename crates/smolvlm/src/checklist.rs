@@ -60,7 +60,10 @@ impl Checklist {
         if let Some(index) = &self.index {
             index.check(file)?;
         }
-        self.files.push(file.name().to_string());
+        // A large file may come in parts.
+        if self.files.last().is_none_or(|last| last != file.name()) {
+            self.files.push(file.name().to_string());
+        }
         let mut names = BTreeSet::new();
         for (name, actual) in file.tensors() {
             let tied = [TABLE, HEAD].into_iter().find(|key| *key == name);

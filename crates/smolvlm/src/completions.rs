@@ -48,6 +48,7 @@ pub struct BoxCompletion {
 }
 
 /// Free completions being written.
+#[derive(Debug)]
 pub(crate) struct TextRows {
     /// Tokens, log-probability, whether a closing token came.
     rows: Vec<(Vec<u32>, f64, bool)>,
@@ -102,6 +103,14 @@ impl TextRows {
         // A finished row repeats its last token; nobody reads what follows.
         let last = |row: &(Vec<u32>, f64, bool)| row.0.last().copied().unwrap_or_default();
         Some(self.rows.iter().map(last).collect())
+    }
+
+    /// The first row's text so far.
+    pub(crate) fn text(&self, prompts: &Prompts) -> Result<String> {
+        match self.rows.first() {
+            Some((ids, ..)) => prompts.decode(ids),
+            None => Ok(String::new()),
+        }
     }
 
     /// What was written.

@@ -57,7 +57,7 @@ impl SmolVlm {
         rng: &mut R,
     ) -> Result<Vec<BoxCompletion>> {
         let nobody = |_: usize, _: &[(u32, Option<f32>)]| ();
-        self.generate_boxes_aloud(grammar, prompt, n, sampling, rng, nobody)
+        self.generate_boxes_streamed(grammar, prompt, n, sampling, rng, nobody)
             .await
     }
 
@@ -66,7 +66,7 @@ impl SmolVlm {
     ///
     /// # Errors
     /// As [`SmolVlm::generate_boxes`].
-    pub async fn generate_boxes_aloud<R: Rng + ?Sized>(
+    pub async fn generate_boxes_streamed<R: Rng + ?Sized>(
         &self,
         grammar: &BoxGrammar,
         prompt: &Prompt,

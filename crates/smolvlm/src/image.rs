@@ -99,6 +99,19 @@ impl Pictures {
     }
 }
 
+/// A picture as the network gets it, for showing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tiles {
+    /// Squares, row by row; the global image, the whole picture in one square, comes last.
+    pub images: Vec<RgbImage>,
+    /// Rows of tiles, 0 where there is only the global image.
+    pub rows: usize,
+    /// Columns of tiles, 0 where there is only the global image.
+    pub columns: usize,
+    /// Image tokens that become of them.
+    pub tokens: usize,
+}
+
 fn refuse<T>(item: &str, actual: impl ToString, expected: &str) -> Result<T> {
     Err(SmolVlmError::Unsupported {
         file: FILE.to_string(),
@@ -245,6 +258,18 @@ impl ImageProcessor {
         }
         self.append(&self.resize(&picture, self.tile, self.tile), out);
         (rows, columns)
+    }
+
+    /// The tiles of one picture, for showing; `None` for what another processor made.
+    pub fn view(&self, pictures: &Pictures, tokens_per_tile: usize) -> Option<Tiles> {
+        let shown = (0..pictures.tiles()).map(|tile| self.shown(pictures, tile));
+        let (rows, columns) = *pictures.grids.first()?;
+        Some(Tiles {
+            images: shown.collect::<Option<_>>()?,
+            rows,
+            columns,
+            tokens: pictures.tiles() * tokens_per_tile,
+        })
     }
 
     /// A tile as a picture, from the values that the network gets.

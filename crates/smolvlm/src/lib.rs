@@ -35,6 +35,7 @@ mod image;
 pub mod infer;
 mod positions;
 mod prompt;
+mod quant;
 pub mod tiny;
 
 #[cfg(feature = "burn")]
@@ -68,8 +69,9 @@ pub use completions::{BoxCompletion, Completion, Sampling};
 pub use config::{Config, MODEL_TYPES, TextConfig, VisionConfig, is_packed};
 pub use error::{Result, SmolVlmError};
 pub use grammar::{ALPHABET, BoxGrammar, BoxState, Chosen};
-pub use image::{ImageProcessor, Pictures};
+pub use image::{ImageProcessor, Pictures, Tiles};
 pub use prompt::Prompts;
+pub use quant::Quant;
 pub use tensors::{BlockType, ModelFiles, Precision};
 
 #[cfg(feature = "burn")]
@@ -79,7 +81,7 @@ pub use {
     generate::read,
     likelihood::{BoxLogProbs, TokenLogProbs},
     model::Idefics3,
-    pack::{Quant, pack, pack_as, packing},
+    pack::{pack, pack_as, packing},
     peft::{ADAPTER_CONFIG, ADAPTER_WEIGHTS},
     projection::{Factors, Projection},
     smolvlm::{Prompt, Scene, SmolVlm, settle},

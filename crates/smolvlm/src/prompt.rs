@@ -182,6 +182,16 @@ impl Prompts {
         Ok(text)
     }
 
+    /// A prompt as the decoder reads it, for showing: what it read of pictures, then the text of the user's message.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Tokenizer`].
+    pub fn show_prompt(&self, head: &[u32], text: &str) -> Result<String> {
+        let mut ids = head.to_vec();
+        ids.extend(self.tail(text)?);
+        self.show(&ids)
+    }
+
     /// The prompt's first part, which depends on the pictures only: `<|im_start|>User:` and the
     /// place holders of all pictures in their order.
     ///

@@ -314,6 +314,26 @@ fn a_folder_that_export_wrote_is_taken_shard_by_shard() {
 }
 
 #[test]
+fn a_completion_is_written_token_by_token() {
+    let (model, goldens) = (model(), Goldens::open());
+    let prompt = prompt(&model, &goldens, CASES[0]);
+    let whole = model.generate(&prompt, 1, 20, Sampling::Greedy, &mut rng());
+    let whole = &whole.expect("completion")[0];
+    let mut draft = model.draft(&prompt, 20).expect("draft");
+    let mut lengths = Vec::new();
+    while model.write_on(&mut draft).expect("token") {
+        lengths.push(model.drafted(&draft).expect("text").len());
+    }
+    assert_eq!(lengths.len() + 1, whole.ids.len());
+    assert!(lengths.is_sorted() && lengths[0] < whole.text.len());
+    assert_eq!(model.drafted(&draft).expect("text"), whole.text);
+    // Nothing comes after the end.
+    assert!(!model.write_on(&mut draft).expect("no token"));
+    assert_eq!(model.drafted(&draft).expect("text"), whole.text);
+    assert!(model.draft(&prompt, 0).is_err());
+}
+
+#[test]
 fn image_tokens_of_other_pictures_are_refused() {
     let (model, goldens) = (model(), Goldens::open());
     let tiles = tiles(&model, &goldens, "grid");

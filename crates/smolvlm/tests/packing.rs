@@ -351,6 +351,39 @@ fn shards_may_come_one_after_the_other() {
     assert_eq!((found.kl, found.same), (0.0, 1.0));
 }
 
+/// What a browser does with a folder that is not packed: q8 is rounded in the same way, wherever it is made.
+#[test]
+fn weights_that_are_packed_as_they_come_are_those_of_a_packed_folder() {
+    use smolvlm::infer::{Filling, Model};
+
+    let mut files = whole();
+    let logits = |model: &Model| {
+        let tiles = model.pictures(&[&picture(1)], None).expect("tiles");
+        let ids = model.input_ids(&tiles, "Total?").expect("ids");
+        model.logits(&tiles, &ids).expect("logits")
+    };
+    let wanted = Model::load(&packed(&files, Quant::Q8)).expect("model");
+    let plain = Model::load(&files).expect("model");
+    let name = "model.safetensors";
+    let weights = files.remove(name).expect("weights");
+    let mut filling = Filling::new(&files).expect("no weights yet");
+    filling.quantize(Quant::Q8);
+    let mut parts = tensors::Parts::new(name, 2000);
+    let mut count = 0;
+    for chunk in weights.chunks(777) {
+        for part in parts.push(chunk).expect("part") {
+            filling.add(name, &part).expect("added");
+            count += 1;
+        }
+    }
+    parts.finish().expect("whole");
+    assert!(count > 3, "{count} parts");
+    let found = filling.finish().expect("model");
+    assert_eq!(found.bytes(), wanted.bytes());
+    assert_eq!(logits(&found), logits(&wanted));
+    assert_ne!(logits(&found), logits(&plain));
+}
+
 #[test]
 fn a_folder_that_others_quantized_is_refused_by_its_method() {
     let mut files = whole();

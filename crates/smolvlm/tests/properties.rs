@@ -154,7 +154,7 @@ fn tokens_are_heard_as_they_are_decided() {
         heard[row].extend_from_slice(tokens);
         times += 1;
     };
-    let boxes = model.generate_boxes_aloud(&grammar, &prompt, 2, sampling, &mut rng, hear);
+    let boxes = model.generate_boxes_streamed(&grammar, &prompt, 2, sampling, &mut rng, hear);
     let boxes = block_on(boxes).expect("boxes");
     // At least once for each of the four numbers of both boxes.
     assert!(times >= 8, "{times}");

@@ -29,6 +29,7 @@ mod error;
 mod file;
 mod files;
 mod fit;
+mod parts;
 mod read;
 mod search;
 mod shards;
@@ -40,6 +41,7 @@ pub use error::TensorError;
 pub use file::WeightFile;
 pub use files::ModelFiles;
 pub use fit::fit;
+pub use parts::Parts;
 pub use read::{open_file, read, values};
 /// A weight file's tensors as they lie in it.
 pub use safetensors::{SafeTensors, tensor::TensorView};

@@ -2,8 +2,9 @@
 //!
 //! A lane holds two neighbouring 16-bit numbers of a row, a *pair*, and one instruction multiplies pairs and adds both
 //! products (`vpmaddwd`). AVX2, AVX-512 and, where it is there, AVX-512 VNNI, which adds to the sums in the same
-//! instruction (`vpdpwssd`; the compiler puts it together once it may use it). Everywhere else arrays of eight, which
-//! become vectors if the compiler sees a way.
+//! instruction (`vpdpwssd`; the compiler puts it together once it may use it). In WebAssembly with SIMD two vectors of four
+//! (`i32x4.dot_i16x8_s`), chosen when it is compiled. Everywhere else arrays of eight, which become vectors if the compiler sees
+//! a way.
 //!
 //! Sums of integers are exact, and the few operations on f32 are rounded one by one, never fused. So all of these
 //! compute the same bits.
@@ -70,11 +71,19 @@ pub enum Instructions {
     Avx512,
     /// AVX-512 with VNNI.
     Vnni,
+    /// WebAssembly's SIMD: twice four lanes.
+    Simd128,
 }
 
 impl Instructions {
     /// All that there are, the slowest first.
-    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Vnni];
+    pub const ALL: [Self; 5] = [
+        Self::Portable,
+        Self::Avx2,
+        Self::Avx512,
+        Self::Vnni,
+        Self::Simd128,
+    ];
 
     /// The fastest that this processor has.
     pub fn best() -> Self {
@@ -91,10 +100,12 @@ impl Instructions {
             Self::Avx2 => V3::is_available(),
             Self::Avx512 => V4::is_available(),
             Self::Vnni => Vnni::is_available(),
+            Self::Simd128 => false,
         }
         #[cfg(not(target_arch = "x86_64"))]
         {
-            self == Self::Portable
+            let simd128 = cfg!(target_feature = "simd128");
+            self == Self::Portable || (simd128 && self == Self::Simd128)
         }
     }
 
@@ -102,7 +113,7 @@ impl Instructions {
     pub fn run<W: Work>(self, work: W) -> W::Output {
         #[cfg(target_arch = "x86_64")]
         match self {
-            Self::Portable => {}
+            Self::Portable | Self::Simd128 => {}
             Self::Avx2 => {
                 if let Some(simd) = V3::try_new() {
                     return simd.vectorize(Call(work, simd));
@@ -118,6 +129,10 @@ impl Instructions {
                     return vnni.vectorize(Call(work, simd));
                 }
             }
+        }
+        #[cfg(target_feature = "simd128")]
+        if self == Self::Simd128 {
+            return work.run(super::simd128::Simd128);
         }
         work.run(Portable)
     }
@@ -215,9 +230,9 @@ impl Lanes for Portable {
 }
 
 /// The first `N` values.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_feature = "simd128"))]
 #[inline(always)]
-fn first<T: Copy + Default, const N: usize>(values: &[T]) -> [T; N] {
+pub(super) fn first<T: Copy + Default, const N: usize>(values: &[T]) -> [T; N] {
     let mut first = [T::default(); N];
     first.copy_from_slice(&values[..N]);
     first

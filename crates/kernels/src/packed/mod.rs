@@ -23,6 +23,8 @@ mod lanes;
 mod linear;
 mod product;
 mod products;
+#[cfg(target_feature = "simd128")]
+mod simd128;
 #[cfg(test)]
 mod tests;
 

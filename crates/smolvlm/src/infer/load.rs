@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::image::ImageProcessor;
 use crate::positions::position_ids;
 use crate::prompt::Prompts;
+use crate::quant::Quant;
 
 /// A model whose weight files arrive one after the other, each for as long as it is read: a browser that fetches shards
 /// never holds two of them.
@@ -32,6 +33,7 @@ pub struct Filling {
     images: ImageProcessor,
     prompts: Prompts,
     list: Checklist,
+    quant: Option<Quant>,
     parts: Parts,
 }
 
@@ -55,13 +57,22 @@ impl Filling {
         Ok(Self {
             prompts: Prompts::from_files(files, &config, images.tile())?,
             list: Checklist::new(files, &config)?,
+            quant: None,
             parts: Parts::default(),
             config,
             images,
         })
     }
 
-    /// Takes the weights of a file.
+    /// Matrices that come as f32, f16 or bf16 are packed as they come: what is kept of them is a half (q8) or a quarter (q4)
+    /// of bf16. The rounding is to the nearest: `pack` knows the norms around a layer and rounds q4 better.
+    pub fn quantize(&mut self, quant: Quant) {
+        self.quant = Some(quant);
+    }
+
+    /// Takes the weights of a file. A file may also come in parts, each of them a weight file of its name with some of its
+    /// tensors (`tensors::Parts` makes them of a file that arrives byte by byte).
+    ///
     ///
     /// # Errors
     /// Bytes that are no weights, that are cut, or that have another hash than the list of shards says; misshapen tensors,
@@ -73,6 +84,7 @@ impl Filling {
     fn add_file(&mut self, file: &WeightFile) -> Result<()> {
         for name in self.list.check_file(file)? {
             let tensor = file.numbers(&name)?;
+            let tensor = self.packed(&name, tensor)?;
             let matrix = tensor.shape().len() > 1 && !name.ends_with("position_embedding.weight");
             match matrix {
                 true => drop(self.parts.layers.insert(name, linear(&tensor))),
@@ -80,6 +92,20 @@ impl Filling {
             }
         }
         Ok(())
+    }
+
+    /// A tensor, packed where that is wished and has not happened yet.
+    fn packed<'a>(&self, name: &str, tensor: Packed<'a>) -> Result<Packed<'a>> {
+        let wide = matches!(
+            tensor.kind(),
+            BlockType::F32 | BlockType::F16 | BlockType::BF16
+        );
+        let Some(quant) = self.quant.filter(|_| wide && tensor.shape().len() > 1) else {
+            return Ok(tensor);
+        };
+        let kind = quant.block_type(name, self.config.tie_word_embeddings);
+        let values = tensor.values();
+        Ok(Packed::pack(name, kind, tensor.shape(), &values, &[])?)
     }
 
     /// The model, all of its weights there.

@@ -28,6 +28,7 @@ use decoder::{Cache, TextModel};
 use vision::VisionModel;
 
 pub use load::Filling;
+pub use write::Draft;
 
 /// An Idefics3 model with everything around it.
 ///

@@ -2,13 +2,24 @@
 //! What `generate.rs` and `likelihood.rs` do with burn.
 
 use grounding::NormBox;
-use rand::Rng;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use super::decoder::Cache;
 use super::{Model, Prompt};
 use crate::completions::{BoxCompletion, BoxRows, Completion, Sampling, TextRows, argument};
 use crate::error::{Result, SmolVlmError};
 use crate::grammar::BoxGrammar;
+
+/// A completion while it is written, see [`Model::draft`].
+#[derive(Debug)]
+pub struct Draft {
+    rows: TextRows,
+    cache: Cache,
+    /// After the last token, [1 or n, hidden]; none once all is written.
+    states: Vec<f32>,
+    n: usize,
+}
 
 impl Model {
     /// Completes a prompt freely, `n` times, each with at most `max_tokens` tokens.
@@ -24,19 +35,72 @@ impl Model {
         sampling: Sampling,
         rng: &mut R,
     ) -> Result<Vec<Completion>> {
-        let text = &self.config().text;
-        let room = text.max_position_embeddings - prompt.tokens();
-        let mut rows = TextRows::new(n, max_tokens, room, sampling)?;
-        let stop = self.prompts().stop_tokens();
-        let mut cache = prompt.cache.clone();
-        let mut states = prompt.last.clone(); // [1 or n, hidden]
-        loop {
-            let logits = numbers(self.text.logits(&states))?; // [1 or n, V]
-            let Some(next) = rows.choose(&logits, text.vocab_size, stop, sampling, rng) else {
-                return rows.finish(self.prompts());
-            };
-            states = self.read_on(&next, n, &mut cache); // [n, hidden]
+        let mut draft = self.drafts(prompt, n, max_tokens, sampling)?;
+        while self.next_token(&mut draft, sampling, rng)? {}
+        draft.rows.finish(self.prompts())
+    }
+
+    /// Begins a completion that is written token by token, the likeliest each time, with at most `max_tokens` tokens: for
+    /// whoever has other things to do between two tokens.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Argument`] for a limit of 0 or beyond the context.
+    pub fn draft(&self, prompt: &Prompt, max_tokens: usize) -> Result<Draft> {
+        self.drafts(prompt, 1, max_tokens, Sampling::Greedy)
+    }
+
+    /// Writes one more token; `false` once all is written.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Computed`] for logits that are no numbers.
+    pub fn write_on(&self, draft: &mut Draft) -> Result<bool> {
+        // Never drawn from: the choice is greedy.
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        self.next_token(draft, Sampling::Greedy, &mut rng)
+    }
+
+    /// The text of a completion so far.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Tokenizer`].
+    pub fn drafted(&self, draft: &Draft) -> Result<String> {
+        draft.rows.text(self.prompts())
+    }
+
+    fn drafts(
+        &self,
+        prompt: &Prompt,
+        n: usize,
+        max_tokens: usize,
+        sampling: Sampling,
+    ) -> Result<Draft> {
+        let room = self.config().text.max_position_embeddings - prompt.tokens();
+        Ok(Draft {
+            rows: TextRows::new(n, max_tokens, room, sampling)?,
+            cache: prompt.cache.clone(),
+            states: prompt.last.clone(),
+            n,
+        })
+    }
+
+    fn next_token<R: Rng + ?Sized>(
+        &self,
+        draft: &mut Draft,
+        sampling: Sampling,
+        rng: &mut R,
+    ) -> Result<bool> {
+        if draft.states.is_empty() {
+            return Ok(false);
         }
+        let vocabulary = self.config().text.vocab_size;
+        let stop = self.prompts().stop_tokens();
+        let logits = numbers(self.text.logits(&draft.states))?; // [1 or n, V]
+        let next = draft.rows.choose(&logits, vocabulary, stop, sampling, rng);
+        draft.states = match &next {
+            Some(next) => self.read_on(next, draft.n, &mut draft.cache), // [n, hidden]
+            None => Vec::new(),
+        };
+        Ok(next.is_some())
     }
 
     /// Completes a prompt with boxes, `n` times: literal tokens are forced, and only digits and ends of numbers that can
@@ -52,7 +116,24 @@ impl Model {
         sampling: Sampling,
         rng: &mut R,
     ) -> Result<Vec<BoxCompletion>> {
-        let mut rows = BoxRows::new(grammar, n, sampling, |_, _| ())?;
+        self.generate_boxes_streamed(grammar, prompt, n, sampling, rng, |_, _| ())
+    }
+
+    /// As [`Model::generate_boxes`]; `on_tokens` gets the number of a row and the tokens that were decided of it, each with its
+    /// chance among those allowed where there was a choice.
+    ///
+    /// # Errors
+    /// As [`Model::generate`].
+    pub fn generate_boxes_streamed<R: Rng + ?Sized>(
+        &self,
+        grammar: &BoxGrammar,
+        prompt: &Prompt,
+        n: usize,
+        sampling: Sampling,
+        rng: &mut R,
+        mut on_tokens: impl FnMut(usize, &[(u32, Option<f32>)]),
+    ) -> Result<Vec<BoxCompletion>> {
+        let mut rows = BoxRows::new(grammar, n, sampling, &mut on_tokens)?;
         let alphabet = grammar.alphabet();
         let mut cache = prompt.cache.clone();
         let mut states = prompt.last.clone(); // [1 or n, hidden]
@@ -62,7 +143,7 @@ impl Model {
         }
         loop {
             let logits = numbers(self.text.logits_of(&states, &alphabet))?; // [1 or n, alphabet]
-            let Some(next) = rows.choose(&logits, sampling, rng, |_, _| ()) else {
+            let Some(next) = rows.choose(&logits, sampling, rng, &mut on_tokens) else {
                 return rows.finish();
             };
             states = self.read_on(&next.concat(), n, &mut cache); // [n, hidden]
