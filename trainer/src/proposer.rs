@@ -3,9 +3,9 @@
 //! a policy on burn for everything else.
 
 use anyhow::{Context, Result, bail};
-use engine::{Device, EncodeOptions, Encoded, Engine, Quiet, Reason};
+use engine::{Device, EncodeOptions, Encoded, Engine, Quiet, Reason, Text, TextEncoded};
 use picture::RgbImage;
-use policy::{ModelFiles, Policy, Proposal, ProposeOptions, Seen, TextEncoded, TextProposer};
+use policy::{ModelFiles, Policy, Proposal, ProposeOptions, Seen};
 use pollster::block_on;
 
 use crate::device::{DeviceKind, NO_WGPU};
@@ -17,7 +17,7 @@ pub enum Proposer {
     /// A map policy, on the processor or on a graphics card.
     Engine(Engine),
     /// A text policy on the processor.
-    Text(TextProposer),
+    Text(Text),
     /// Any policy on a device of burn's.
     Policy(Policy, DeviceKind),
 }
@@ -75,7 +75,7 @@ impl Proposer {
             return Ok(Self::Engine(engine));
         }
         if smolvlm::is_packed(files) {
-            return Ok(Self::Text(TextProposer::load(files)?));
+            return Ok(Self::Text(Text::load(files)?));
         }
         let device = DeviceKind::Cpu;
         Ok(Self::Policy(Policy::load(files, &device.open()?)?, device))
@@ -120,7 +120,7 @@ impl Proposer {
                 };
                 Picture::Engine(block_on(engine.encode(picture, &options, &Quiet))?)
             }
-            Self::Text(policy) => Picture::Text(policy.look(picture, longest_edge)?),
+            Self::Text(text) => Picture::Text(text.encode(picture, longest_edge)?),
             Self::Policy(policy, _) => {
                 Picture::Policy(block_on(policy.look_upright(picture, longest_edge))?)
             }
@@ -146,13 +146,103 @@ impl Proposer {
                 let answer = block_on(engine.propose(encoded, question, &plain, &Quiet))?;
                 Ok(answer.proposal)
             }
-            (Self::Text(policy), Picture::Text(seen)) => {
-                Ok(policy.propose(seen, question, options)?)
+            (Self::Text(text), Picture::Text(seen)) if options.unconstrained => {
+                Ok(text.propose_freely(seen, question)?)
             }
+            (Self::Text(text), Picture::Text(seen)) => Ok(text.propose(seen, question, |_| ())?),
             (Self::Policy(policy, _), Picture::Policy(seen)) => {
                 Ok(block_on(policy.propose(seen, question, options))?)
             }
             _ => bail!("the picture was encoded by another model"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use policy::{SampleOptions, TextPolicy, Written};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use smolvlm::{Precision, SmolVlm, tiny};
+
+    use super::*;
+
+    const QUESTION: &str = "Who sold it?";
+
+    /// A policy of random weights on burn, the same one on the engine, and a picture.
+    fn both() -> (TextPolicy, Text, RgbImage) {
+        let model = SmolVlm::random(&tiny::files(), 5, &Device::flex()).expect("model");
+        let policy = TextPolicy::new(model).expect("policy");
+        let files = block_on(policy.files(Precision::F32)).expect("files");
+        let text = Text::load(&files).expect("text");
+        let picture = RgbImage::from_fn(60, 80, |x, y| [x as u8 * 3, y as u8 * 2, 90].into());
+        (policy, text, picture)
+    }
+
+    #[test]
+    fn the_engine_proposes_what_the_policy_proposes() {
+        let (policy, text, picture) = both();
+        for edge in [None, Some(48)] {
+            let seen = block_on(policy.look(&picture, edge)).expect("seen");
+            let encoded = text.encode(&picture, edge).expect("encoded");
+            let asked = policy.prompt(&seen, QUESTION).expect("prompt");
+            assert_eq!(text.prompt(&encoded, QUESTION).expect("prompt"), asked);
+            for unconstrained in [false, true] {
+                let options = ProposeOptions { unconstrained };
+                let wanted = block_on(policy.propose(&seen, QUESTION, &options));
+                let wanted = wanted.expect("proposal");
+                let found = match unconstrained {
+                    true => text.propose_freely(&encoded, QUESTION),
+                    false => text.propose(&encoded, QUESTION, |_| ()),
+                };
+                let found = found.expect("proposal");
+                assert_eq!(found.completion, wanted.completion);
+                assert_eq!((found.bbox, found.valid), (wanted.bbox, wanted.valid));
+                assert!((found.logprob - wanted.logprob).abs() < 1e-3);
+                assert!(found.timings.vision > 0.0 && found.timings.prefill > 0.0);
+            }
+            let empty = text.propose(&encoded, " ", |_| ());
+            assert!(matches!(empty, Err(engine::EngineError::EmptyQuestion)));
+        }
+    }
+
+    #[test]
+    fn the_engine_streams_draws_and_looks_as_the_policy_does() {
+        let (policy, text, picture) = both();
+        let seen = block_on(policy.look(&picture, None)).expect("seen");
+        let encoded = text.encode(&picture, None).expect("encoded");
+        let mut wanted: Vec<Written> = Vec::new();
+        let options = ProposeOptions::default();
+        let streamed =
+            policy.propose_streamed(&seen, QUESTION, &options, |token| wanted.push(token));
+        block_on(streamed).expect("proposal");
+        let mut found = Vec::new();
+        text.propose(&encoded, QUESTION, |token| found.push(token))
+            .expect("proposal");
+        assert_eq!(found.len(), wanted.len());
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert_eq!(found.text, wanted.text);
+            assert_eq!(found.chance.is_some(), wanted.chance.is_some());
+        }
+
+        let options = SampleOptions {
+            n: 4,
+            temperature: 1.0,
+            ..SampleOptions::default()
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let wanted = block_on(policy.sample(&seen, QUESTION, &options, &mut rng));
+        let wanted: Option<Vec<_>> = wanted.expect("group").iter().map(|row| row.bbox).collect();
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let found = text.sample(&encoded, QUESTION, 4, &mut rng).expect("boxes");
+        assert_eq!(Some(found), wanted);
+
+        let wanted = block_on(policy.attention(&seen, QUESTION)).expect("attention");
+        let found = text.attention(&encoded, QUESTION).expect("attention");
+        assert_eq!(found.bbox, wanted.bbox);
+        for (found, wanted) in found.map.values.iter().zip(&wanted.map.values) {
+            assert!((found - wanted).abs() < 1e-2, "{found} {wanted}");
         }
     }
 }

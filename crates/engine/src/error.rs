@@ -2,6 +2,8 @@
 
 use mapnet::MapError;
 use picture::PictureError;
+#[cfg(feature = "text")]
+use smolvlm::SmolVlmError;
 use tensors::TensorError;
 
 /// Errors of this crate.
@@ -39,6 +41,10 @@ pub enum EngineError {
     /// The device did not deliver.
     #[error(transparent)]
     Device(MapError),
+    /// SmolVLM: a folder that does not fit, a prompt that is too long.
+    #[cfg(feature = "text")]
+    #[error(transparent)]
+    Text(#[from] SmolVlmError),
 }
 
 impl From<MapError> for EngineError {
@@ -66,6 +72,12 @@ impl EngineError {
             Self::Picture(_) => "bad-image",
             Self::OtherModel(_) | Self::Folder(_) | Self::Model(_) => "bad-model",
             Self::Device(_) => "device-failed",
+            #[cfg(feature = "text")]
+            Self::Text(SmolVlmError::PromptTooLong { .. } | SmolVlmError::Argument { .. }) => {
+                "bad-option"
+            }
+            #[cfg(feature = "text")]
+            Self::Text(_) => "bad-model",
         }
     }
 }

@@ -4,6 +4,8 @@
 //! Engine::load(files) → encode(picture) → propose(question), as often as wished
 //! ```
 //!
+//! With the feature `text` there is [`Text`], too: SmolVLM as a policy that writes boxes, and as a reader that answers.
+//!
 //! There is one event type ([`Event`]), one error type with codes for programs ([`EngineError::code`]), and everything can
 //! be cancelled: whoever calls hands in a [`Host`], which hears events, gives up its thread now and then, and says when to
 //! stop. No globals, no threads of its own, and nothing written for people: that is the caller's.
@@ -27,6 +29,8 @@ mod backend;
 mod card;
 mod error;
 mod host;
+#[cfg(feature = "text")]
+mod text;
 
 use std::sync::OnceLock;
 
@@ -37,6 +41,14 @@ pub use error::EngineError;
 pub use host::{Event, Host, Quiet, Stage};
 use mapnet::{MODEL_TYPE, MapModel};
 use tensors::ModelFiles;
+#[cfg(feature = "text")]
+pub use text::{Attention, Text, TextEncoded, TextFilling, TextToken};
+/// What a [`Text`] has read, and an answer that it is writing.
+#[cfg(feature = "text")]
+pub use {
+    smolvlm::infer::{Draft, Prompt},
+    smolvlm::{Quant, Tiles, is_packed},
+};
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, EngineError>;

@@ -38,11 +38,9 @@ use serde::{Deserialize, Serialize};
 pub use error::PolicyError;
 pub use map::{MapConfig, MapPolicy};
 pub use mapnet::{EvidenceMap, Proposal, Timings};
-pub use smolvlm::LoraConfig;
+pub use smolvlm::{Filling, LoraConfig, Tiles};
 pub use tensors::ModelFiles;
-pub use text::{
-    Attention, TextEncoded, TextPolicy, TextProposer, Tiles, generic_attention, relative_attention,
-};
+pub use text::{Attention, TextPolicy, generic_attention, relative_attention};
 pub use train::{Canvas, Tracking};
 
 /// Result of this crate.

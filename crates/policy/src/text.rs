@@ -8,7 +8,6 @@
 //! form; their `logprob` is that of all their tokens, closing token included, under the free model.
 
 mod dense;
-mod proposer;
 mod watch;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -25,8 +24,7 @@ use crate::{
     Timings, Written, check_temperature,
 };
 
-pub use proposer::{TextEncoded, TextProposer};
-pub use watch::{Attention, Tiles, generic_attention, relative_attention};
+pub use watch::{Attention, generic_attention, relative_attention};
 
 /// Tokens of a completion at most, as in the paper (a box has 17 to 20).
 pub const MAX_TOKENS: usize = 32;
@@ -152,19 +150,19 @@ impl TextPolicy {
         question: &str,
         options: &ProposeOptions,
     ) -> Result<Proposal> {
-        self.propose_aloud(seen, question, options, |_| ()).await
+        self.propose_streamed(seen, question, options, |_| ()).await
     }
 
-    /// As [`TextPolicy::propose`]; `heard` gets every token of a constrained proposal as soon as it is decided.
+    /// As [`TextPolicy::propose`]; `on_token` gets every token of a constrained proposal as soon as it is decided.
     ///
     /// # Errors
     /// As [`TextPolicy::propose`].
-    pub async fn propose_aloud(
+    pub async fn propose_streamed(
         &self,
         seen: &TextSeen,
         question: &str,
         options: &ProposeOptions,
-        mut heard: impl FnMut(Written),
+        mut on_token: impl FnMut(Written),
     ) -> Result<Proposal> {
         let start = Instant::now();
         let prompt = self.ask(seen, question)?;
@@ -187,16 +185,21 @@ impl TextPolicy {
                     match self.model.prompts().decode(&[*id]) {
                         Ok(text) => {
                             let chance = *chance;
-                            heard(Written { text, chance });
+                            on_token(Written { text, chance });
                         }
                         Err(error) => failed = Some(error),
                     }
                 }
             };
             let greedy = Sampling::Greedy;
-            let boxes =
-                self.model
-                    .generate_boxes_aloud(&self.grammar, &prompt, 1, greedy, &mut rng, tell);
+            let boxes = self.model.generate_boxes_streamed(
+                &self.grammar,
+                &prompt,
+                1,
+                greedy,
+                &mut rng,
+                tell,
+            );
             let written = boxes.await?.remove(0);
             if let Some(error) = failed {
                 return Err(error.into());
@@ -423,8 +426,8 @@ mod tests {
         };
         let mut heard = Vec::new();
         let hear = |token: Written| heard.push(token);
-        let aloud = policy.propose_aloud(seen, QUESTION, &options, hear);
-        assert_eq!(block_on(aloud).expect("proposal").bbox, found.bbox);
+        let streamed = policy.propose_streamed(seen, QUESTION, &options, hear);
+        assert_eq!(block_on(streamed).expect("proposal").bbox, found.bbox);
         // What is written begins with the space after "Assistant:".
         let text: String = heard.iter().map(|token| token.text.as_str()).collect();
         assert_eq!(text, format!(" {}", found.completion));

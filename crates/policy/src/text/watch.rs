@@ -1,10 +1,10 @@
 //! What a text policy sees and where it looks, for showing: its view of a picture, its prompt, its attention.
 
 use grounding::prompt::policy_prompt;
-use grounding::relative::{GENERIC, relative, window};
+use grounding::relative::{GENERIC, stands_out};
 use picture::RgbImage;
 use serde::{Deserialize, Serialize};
-use smolvlm::{Scene, SmolVlm};
+use smolvlm::{Scene, SmolVlm, Tiles};
 
 use super::{TextPolicy, TextSeen};
 use crate::{EvidenceMap, PolicyError, Result};
@@ -19,19 +19,6 @@ pub struct Attention {
     pub bbox: NormBox,
 }
 
-/// A picture as the network gets it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tiles {
-    /// Squares, row by row; the global image, the whole picture in one square, comes last.
-    pub images: Vec<RgbImage>,
-    /// Rows of tiles, 0 where there is only the global image.
-    pub rows: usize,
-    /// Columns of tiles, 0 where there is only the global image.
-    pub columns: usize,
-    /// Image tokens that become of them.
-    pub tokens: usize,
-}
-
 impl TextPolicy {
     /// A picture as the network gets it, with the `longest_edge` of [`TextPolicy::look`].
     ///
@@ -40,16 +27,9 @@ impl TextPolicy {
     pub fn tiles(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<Tiles> {
         let longest_edge = longest_edge.map(|edge| edge as usize);
         let pictures = self.model.pictures(&[picture], longest_edge)?;
-        let images = self.model.images();
-        let shown = (0..pictures.tiles()).map(|tile| images.shown(&pictures, tile));
-        let shown: Option<Vec<RgbImage>> = shown.collect();
-        let (rows, columns) = pictures.grids.first().copied().unwrap_or_default();
-        Ok(Tiles {
-            images: shown.ok_or_else(|| PolicyError::Config("a picture without tiles".into()))?,
-            rows,
-            columns,
-            tokens: pictures.tiles() * self.model.prompts().tokens_per_tile(),
-        })
+        let tokens = self.model.prompts().tokens_per_tile();
+        let tiles = self.model.images().view(&pictures, tokens);
+        tiles.ok_or_else(|| PolicyError::Config("a picture without tiles".into()))
     }
 
     /// Side of a tile, pixels; `longest_edge` is best a multiple of it.
@@ -62,10 +42,9 @@ impl TextPolicy {
     /// # Errors
     /// A tokenizer that fails.
     pub fn prompt(&self, seen: &TextSeen, question: &str) -> Result<String> {
+        let asked = policy_prompt(question, self.case);
         let prompts = self.model.prompts();
-        let mut ids = seen.scene.ids().to_vec();
-        ids.extend(prompts.tail(&policy_prompt(question, self.case))?);
-        Ok(prompts.show(&ids)?)
+        Ok(prompts.show_prompt(seen.scene.ids(), &asked)?)
     }
 
     /// Where the decoder looks for a question, see [`relative_attention`]. Costs reading two prompts.
@@ -105,22 +84,16 @@ pub async fn relative_attention(
     generic: &[f32],
 ) -> Result<Attention> {
     let asked = model.attention(scene, asked, middle(model)).await?;
-    let all = relative(&asked, generic);
     // The global image comes last; its cells lie in a square.
     let cells = model.prompts().tokens_per_tile();
+    let found = stands_out(&asked, generic, cells);
+    let (values, bbox) = found.ok_or_else(|| PolicyError::Device("attention is no map".into()))?;
     let side = cells.isqrt();
-    let map = &all[all.len().saturating_sub(cells)..];
-    let bbox = window(map, side, side);
-    let bbox = bbox.ok_or_else(|| PolicyError::Device("attention is no map".into()))?;
-    let least = map.iter().copied().fold(f32::INFINITY, f32::min);
-    let most = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    // Where all cells are alike, nothing stands out.
-    let span = (most - least).max(f32::MIN_POSITIVE);
     Ok(Attention {
         map: EvidenceMap {
             width: side,
             height: side,
-            values: map.iter().map(|value| (value - least) / span).collect(),
+            values,
         },
         bbox,
     })
