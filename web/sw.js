@@ -9,7 +9,7 @@
 // all, goes its own way as if this worker were not there.
 const FILES = {/* FILES */};
 // Wanted by few, and large: kept when it has been fetched, and fetched anew with a newer version by who has it.
-const isLater = (name) => name.startsWith('trainable/');
+const isLater = (name) => /^(trainable|smolvlm|smolvlm-threads)\//.test(name);
 const CACHE = 'cropvlm';
 // By the end of a file's name: the type it is given out with, and what a host may call it.
 const TYPES = {

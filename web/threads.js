@@ -1,7 +1,7 @@
-// One thread of the threads module (web/threads): joins the memory that it is sent, and computes.
-import init, { run_thread } from './threads/threads.js';
-
-self.onmessage = async ({ data: { module, memory } }) => {
+// One thread of a module that is built with shared memory (web/threads, web/smolvlm): joins the memory that it is sent, and
+// computes.
+self.onmessage = async ({ data: { address, module, memory } }) => {
+  const { default: init, run_thread } = await import(address);
   await init({ module_or_path: module, memory });
   self.postMessage('ready');
   run_thread();

@@ -68,8 +68,8 @@ function firstCalls(bytes) {
 
 const built = modules();
 
-test('the modules of page and worker are there, and the one that needs burn', () => {
-  for (const file of ['page_bg.wasm', 'worker_bg.wasm', 'trainable/trainable_bg.wasm']) assert.ok(built.includes(file), `${built}`);
+test('the modules of page and worker are there, SmolVLM, and the one that needs burn', () => {
+  for (const file of ['page_bg.wasm', 'worker_bg.wasm', 'smolvlm/smolvlm_bg.wasm', 'trainable/trainable_bg.wasm']) assert.ok(built.includes(file), `${built}`);
 });
 
 for (const file of built) {
@@ -85,11 +85,11 @@ for (const file of built) {
 
 test('what is fetched before the first box is at most 0.9 MB of code by brotli, and no part of it is burn', () => {
   const files = code();
-  assert.ok(files.includes('worker_bg.wasm') && !files.some((name) => name.startsWith('trainable/')), `${files}`);
+  assert.ok(files.includes('worker_bg.wasm') && !files.some((name) => /^(trainable|smolvlm)/.test(name)), `${files}`);
   const bytes = files.map((name) => brotli(readFileSync(distFile(name))));
   const sum = bytes.reduce((a, b) => a + b);
   assert.ok(sum <= 900_000, `${sum}: ${files.map((name, at) => `${name} ${bytes[at]}`)}`);
-  for (const [name, holds] of [['worker_bg.wasm', false], ['trainable/trainable_bg.wasm', true]]) {
+  for (const [name, holds] of [['worker_bg.wasm', false], ['smolvlm/smolvlm_bg.wasm', false], ['trainable/trainable_bg.wasm', true]]) {
     // Panics name the file that they stand in.
     assert.equal(readFileSync(distFile(name)).includes('burn-'), holds, name);
   }

@@ -2,21 +2,12 @@
 // in the address. What it proposes means nothing; that it is a valid box, whatever the weights, is the promise. On
 // SwiftShader most of the time goes into compiling shaders, so that one question has to do there.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { decode, file, picture } from './lib/files.mjs';
 import { browser, choose, complaint, cropBytes, edges, kept, open, propose, site, state } from './lib/page.mjs';
+import { FOLDER } from './lib/tiny.mjs';
 
 const RECEIPT = file('receipt.png', picture('receipt.png'));
-const smolvlm = (path) => readFileSync(new URL(`../../crates/smolvlm/${path}`, import.meta.url));
-const FOLDER = {
-  'config.json': smolvlm('tiny/config.json'),
-  'preprocessor_config.json': smolvlm('tiny/preprocessor_config.json'),
-  'processor_config.json': smolvlm('tiny/processor_config.json'),
-  'chat_template.json': smolvlm('tiny/chat_template.json'),
-  'tokenizer.json': smolvlm('tiny/tokenizer.json'),
-  'model.safetensors': smolvlm('goldens/model.safetensors'),
-};
 
 describe('the text policy on the page', () => {
   let server;

@@ -48,6 +48,7 @@ describe('the page with WebGPU', () => {
 
   on('proposes on WebGPU, the same box as on the CPU, and asks with it', '&device=webgpu', async (page) => {
     assert.equal(await device(page), 'WebGPU', await page.locator('#device').innerText());
+    assert.ok(!server.asked.some((path) => path.startsWith('trainable/')), 'nothing but the worker is needed for it');
     await choose(page, RECEIPT);
     assert.equal(await propose(page, 'What is the total?'), 'done');
     assert.match(await page.locator('#crop-facts').innerText(), /on WebGPU/);

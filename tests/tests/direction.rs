@@ -39,7 +39,14 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("mapnet", &["grounding", "kernels", "picture", "tensors"]),
         (
             "engine",
-            &["grounding", "kernels", "mapnet", "picture", "tensors"],
+            &[
+                "grounding",
+                "kernels",
+                "mapnet",
+                "picture",
+                "smolvlm",
+                "tensors",
+            ],
         ),
         // The model knows no provider, and what talks to providers knows no model.
         ("smolvlm", &["grounding", "kernels", "picture", "tensors"]),
@@ -71,6 +78,18 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "mapnet",
                 "picture",
                 "tensors",
+                "cropvlm-web",
+            ],
+        ),
+        // SmolVLM on the processor, fetched only when it is asked for.
+        (
+            "cropvlm-smolvlm",
+            &[
+                "engine",
+                "grounding",
+                "picture",
+                "tensors",
+                "cropvlm-threads",
                 "cropvlm-web",
             ],
         ),
@@ -224,6 +243,7 @@ fn what_only_proposes_needs_no_training_framework() {
         "cropvlm-js",
         "cropvlm-web",
         "cropvlm-worker",
+        "cropvlm-smolvlm",
         "cropvlm-threads",
     ] {
         let heavy: Vec<String> = closure(light)
@@ -256,9 +276,11 @@ fn a_browser_gets_no_compiler_of_shaders() {
         assert!(names.contains("wgpu"), "{package}");
         without_shaders(package, &names);
     }
-    let package = on_wasm("cropvlm-js", &[]);
-    assert!(package.contains("wgpu"));
-    without_shaders("cropvlm-js", &package);
+    for package in ["cropvlm-js", "cropvlm-worker"] {
+        let names = on_wasm(package, &[]);
+        assert!(names.contains("wgpu"), "{package}");
+        without_shaders(package, &names);
+    }
     // ... while natively it is needed: the question is one that can be answered with yes.
     assert!(closure_with("kernels", &["--features", "gpu"]).contains("naga"));
 }

@@ -5,10 +5,10 @@
 //! computation ever runs on the main thread. They speak through [`protocol`] and nothing else.
 //!
 //! For asking a provider: [`keys`] (each with its origin), [`settings`] (what is remembered of the rest), [`prompt`] (what
-//! is sent), [`markdown`] (how answers read), [`compare`] ("Did the crop matter?").
+//! is sent), [`markdown`] (how answers read), [`compare`] ("Did the crop matter?"), [`answerer`] (who is asked), [`models`] (which network proposes).
 //! What of the page is pure lies here too, so that it is tested without a browser: [`geometry`] (a box moved by hand),
 //! [`zoom`] (a picture shown larger), [`intake`] (what a paste, a drop, a key means), [`places`] (what many sampled boxes have in common), [`inside`] (a second
-//! look), [`lesson`] (GRPO, live), [`share`] (links),
+//! look), [`lesson`] (GRPO, live), [`share`] (links), [`folder`] (which files a model has), [`exchange`] (what modules of the worker hand each other),
 //! [`samples`] (the pictures to try), [`state`] (what the page knows and decides).
 //!
 //! ```
@@ -26,13 +26,17 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))] // a panic is how a test fails
 
+pub mod answerer;
 pub mod compare;
+pub mod exchange;
+pub mod folder;
 pub mod geometry;
 pub mod inside;
 pub mod intake;
 pub mod keys;
 pub mod lesson;
 pub mod markdown;
+pub mod models;
 pub mod places;
 pub mod prompt;
 pub mod protocol;

@@ -1,6 +1,6 @@
 //! Messages between page and worker.
 //!
-//! Each is posted as `[message, payload]`: the message through serde, the payload (a `Blob`, or nothing) as
+//! Each is posted as `[message, payload]`: the message through serde, the payload (a `Blob`, several, or nothing) as
 //! it is, because a `Blob` crosses threads without its bytes being copied. Numbers that the page chooses
 //! (`picture`, `job`) come back in the replies, so that a late reply to an old question is recognised.
 
@@ -12,15 +12,17 @@ use serde::{Deserialize, Serialize};
 pub use running::{DeviceChoice, DeviceKind, Running, Stage, Why};
 
 use crate::lesson::{Act, Lesson, Settings};
+use crate::models::ModelFolder;
 use crate::places::Place;
 
 /// What the page asks of the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// Fetch the model and make it ready. Sent once, first; sent again it retries after a failure.
+    /// Fetch the model and make it ready. Sent once, first; sent again it retries after a failure. The payload is an array of
+    /// `File`s where the model is files of this computer.
     Start {
-        /// Address of the model folder, with a closing slash.
-        model: String,
+        /// The model folder.
+        model: ModelFolder,
         /// What the person asked for.
         device: DeviceChoice,
         /// Threads on the CPU at most, if the person asked for that.
@@ -131,6 +133,21 @@ pub enum ToWorker {
         width: u32,
         /// Pixels that they become.
         height: u32,
+    },
+    /// Answer in the browser, by the payload's pictures (an array of `Blob`s) and a prompt: answered by [`FromWorker::Answering`],
+    /// several times, and [`FromWorker::Answered`].
+    Answer {
+        /// Number of the question.
+        job: u32,
+        /// Address of the model folder, with a closing slash.
+        model: String,
+        /// As it is put to the model.
+        prompt: String,
+    },
+    /// The answer that is being written is not wanted any more.
+    StopAnswer {
+        /// Its number.
+        job: u32,
     },
     /// Make a grey picture that stands in for a crop: answered by [`FromWorker::Blank`].
     Blank {
@@ -260,6 +277,20 @@ pub enum FromWorker {
         /// Number of the click on "Ask".
         job: u32,
     },
+    /// How far an answer is.
+    Answering {
+        /// Number of the question.
+        job: u32,
+        /// What is there.
+        progress: Answering,
+    },
+    /// An answer, or a sentence for a person.
+    Answered {
+        /// Number of the question.
+        job: u32,
+        /// What was written.
+        answer: Result<Answered, String>,
+    },
     /// The grey picture. The payload is a PNG.
     Blank {
         /// Number of the click on "Compare".
@@ -277,6 +308,35 @@ pub enum FromWorker {
         /// What the panic said.
         why: String,
     },
+}
+
+/// How far an answer in the browser is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Answering {
+    /// The model is being fetched.
+    Download {
+        /// Bytes so far.
+        received: f64,
+        /// Bytes in all, where the server says.
+        total: Option<f64>,
+    },
+    /// It reads pictures and prompt.
+    Reading,
+    /// It writes: the text so far.
+    Writing(String),
+}
+
+/// What was answered in the browser.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// All of it.
+    pub text: String,
+    /// Tokens of pictures and prompt.
+    pub prompt_tokens: u32,
+    /// Tokens written.
+    pub tokens: u32,
+    /// Whether the model ended by itself, before the limit.
+    pub finished: bool,
 }
 
 /// Who may read a file that the worker does not.

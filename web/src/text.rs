@@ -70,7 +70,7 @@ pub const LABELS: &[(&str, &str)] = &[
     ("ask-title", "Ask a vision model"),
     (
         "ask-note",
-        "Sends the picture and the crop to a provider of your choice, or to a model on your own computer.",
+        "Sends the picture and the crop to a provider of your choice, or to a model on your own computer; or has SmolVLM answer in this browser.",
     ),
     ("base-url", "Base URL"),
     ("model", "Model"),
@@ -86,6 +86,25 @@ pub const LABELS: &[(&str, &str)] = &[
         "footer",
         "The cropping model runs on this device. Nothing is uploaded before you press Ask.",
     ),
+    ("policy", "Cropping model"),
+    (
+        "policy-about",
+        "Boxes come from this network. It runs on this device; picture and question stay here.",
+    ),
+    (
+        "policy-address",
+        "Address of the folder, or its name on the hub",
+    ),
+    (
+        "policy-files",
+        "Files of the folder (config.json, tokenizer.json, preprocessor_config.json, model.safetensors …)",
+    ),
+    (
+        "policy-free",
+        "It was never taught to write boxes: take the training-free box",
+    ),
+    ("policy-load", "Load this model"),
+    ("policy-remove", "Remove kept models"),
     (
         "offline",
         "From now on this page works without a connection, too.",
@@ -200,7 +219,7 @@ pub fn running(running: &Running) -> String {
         (kind, _) => device(kind).to_owned(),
     };
     let time = milliseconds(running.milliseconds);
-    match &running.why {
+    let where_it_runs = match &running.why {
         Why::Asked => format!("Runs on {here}, as the address asks ({time} a proposal)."),
         Why::NoWebGpu => {
             format!("Runs on {here} ({time} a proposal): this browser offers no WebGPU.")
@@ -222,8 +241,15 @@ pub fn running(running: &Running) -> String {
                 short(reason)
             )
         }
+    };
+    if running.training_free {
+        return format!("{where_it_runs} {TRAINING_FREE}");
     }
+    where_it_runs
 }
+
+/// Where the box comes from, with weights that were never taught to write one.
+pub const TRAINING_FREE: &str = "These weights were never taught to crop: the box is the training-free one, around what the model looks at more for this question than for any picture.";
 
 /// For the console: why only one thread computes.
 pub fn no_threads(reason: &str) -> String {
@@ -276,11 +302,30 @@ pub fn other_model(kind: &str) -> String {
     )
 }
 
-/// The second module did not come.
-pub fn no_trainable(reason: &str) -> String {
+/// `config.json` names a way of quantizing that is not known here.
+pub fn other_quantization(method: &str) -> String {
     format!(
-        "The part of this page that computes this (trainable/) did not come ({reason}). Check the connection, then try again."
+        "config.json: quantization_config.quant_method is \"{method}\"; take the folder that is not quantized, or one that cropvlm export --quant wrote"
     )
+}
+
+/// A folder that holds no model that answers.
+pub const NO_READER: &str = "This folder holds no SmolVLM, so it cannot answer: name one that does, such as HuggingFaceTB/SmolVLM-256M-Instruct.";
+
+/// The second module did not come.
+pub fn no_module(reason: &str) -> String {
+    format!(
+        "The part of this page that computes this did not come ({reason}). Check the connection, then try again."
+    )
+}
+
+/// How much of fetched models stays on this device, bytes.
+pub fn kept(bytes: f64) -> String {
+    let size = match bytes {
+        bytes if bytes < 1e6 => format!("{} kB", grouped((bytes / 1e3).ceil() as usize)),
+        bytes => format!("{} MB", grouped((bytes / 1e6).round() as usize)),
+    };
+    format!("{size} of fetched models stay on this device; they work without a connection.")
 }
 
 /// A share as percent, with a digit where it is small.
@@ -352,6 +397,7 @@ mod tests {
             why: Why::Faster { other_ms: 9_000.0 },
             milliseconds: 300.0,
             tile: None,
+            training_free: false,
         });
         assert_eq!(
             text,
@@ -363,6 +409,7 @@ mod tests {
             why: Why::NoWebGpu,
             milliseconds: 200.0,
             tile: None,
+            training_free: false,
         });
         assert!(text.starts_with("Runs on the CPU, 2 threads (200 ms a proposal)"));
     }

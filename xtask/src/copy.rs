@@ -14,9 +14,6 @@ const LIST: [&str; 2] = ["const FILES = {", "};"];
 /// trunk's loader of the worker module.
 const LOADER: &str = "worker_loader.js";
 
-/// Loader of the second module.
-const TRAINABLE: &str = "trainable/trainable.js";
-
 /// Names the build in `dist`, by what is fetched before the first box. What is built later belongs to it.
 ///
 /// # Errors
@@ -30,7 +27,7 @@ pub fn name(dist: &Path) -> Result<()> {
         &format!("<html data-build=\"{build}\""),
     )?;
     let loader = text(dist, LOADER)?;
-    std::fs::write(dist.join(LOADER), guard(&build) + &loader)?;
+    std::fs::write(dist.join(LOADER), guard_worker(&build) + &loader)?;
     Ok(())
 }
 
@@ -56,11 +53,11 @@ pub fn list(dist: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Has the second module refuse a page of another build, whose messages it may not understand.
+/// Has a module that is loaded later refuse a page of another build, whose messages it may not understand. `loader` is its script.
 ///
 /// # Errors
 /// As [`name`].
-pub fn guard_trainable(dist: &Path) -> Result<()> {
+pub fn guard(dist: &Path, loader: &str) -> Result<()> {
     let page = text(dist, "index.html")?;
     let build = page
         .split_once("data-build=\"")
@@ -70,13 +67,13 @@ pub fn guard_trainable(dist: &Path) -> Result<()> {
         "if ((new URL(import.meta.url).searchParams.get('build') ?? '{build}') !== '{build}') {{\n  \
          throw new Error('the host has a newer version of this page: reload it');\n}}\n"
     );
-    let loader = text(dist, TRAINABLE)?;
-    std::fs::write(dist.join(TRAINABLE), guard + &loader)?;
+    let script = text(dist, loader)?;
+    std::fs::write(dist.join(loader), guard + &script)?;
     Ok(())
 }
 
 /// The first lines of the worker's loader: a page of another build gets no worker, but is told.
-fn guard(build: &str) -> String {
+fn guard_worker(build: &str) -> String {
     format!(
         "if ((new URL(self.location.href).searchParams.get('build') ?? '{build}') !== '{build}') {{\n  \
          self.postMessage(['OtherBuild']);\n  await new Promise(() => {{}});\n}}\n"
@@ -149,6 +146,9 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 mod tests {
     use super::*;
 
+    /// The script of a module that is loaded later.
+    const LATER: &str = "trainable/trainable.js";
+
     #[test]
     fn every_file_is_listed_as_it_lies_there_and_the_build_is_named() {
         let dist = std::env::temp_dir().join(format!("cropvlm-copy-{}", std::process::id()));
@@ -194,11 +194,11 @@ mod tests {
         assert!(worker.contains(&hash), "{worker}");
         // What is built later is listed, too, and tied to the same build.
         std::fs::create_dir_all(dist.join("trainable")).unwrap();
-        std::fs::write(dist.join(TRAINABLE), "export {};").unwrap();
-        guard_trainable(&dist).unwrap();
+        std::fs::write(dist.join(LATER), "export {};").unwrap();
+        guard(&dist, LATER).unwrap();
         list(&dist).unwrap();
         let worker = text(&dist, "sw.js").unwrap();
-        let trainable = text(&dist, TRAINABLE).unwrap();
+        let trainable = text(&dist, LATER).unwrap();
         let hash = hex(&Sha256::digest(trainable.as_bytes()));
         assert!(trainable.contains(&format!("!== '{build}'")), "{trainable}");
         assert!(worker.contains(&hash) && worker.contains(abc), "{worker}");

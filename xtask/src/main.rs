@@ -27,6 +27,7 @@ mod program;
 mod recipe;
 mod runs;
 mod serve;
+mod smolvlm;
 mod step;
 mod test;
 mod threads;

@@ -4,13 +4,14 @@ use anyhow::{Context, Result};
 
 use crate::step::{command, run_quiet};
 
-/// What the map policy is used with, and what asks a provider: none of them knows burn.
-const PUBLISHED: [&str; 7] = [
+/// What policies are used with, and what asks a provider.
+const PUBLISHED: [&str; 8] = [
     "grounding",
     "picture",
     "tensors",
     "kernels",
     "mapnet",
+    "smolvlm",
     "engine",
     "vlm-api",
 ];

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::step::{command, note, run, run_quiet, step};
-use crate::{browser, copy, pdf, root, threads, tools, trainable, wasm};
+use crate::{browser, copy, pdf, root, smolvlm, threads, tools, trainable, wasm};
 
 /// The cargo profile of page and worker, which are fetched before the first box: small. See `Cargo.toml` of the workspace.
 pub const SMALL: &str = "small";
@@ -113,10 +113,14 @@ pub fn build_rest(setup: &Setup) -> Result<()> {
     let dist = root().join("dist");
     step(
         "the encoder on several threads (a minute or two when nothing is built yet)",
-        || threads::build(&setup.toolchain, &setup.path, LATER, &dist),
+        || threads::build(&threads::ENCODER, setup, LATER, &dist).map(|_| ()),
     )?;
     step(
-        "lesson, text policy and WebGPU (ten minutes or more when nothing is built yet)",
+        "SmolVLM on the processor, on one thread and on several (some minutes when nothing is built yet)",
+        || smolvlm::build(setup, &dist),
+    )?;
+    step(
+        "lesson, and text policies with WebGPU (ten minutes or more when nothing is built yet)",
         || trainable::build(setup, &dist),
     )?;
     step("the list of files, with these", || copy::list(&dist))?;

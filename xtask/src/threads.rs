@@ -1,35 +1,58 @@
-//! The threads module (`web/threads`): the encoder built with atomics and shared memory, into `dist/threads`.
+//! Modules with threads, built with atomics and shared memory: the map policy's encoder (`web/threads`) into `dist/threads`, and
+//! SmolVLM (`xtask/src/smolvlm.rs`).
 //!
 //! Atomics are a property of everything in a module, the standard library included, so that cargo builds that too
 //! (`-Zbuild-std`, which `RUSTC_BOOTSTRAP=1` permits on a stable compiler) from the source that rustup or Debian has.
-//! Where there is no source the page is built without this module and says that it runs on one thread.
+//! Where there is no source the page is built without these modules and says that it runs on one thread.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
-use crate::step::{command, note, output, run, run_quiet};
+use crate::page::Setup;
+use crate::step::{command, note, output, run};
 use crate::wasm::{TARGET, Toolchain};
 use crate::{browser, debian, root};
 
-/// Most memory that the module may take, bytes. Shared memory is reserved at once, though not used.
-const MOST_MEMORY: u32 = 1 << 30;
+/// A module to build.
+pub struct Module<'a> {
+    /// Its package, with its one program.
+    pub package: &'a str,
+    /// The program.
+    pub bin: &'a str,
+    /// Features that it is built with.
+    pub features: &'a str,
+    /// Most memory that it may take, bytes. Shared memory is reserved at once, though not used.
+    pub most_memory: u32,
+    /// Folder of `dist` that it goes into.
+    pub folder: &'a str,
+}
 
-/// Builds the module; a note instead where this machine cannot.
-pub fn build(toolchain: &Toolchain, path: &[PathBuf], profile: &str, dist: &Path) -> Result<()> {
+/// The map policy's encoder.
+pub const ENCODER: Module = Module {
+    package: "cropvlm-threads",
+    bin: "threads",
+    features: "",
+    most_memory: 1 << 30,
+    folder: "threads",
+};
+
+/// Builds a module; a note instead, and `false`, where this machine cannot.
+pub fn build(module: &Module, setup: &Setup, profile: &str, dist: &Path) -> Result<bool> {
+    let toolchain = &setup.toolchain;
     let Some(name) = with_source(toolchain) else {
         note("skipped, so the page will run on one thread: the compiler's source is missing");
         note(
             "(with rustup: `rustup component add rust-src`; on Debian: `apt-get install rust-web-src`)",
         );
-        return Ok(());
+        return Ok(false);
     };
     let target = browser::target().join("threads");
     let mut flags = vec![
         "-Ctarget-feature=+simd128,+atomics,+bulk-memory,+mutable-globals".to_string(),
         "-Clink-arg=--shared-memory".to_string(),
         "-Clink-arg=--import-memory".to_string(),
-        format!("-Clink-arg=--max-memory={MOST_MEMORY}"),
+        format!("-Clink-arg=--max-memory={}", module.most_memory),
     ];
     // What wasm-bindgen needs to give every thread its stack and its thread-local variables.
     for symbol in [
@@ -52,9 +75,11 @@ pub fn build(toolchain: &Toolchain, path: &[PathBuf], profile: &str, dist: &Path
             TARGET,
             "-Zbuild-std=std,panic_abort",
             "--package",
-            "cropvlm-threads",
+            module.package,
             "--bin",
-            "threads",
+            module.bin,
+            "--features",
+            module.features,
         ],
     );
     cargo
@@ -68,27 +93,12 @@ pub fn build(toolchain: &Toolchain, path: &[PathBuf], profile: &str, dist: &Path
         note(&format!(
             "skipped, so the page will run on one thread: {error}"
         ));
-        return Ok(());
+        return Ok(false);
     }
-    let module = target.join(TARGET).join(profile).join("threads.wasm");
-    let mut path = path.to_vec();
-    path.extend(std::env::split_paths(
-        &std::env::var_os("PATH").unwrap_or_default(),
-    ));
-    run_quiet(
-        command(
-            "wasm-bindgen",
-            &[
-                "--target",
-                "web",
-                "--no-typescript",
-                "--out-dir",
-                &dist.join("threads").to_string_lossy(),
-                &module.to_string_lossy(),
-            ],
-        )
-        .env("PATH", std::env::join_paths(path)?),
-    )
+    let built = target.join(TARGET).join(profile);
+    let built = built.join(module.bin).with_extension("wasm");
+    setup.bind(&built, &dist.join(module.folder), &[])?;
+    Ok(true)
 }
 
 /// The toolchain to build with (`None`: the one that builds the rest), if one here has the source of std.

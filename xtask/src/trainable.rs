@@ -1,4 +1,4 @@
-//! The second module (`web/trainable`): what needs burn, into `dist/trainable`.
+//! The module with burn (`web/trainable`): what needs burn, into `dist/trainable`.
 
 use std::path::Path;
 
@@ -11,5 +11,5 @@ use crate::page::{LATER, Setup};
 pub fn build(setup: &Setup, dist: &Path) -> Result<()> {
     let module = setup.compile("cropvlm-trainable", LATER, "trainable")?;
     setup.bind(&module, &dist.join("trainable"), &[])?;
-    copy::guard_trainable(dist)
+    copy::guard(dist, "trainable/trainable.js")
 }

@@ -59,7 +59,7 @@ export const modules = () => readdirSync(dist, { recursive: true }).filter((name
 
 /** The names of the files of code that are fetched before the first box; threads come only where memory may be shared. */
 export const code = () => readdirSync(dist, { recursive: true })
-  .filter((name) => /\.(html|css|js|wasm)$/.test(name) && !/^(pdf|trainable)\/|^(sw|offline)\.js$/.test(name));
+  .filter((name) => /\.(html|css|js|wasm)$/.test(name) && !/^(pdf|trainable|smolvlm|smolvlm-threads)\/|^(sw|offline)\.js$/.test(name));
 /** Bytes that a file has on its way, by brotli at its best. */
 export const brotli = (bytes) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 } }).length;
 

@@ -7,11 +7,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use cropvlm_web::answerer::{self, HUB};
+use cropvlm_web::models::{DEFAULT, ModelFolder};
 use cropvlm_web::protocol::{DeviceChoice, FromWorker, Stage, ToWorker};
 use cropvlm_web::share::Shared;
 use cropvlm_web::state::{self, Effect, Event, Key, Say, State, View};
 use cropvlm_web::text;
-use js_sys::Promise;
+use js_sys::{Array, Promise};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, Url, UrlSearchParams};
@@ -19,11 +21,13 @@ use web_sys::{Blob, Url, UrlSearchParams};
 use crate::ask::{Asking, Chosen};
 use crate::desk::Desk;
 use crate::link::{Arrived, Link};
+use crate::local::Coming;
+use crate::models::Models;
 use crate::panel::Panel;
 use crate::readers::Readers;
 use crate::table::{Canvas, Table};
 use crate::ui::Ui;
-use crate::{edit, gallery, input, intake, learn, provider, readers, tiles, view, zoom};
+use crate::{edit, gallery, input, intake, learn, models, provider, readers, tiles, view, zoom};
 
 /// The page.
 pub struct App {
@@ -38,11 +42,16 @@ pub struct App {
     /// What "Ask" was pressed with.
     pub chosen: RefCell<Option<Chosen>>,
     pub asking: RefCell<Option<Asking>>,
+    /// An answer of the model in this browser.
+    pub coming: RefCell<Coming>,
     pub desk: Desk,
     pub readers: Readers,
     pub learn: Panel,
-    /// Where the model is and what the person asked for.
-    pub model: String,
+    pub models: Models,
+    /// The network that proposes, and its files where they are of this computer.
+    pub model: RefCell<ModelFolder>,
+    pub model_files: RefCell<Array>,
+    /// What the person asked for.
     pub device: DeviceChoice,
     /// Threads at most, where the person asked for that.
     pub threads: Option<u32>,
@@ -59,10 +68,17 @@ impl App {
             .document()
             .and_then(|document| document.base_uri().ok().flatten())
             .unwrap_or_default();
-        let folder = parameters
-            .get("model")
-            .unwrap_or_else(|| "models/default/".into());
-        let folder = Url::new_with_base(&folder, &base)?.href();
+        let folder = parameters.get("model").unwrap_or_else(|| DEFAULT.into());
+        let folder = match folder.strip_prefix("hub:") {
+            Some(name) => answerer::folder(HUB, name),
+            None => format!("{}/", folder.trim_end_matches('/')),
+        };
+        let model = ModelFolder {
+            address: Url::new_with_base(&folder, &base)?.href(),
+            training_free: parameters
+                .get("box")
+                .is_some_and(|it| it == "training-free"),
+        };
         let ui = Ui::find()?;
         let base = Url::new(&base)?;
         base.set_search("");
@@ -73,6 +89,7 @@ impl App {
             desk: Desk::find(&ui.document)?,
             readers: Readers::find(&ui.document)?,
             learn: Panel::find(&ui.document)?,
+            models: Models::find(&ui.document)?,
             ui,
             state: RefCell::new(state),
             seen: RefCell::default(),
@@ -81,11 +98,9 @@ impl App {
             link: RefCell::new(None),
             chosen: RefCell::default(),
             asking: RefCell::new(None),
-            model: if folder.ends_with('/') {
-                folder
-            } else {
-                format!("{folder}/")
-            },
+            coming: RefCell::default(),
+            model: RefCell::new(model),
+            model_files: RefCell::default(),
             device: parameters
                 .get("device")
                 .and_then(|name| DeviceChoice::from_name(&name))
@@ -100,6 +115,7 @@ impl App {
         edit::wire(&app);
         gallery::wire(&app);
         learn::wire(&app);
+        models::wire(&app);
         tiles::wire(&app);
         zoom::wire(&app);
         app.connect(app.device, None);
@@ -180,6 +196,14 @@ impl App {
         if let (ToWorker::Picture { picture }, Some(file)) = (message, payload) {
             self.readers.posted(*picture, file);
         }
+        match payload {
+            Some(blob) => self.post_with(message, blob),
+            None => self.post_with(message, &JsValue::UNDEFINED),
+        }
+    }
+
+    /// Posts to the worker, with whatever goes along.
+    pub fn post_with(&self, message: &ToWorker, payload: &JsValue) {
         if let Some(link) = self.link.borrow_mut().as_mut() {
             link.post(message, payload);
         }
@@ -204,6 +228,7 @@ impl App {
                 view::draw_stage(&self.ui, &stage);
                 if let Stage::Ready(running) = &stage {
                     self.offer_fineness(running.tile);
+                    self.draw_kept();
                 }
                 Event::Model(stage)
             }
@@ -273,6 +298,8 @@ impl App {
                 job,
                 why: Some(why),
             },
+            FromWorker::Answering { job, progress } => return self.answering(job, &progress),
+            FromWorker::Answered { job, answer } => return self.answered(job, answer),
             FromWorker::Broken { why } => return self.broken(why),
         };
         self.dispatch(event);

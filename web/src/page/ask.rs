@@ -1,6 +1,7 @@
 //! "Ask" and "Compare": picture, crop and question go to the chosen provider, and answers stream in.
 //!
-//! What is sent and how replies are read is `vlm-api`'s; how it travels is in [`crate::send`]. The key is read from
+//! What is sent and how replies are read is `vlm-api`'s; how it travels is in [`crate::send`]; what SmolVLM in this browser
+//! answers comes through [`crate::local`]. The key is read from
 //! its field when a button is pressed and goes into one header. The picture is sent at most [`App::edge`] pixels long
 //! and a small crop enlarged to [`App::enlarge`] (the worker scales both). Which picture, question and crop go together is
 //! the state's to say ([`cropvlm_web::state`]). "Compare" asks three times, one after the other, so that no run waits for
@@ -8,10 +9,11 @@
 
 use std::rc::Rc;
 
+use cropvlm_web::answerer::Answerer;
 use cropvlm_web::compare::{Forecast, Variant};
 use cropvlm_web::state::{Event, Key, Pressed};
 use cropvlm_web::text::{self, asking};
-use vlm_api::{ApiError, Endpoint, Price, Provider};
+use vlm_api::{ApiError, Endpoint, Price};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{AbortController, Blob};
 
@@ -23,7 +25,7 @@ use crate::ui::{say, show};
 /// What "Ask" was pressed with: it goes with the question, whatever is typed meanwhile.
 #[derive(Clone)]
 pub struct Chosen {
-    provider: Provider,
+    answerer: Answerer,
     endpoint: Endpoint,
     prompt: String,
     crop_only: bool,
@@ -35,7 +37,7 @@ pub struct Chosen {
 #[derive(Clone)]
 pub struct Asking {
     job: u32,
-    pub provider: Provider,
+    pub answerer: Answerer,
     pub endpoint: Endpoint,
     pub question: String,
     /// The template of the prompt.
@@ -55,6 +57,29 @@ pub struct Asking {
     pub price: Option<Price>,
     pub forecast: Option<Forecast>,
     abort: AbortController,
+}
+
+/// Why there is no answer; `Display` is for the person.
+pub enum Failed {
+    /// Something with the provider.
+    Api(ApiError),
+    /// Something with the model in this browser.
+    Here(String),
+}
+
+impl From<ApiError> for Failed {
+    fn from(error: ApiError) -> Self {
+        Failed::Api(error)
+    }
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failed::Api(error) => error.fmt(f),
+            Failed::Here(why) => f.write_str(why),
+        }
+    }
 }
 
 /// Why a request is made.
@@ -118,14 +143,14 @@ impl App {
     /// The provider with everything that it needs.
     fn choose_provider(&self, purpose: Purpose) -> Result<Chosen, String> {
         let endpoint = self.endpoint()?;
-        let provider = self.desk.chosen.get();
+        let answerer = self.desk.chosen.get();
         // A request that is copied has no key in it anyway.
-        let lacking = self.lacks(provider, &endpoint);
+        let lacking = self.lacks(answerer, &endpoint);
         if let Some(lacking) = lacking.filter(|_| purpose != Purpose::Copy) {
             return Err(lacking);
         }
         Ok(Chosen {
-            provider,
+            answerer,
             endpoint,
             prompt: self.desk.prompt.value(),
             crop_only: self.desk.crop_only.checked(),
@@ -139,7 +164,10 @@ impl App {
         if comparing {
             return self.clear_runs();
         }
-        self.desk.answer.wait(text::SENDING);
+        self.desk.answer.wait(match self.desk.chosen.get() {
+            Answerer::Provider(_) => text::SENDING,
+            Answerer::Here => asking::READING,
+        });
         show(&self.ui.answer_row, true);
     }
 
@@ -158,7 +186,7 @@ impl App {
             let blob = |key: Option<Key>| key.and_then(|key| self.table.blob(key));
             Asking {
                 job: asked.job,
-                provider: chosen.provider,
+                answerer: chosen.answerer,
                 endpoint: chosen.endpoint,
                 question: asked.about.question.clone(),
                 prompt: chosen.prompt,
@@ -206,9 +234,7 @@ impl App {
             }
             Err(error) => {
                 self.ask_ended(asking.job, Some(&error.to_string()));
-                let base_url = &asking.endpoint.base_url;
-                let below = &self.ui.ask_message;
-                self.explain(&error, asking.provider, base_url, below).await;
+                self.explain_failed(&error, asking).await;
             }
         }
     }
@@ -219,15 +245,28 @@ impl App {
         asking: &Asking,
         variant: Variant,
         show: impl Fn(&str, &str),
-    ) -> Result<Told, ApiError> {
-        let request = request(asking, variant).await?;
-        let key = &asking.endpoint.key;
+    ) -> Result<Told, Failed> {
         let show = |text: &str, thoughts: &str| {
             if self.is_asking(asking.job) {
                 show(text, thoughts);
             }
         };
-        send::ask(asking.provider, &request, key, &asking.abort, show).await
+        let Some(provider) = asking.answerer.provider() else {
+            let told = self.ask_here(asking, variant, show).await;
+            return told.map_err(Failed::Here);
+        };
+        let request = request(provider, asking, variant).await?;
+        let key = &asking.endpoint.key;
+        Ok(send::ask(provider, &request, key, &asking.abort, show).await?)
+    }
+
+    /// Lists what may be wrong where a provider sent no reply.
+    pub async fn explain_failed(&self, error: &Failed, asking: &Asking) {
+        if let (Failed::Api(error), Some(provider)) = (error, asking.answerer.provider()) {
+            let base_url = &asking.endpoint.base_url;
+            let below = &self.ui.ask_message;
+            self.explain(error, provider, base_url, below).await;
+        }
     }
 
     /// A click on "Stop".

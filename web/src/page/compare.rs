@@ -8,7 +8,7 @@ use cropvlm_web::text::asking;
 use vlm_api::{ApiError, Money, usage};
 
 use crate::app::App;
-use crate::ask::{Asking, facts};
+use crate::ask::{Asking, Failed, facts};
 use crate::ui::say;
 
 impl App {
@@ -69,9 +69,7 @@ impl App {
             self.ask_ended(asking.job(), None);
         } else if let Some(error) = failed {
             self.ask_ended(asking.job(), Some(&error.to_string()));
-            let base_url = &asking.endpoint.base_url;
-            let below = &self.ui.ask_message;
-            self.explain(&error, asking.provider, base_url, below).await;
+            self.explain_failed(&error, asking).await;
         }
     }
 
@@ -95,7 +93,10 @@ impl App {
 }
 
 /// Whether every further question would fail in the same way.
-fn concerns_all(error: &ApiError) -> bool {
+fn concerns_all(error: &Failed) -> bool {
+    let Failed::Api(error) = error else {
+        return true;
+    };
     matches!(
         error,
         ApiError::Unreachable { .. }

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use cropvlm_web::answerer::Answerer;
 use cropvlm_web::compare::Variant;
 use cropvlm_web::keys::KeyRing;
 use cropvlm_web::settings::Settings;
@@ -32,6 +33,8 @@ pub struct Desk {
     pub price_out: HtmlInputElement,
     pub forecast: HtmlElement,
     pub reasons: HtmlElement,
+    /// How far the model in this browser is.
+    pub here: HtmlElement,
     pub answer: Place,
     pub crop_only: HtmlInputElement,
     pub request: HtmlElement,
@@ -44,8 +47,8 @@ pub struct Desk {
     pub runs: HtmlElement,
     pub verdict: HtmlElement,
     pub columns: [Column; 3],
-    /// The chosen provider.
-    pub chosen: Cell<Provider>,
+    /// Who is chosen to answer.
+    pub chosen: Cell<Answerer>,
     /// What was typed, and what of it is remembered.
     pub settings: RefCell<Settings>,
     pub keys: RefCell<KeyRing>,
@@ -88,6 +91,7 @@ impl Desk {
             price_out: get(document, "price-out")?,
             forecast: get(document, "forecast")?,
             reasons: get(document, "reasons")?,
+            here: get(document, "here")?,
             answer: Place::find(document, "answer")?,
             crop_only: get(document, "crop-only")?,
             request: get(document, "request")?,
@@ -100,7 +104,7 @@ impl Desk {
             runs: get(document, "runs")?,
             verdict: get(document, "verdict")?,
             columns: [column(full)?, column(crop)?, column(blank)?],
-            chosen: Cell::new(Provider::OpenAi),
+            chosen: Cell::new(Answerer::Provider(Provider::OpenAi)),
             settings: RefCell::default(),
             keys: RefCell::default(),
             bound: RefCell::default(),

@@ -77,15 +77,12 @@ impl Link {
     }
 
     /// Posts a message with its payload.
-    pub fn post(&mut self, message: &ToWorker, payload: Option<&Blob>) {
+    pub fn post(&mut self, message: &ToWorker, payload: &JsValue) {
         let serializer = serde_wasm_bindgen::Serializer::json_compatible();
         let Ok(message) = message.serialize(&serializer) else {
             return;
         };
-        let parts = Array::of2(
-            &message,
-            payload.map_or(&JsValue::UNDEFINED, |blob| blob.as_ref()),
-        );
+        let parts = Array::of2(&message, payload);
         match &mut self.waiting {
             Some(waiting) => waiting.push(parts),
             None => {

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use cropvlm_web::answerer::Answerer;
 use cropvlm_web::compare::{Forecast, Sizes, forecast};
 use cropvlm_web::keys::{KeyRing, origin};
 use cropvlm_web::prompt::TEMPLATE;
@@ -26,15 +27,16 @@ use crate::ui::{say, show};
 const STORED: &str = "cropvlm.keys";
 /// Where the settings lie in local storage.
 const SETTINGS: &str = "cropvlm.settings";
+/// Who is chosen when the page is opened for the first time.
+const FIRST: Answerer = Answerer::Provider(Provider::OpenAi);
 /// Choices for the longest edge of the full image, pixels.
 const EDGES: [u32; 5] = [MAX_SENT_EDGE, 1_024, 768, 512, 256];
 
 /// Fills and wires the settings.
 pub fn wire(app: &Rc<App>) {
     let desk = &app.desk;
-    for provider in Provider::ALL {
-        let profile = provider.profile();
-        app.option(&desk.provider, profile.id, profile.name);
+    for answerer in Answerer::all() {
+        app.option(&desk.provider, answerer.id(), answerer.name());
     }
     for edge in EDGES {
         app.option(&desk.edge, &edge.to_string(), &asking::edge(edge));
@@ -55,12 +57,12 @@ pub fn wire(app: &Rc<App>) {
         *desk.keys.borrow_mut() = KeyRing::from_json(&kept);
         desk.keep.set_checked(true);
     }
-    let chosen = Provider::from_id(&desk.settings.borrow().provider);
-    app.take_provider(chosen.unwrap_or(Provider::OpenAi));
+    let chosen = Answerer::from_id(&desk.settings.borrow().provider);
+    app.take_provider(chosen.unwrap_or(FIRST));
     on(&desk.provider, "change", app, |app, _| {
-        let chosen = Provider::from_id(&app.desk.provider.value());
+        let chosen = Answerer::from_id(&app.desk.provider.value());
         app.leave_provider();
-        app.take_provider(chosen.unwrap_or(Provider::OpenAi));
+        app.take_provider(chosen.unwrap_or(FIRST));
         app.keep_settings();
         app.dispatch(Event::OtherProvider);
     });
@@ -118,7 +120,7 @@ impl App {
             price_in: desk.price_in.value(),
             price_out: desk.price_out.value(),
         };
-        let id = desk.chosen.get().profile().id.to_owned();
+        let id = desk.chosen.get().id().to_owned();
         desk.settings.borrow_mut().typed.insert(id, typed);
     }
 
@@ -127,11 +129,7 @@ impl App {
         let desk = &self.desk;
         self.leave_provider();
         let mut settings = desk.settings.borrow_mut();
-        desk.chosen
-            .get()
-            .profile()
-            .id
-            .clone_into(&mut settings.provider);
+        desk.chosen.get().id().clone_into(&mut settings.provider);
         settings.edge = self.edge();
         settings.enlarge = desk.enlarge.checked();
         settings.crop_only = desk.crop_only.checked();
@@ -147,32 +145,33 @@ impl App {
     }
 
     /// Puts a provider's settings into the fields: those typed before, or its defaults.
-    fn take_provider(&self, provider: Provider) {
+    fn take_provider(&self, chosen: Answerer) {
         let desk = &self.desk;
-        let profile = provider.profile();
-        desk.chosen.set(provider);
-        desk.provider.set_value(profile.id);
-        let typed = desk.settings.borrow().typed.get(profile.id).cloned();
+        desk.chosen.set(chosen);
+        desk.provider.set_value(chosen.id());
+        self.show_fields(chosen == Answerer::Here);
+        let typed = desk.settings.borrow().typed.get(chosen.id()).cloned();
         let mut typed = typed.unwrap_or_else(|| Typed {
-            model: profile.model.to_owned(),
+            model: chosen.model().to_owned(),
             ..Typed::default()
         });
         if typed.base_url.is_empty() {
-            profile.base_url.clone_into(&mut typed.base_url);
+            chosen.base_url().clone_into(&mut typed.base_url);
         }
         self.ui.base_url.set_value(&typed.base_url);
-        self.ui.base_url.set_placeholder(match profile.base_url {
+        self.ui.base_url.set_placeholder(match chosen.base_url() {
             "" => asking::BASE_URL,
             base_url => base_url,
         });
         self.ui.model.set_value(&typed.model);
-        self.ui.model.set_placeholder(profile.model);
+        self.ui.model.set_placeholder(chosen.model());
         desk.price_in.set_value(&typed.price_in);
         desk.price_out.set_value(&typed.price_out);
         desk.models.set_text_content(None);
+        let profile = chosen.provider().map(Provider::profile);
         for (link, page) in [
-            (&desk.key_page, profile.key_page),
-            (&desk.prices_page, profile.prices_page),
+            (&desk.key_page, profile.and_then(|it| it.key_page)),
+            (&desk.prices_page, profile.and_then(|it| it.prices_page)),
         ] {
             link.set_attribute("href", page.unwrap_or_default()).ok();
             show(link, page.is_some());
@@ -186,10 +185,11 @@ impl App {
     fn draw_setup(&self) {
         say(&self.desk.tested, None);
         self.desk.tested.class_list().remove_1("good").ok();
-        self.list(
-            &self.desk.help,
-            &setup(self.desk.chosen.get(), &page_origin()),
-        );
+        let help = match self.desk.chosen.get() {
+            Answerer::Provider(provider) => setup(provider, &page_origin()),
+            Answerer::Here => asking::HERE_HELP.map(str::to_owned).to_vec(),
+        };
+        self.list(&self.desk.help, &help);
         self.list(&self.desk.reasons, &[]);
     }
 
@@ -265,7 +265,9 @@ impl App {
         }
         self.list(&desk.reasons, &[]);
         desk.tested.class_list().remove_1("good").ok();
-        let provider = desk.chosen.get();
+        let Some(provider) = desk.chosen.get().provider() else {
+            return;
+        };
         let ready = self.endpoint().and_then(|endpoint| {
             let check = provider.check(&endpoint.base_url, &endpoint.key);
             let check = check.map_err(|error| error.to_string())?;
@@ -346,9 +348,10 @@ impl App {
     pub fn forecast(&self) -> (Option<Sizes>, Option<Forecast>) {
         let sizes = self.sizes();
         let model = self.ui.model.value();
+        let provider = self.desk.chosen.get().provider();
         let forecast = sizes
             .as_ref()
-            .and_then(|sizes| forecast(self.desk.chosen.get(), &model, sizes));
+            .and_then(|sizes| forecast(provider?, &model, sizes));
         (sizes, forecast)
     }
 
@@ -366,17 +369,23 @@ impl App {
     /// Shows what the next question will cost.
     pub fn draw_forecast(&self) {
         let (sizes, forecast) = self.forecast();
-        let words = asking::forecast(sizes.as_ref(), forecast.as_ref(), self.price().as_ref());
+        let words = match self.desk.chosen.get() {
+            Answerer::Here => asking::FREE.to_owned(),
+            Answerer::Provider(_) => {
+                asking::forecast(sizes.as_ref(), forecast.as_ref(), self.price().as_ref())
+            }
+        };
         self.desk.forecast.set_text_content(Some(&words));
         self.draw_prompt();
     }
 
     /// What is missing before anything can be asked.
-    pub fn lacks(&self, provider: Provider, endpoint: &Endpoint) -> Option<String> {
+    pub fn lacks(&self, answerer: Answerer, endpoint: &Endpoint) -> Option<String> {
         if endpoint.model.is_empty() {
             return Some(text::NEED_MODEL.into());
         }
-        let needed = provider.needs_key(&endpoint.base_url);
+        let provider = answerer.provider();
+        let needed = provider.is_some_and(|provider| provider.needs_key(&endpoint.base_url));
         (needed && endpoint.key.is_empty()).then(|| ApiError::NoKey.to_string())
     }
 }

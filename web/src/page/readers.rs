@@ -310,7 +310,7 @@ impl App {
                         known.pages = pages;
                     });
                     if let Some(link) = app.link.borrow_mut().as_mut() {
-                        link.post(&ToWorker::Picture { picture }, Some(&png));
+                        link.post(&ToWorker::Picture { picture }, &png);
                     }
                 }
                 Err(why) => refuse(&app, why),

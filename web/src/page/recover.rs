@@ -20,7 +20,7 @@ impl App {
             Ok(mut link) => {
                 link.post(
                     &ToWorker::Start {
-                        model: self.model.clone(),
+                        model: self.model.borrow().clone(),
                         device,
                         // What broke may have been a thread: the worker after it does without.
                         threads: if after.is_some() {
@@ -31,7 +31,7 @@ impl App {
                         after,
                         fineness: self.fineness(),
                     },
-                    None,
+                    &self.model_files.borrow(),
                 );
                 self.link.replace(Some(link));
             }
@@ -52,6 +52,7 @@ impl App {
     pub fn reconnect(self: &Rc<Self>, why: Option<String>) {
         self.unlink();
         self.lose_lesson();
+        self.answer_lost();
         let device = if why.is_some() {
             DeviceChoice::Cpu
         } else {

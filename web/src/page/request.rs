@@ -7,7 +7,7 @@ use cropvlm_web::compare::{Pictures, Variant};
 use cropvlm_web::prompt::{TEMPLATE, fill, lacks_question};
 use cropvlm_web::text::asking;
 use js_sys::Uint8Array;
-use vlm_api::{ApiError, Image, MediaType, Request};
+use vlm_api::{ApiError, Image, MediaType, Provider, Request};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
 
@@ -49,7 +49,10 @@ impl App {
 
     /// Copies the request of "Ask" as a command, without the key.
     pub async fn copy_request(self: &Rc<Self>, asking: &Asking) {
-        let request = request(asking, Variant::Crop).await;
+        let Some(provider) = asking.answerer.provider() else {
+            return self.ask_ended(asking.job(), Some(asking::NOTHING_SENT));
+        };
+        let request = request(provider, asking, Variant::Crop).await;
         if !self.is_asking(asking.job()) {
             return;
         }
@@ -72,20 +75,28 @@ impl App {
     }
 }
 
-/// The request for a variant.
-pub async fn request(asking: &Asking, variant: Variant) -> Result<Request, ApiError> {
+/// What a variant shows, and its pictures in their order.
+pub fn parts(asking: &Asking, variant: Variant) -> (Pictures, Vec<Blob>) {
     let pictures = Pictures::of(variant, asking.crop_only);
     let second = match variant {
         Variant::Full => None,
-        Variant::Crop => asking.crop.as_ref(),
-        Variant::Blank => asking.blank.as_ref(),
+        Variant::Crop => asking.crop.clone(),
+        Variant::Blank => asking.blank.clone(),
     };
-    let full = asking
-        .picture
-        .as_ref()
-        .filter(|_| pictures != Pictures::Second);
+    let full = asking.picture.clone();
+    let full = full.filter(|_| pictures != Pictures::Second);
+    (pictures, [full, second].into_iter().flatten().collect())
+}
+
+/// The request for a variant.
+pub async fn request(
+    provider: Provider,
+    asking: &Asking,
+    variant: Variant,
+) -> Result<Request, ApiError> {
+    let (pictures, blobs) = parts(asking, variant);
     let mut files = Vec::new();
-    for blob in [full, second].into_iter().flatten() {
+    for blob in &blobs {
         let media_type = if blob.type_() == "image/png" {
             MediaType::Png
         } else {
@@ -101,9 +112,7 @@ pub async fn request(asking: &Asking, variant: Variant) -> Result<Request, ApiEr
         })
         .collect();
     let prompt = fill(&asking.prompt, &asking.question, pictures);
-    asking
-        .provider
-        .prompt_request(&asking.endpoint, &images, &prompt)
+    provider.prompt_request(&asking.endpoint, &images, &prompt)
 }
 
 /// The bytes of a blob that lies in memory.

@@ -38,6 +38,8 @@ pub struct Running {
     pub milliseconds: f64,
     /// Side of a text policy's tile, pixels; a map policy has none.
     pub tile: Option<u32>,
+    /// The box is the training-free one: the weights were never taught to write boxes.
+    pub training_free: bool,
 }
 
 /// Why a device was chosen.

@@ -13,6 +13,8 @@ use crate::share::Shared;
 pub enum Event {
     /// The page opens, with what its address brings.
     Open(Shared),
+    /// Another network is to propose.
+    OtherModel,
     /// The question's field says something else.
     Question(String),
     /// A suggested question was picked.

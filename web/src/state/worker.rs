@@ -16,6 +16,7 @@ impl State {
             Event::Broken { why, started } => self.broken(why, started, effects),
             Event::NeedWorker if !self.linked => self.restart(None, effects),
             Event::NoWorker { why } => self.no_worker(&why, effects),
+            Event::OtherModel => self.other_model(effects),
             _ => {}
         }
     }
@@ -72,6 +73,16 @@ impl State {
             }
             None => self.restart(Some(why), effects),
         }
+    }
+
+    /// The network is another one from now on: what the old one was doing is given up, the box that it found stays.
+    fn other_model(&mut self, effects: &mut Effects) {
+        self.click = None;
+        self.pending = None;
+        self.restarts = 0;
+        self.message = None;
+        self.phase = Phase::Loading;
+        self.restart(None, effects);
     }
 
     /// A new worker, which gets the pictures of the old one.

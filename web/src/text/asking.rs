@@ -70,6 +70,31 @@ pub const CURL_COPIED: &str =
 /// The browser refused the clipboard.
 pub const CURL_NOT_COPIED: &str = "The browser did not let the page use the clipboard.";
 
+/// What is no model.
+pub const NO_MODEL: &str = "Model is neither a name, such as HuggingFaceTB/SmolVLM-256M-Instruct, nor the address of a folder.";
+/// SmolVLM in this browser costs nothing.
+pub const FREE: &str = "It runs on this device: nothing is sent, and it costs nothing.";
+/// "Copy request" where there is none.
+pub const NOTHING_SENT: &str = "Nothing is sent: SmolVLM answers in this browser.";
+/// While the model in this browser reads pictures and prompt.
+pub const READING: &str = "SmolVLM is reading the pictures…";
+/// Help with SmolVLM in this browser.
+pub const HERE_HELP: [&str; 4] = [
+    "SmolVLM runs in this browser, on the processor: no key, no cost, and neither picture nor question leaves this device.",
+    "Its weights are fetched from the base URL when you ask for the first time (SmolVLM-256M: 513 MB) and packed to 8 bits while they come.",
+    "Model is a name there, or the address of a folder: one of Hugging Face's files, or one that cropvlm export --quant wrote (q4: 165 MB).",
+    "It is small: it reads large print well and makes mistakes elsewhere. The crop is what helps it.",
+];
+
+/// While the weights of the model in this browser come, bytes.
+pub fn fetching(received: f64, total: Option<f64>) -> String {
+    let mb = |bytes: f64| grouped((bytes / 1e6).round() as usize);
+    match total {
+        Some(total) => format!("Fetching SmolVLM: {} of {} MB", mb(received), mb(total)),
+        None => format!("Fetching SmolVLM: {} MB", mb(received)),
+    }
+}
+
 /// While a connection is tested.
 pub const TESTING: &str = "Testing…";
 /// "Keep keys" where the browser refuses.

@@ -208,3 +208,7 @@ fn host(url: &str) -> &str {
         .filter(|host| !host.is_empty())
         .unwrap_or(url)
 }
+
+/// "Load this model" without files.
+pub const NEED_MODEL_FILES: &str =
+    "Choose the folder's files first: config.json and what lies beside it.";

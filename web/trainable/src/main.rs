@@ -1,13 +1,11 @@
-//! What needs burn: the text policy, WebGPU, and the lesson's gradients, in a module of its own.
+//! What needs burn: WebGPU, and the lesson's gradients, in a module of its own.
 //!
 //! Of its own, because it is thirty times as large as what a proposal of the map policy needs. The worker
-//! (`web/worker/src/trainable.rs`) loads it beside itself when it is asked for one of the three, and calls it as a library:
-//! it hears no messages and knows no pictures by number. [`model`] is a policy on a device, [`pupil`] a map policy in its
-//! lesson, [`value`] what crosses between the two modules.
+//! (`web/worker/src/second.rs`) loads it beside itself when it is asked for one of the two, and calls it as a library:
+//! it hears no messages and knows no pictures by number. [`model`] is a policy on a device, [`pupil`] a map policy in its lesson.
 
 mod model;
 mod pupil;
-mod value;
 
 use cropvlm_web::protocol::FromWorker;
 use js_sys::Array;

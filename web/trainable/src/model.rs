@@ -1,19 +1,81 @@
 //! A policy of either kind on a device: what the worker's runner calls.
 
 use burn::tensor::Device;
+use cropvlm_web::exchange::{edges, files, pixels, value};
 use cropvlm_web::protocol::{Attention, Evidence, Tiles, Writing};
 use js_sys::{Array, Float32Array, Function};
 use picture::RgbImage;
-use policy::{Policy, ProposeOptions, SampleOptions, Seen, Written};
+use policy::{
+    Filling, ModelFiles, Policy, ProposeOptions, SampleOptions, Seen, TextPolicy, Written,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use wasm_bindgen::prelude::*;
 
-use crate::value::{edges, files, pixels, value};
-
 /// A policy on a device.
 #[wasm_bindgen]
 pub struct Model(Policy);
+
+/// A text policy whose weight files arrive one after the other.
+#[wasm_bindgen]
+pub struct Loader {
+    filling: Option<Filling>,
+    /// What has come of a file.
+    coming: Vec<u8>,
+}
+
+#[wasm_bindgen]
+impl Loader {
+    /// Begins with a text policy's folder without weights, `[name, bytes]` pairs.
+    ///
+    /// # Errors
+    /// No device; files that are missing, broken or do not fit, by name.
+    pub async fn start(pairs: Array, webgpu: bool) -> Result<Loader, JsError> {
+        let device = device(webgpu).await?;
+        let files = ModelFiles::from_memory(files(&pairs));
+        Ok(Loader {
+            filling: Some(Filling::new(&files, &device)?),
+            coming: Vec::new(),
+        })
+    }
+
+    /// Takes what came next of a weight file.
+    ///
+    /// # Errors
+    /// None: a file is read when it is whole.
+    pub fn push(&mut self, _name: &str, bytes: Vec<u8>) -> Result<(), JsError> {
+        self.coming.extend(bytes);
+        Ok(())
+    }
+
+    /// All of a weight file came; blocks become f32.
+    ///
+    /// # Errors
+    /// A file that is another one than the list of shards says, or does not fit, by name.
+    pub fn end(&mut self, name: &str) -> Result<(), JsError> {
+        let filling = self.filling.as_mut().ok_or(JsError::new(FINISHED))?;
+        Ok(filling.add(name, &std::mem::take(&mut self.coming))?)
+    }
+
+    /// The policy, all of its weights there.
+    ///
+    /// # Errors
+    /// Tensors that are missing, by name.
+    pub fn finish(&mut self) -> Result<Model, JsError> {
+        let filling = self.filling.take().ok_or(JsError::new(FINISHED))?;
+        Ok(Model(Policy::Text(TextPolicy::new(filling.finish()?)?)))
+    }
+}
+
+/// A call out of turn.
+const FINISHED: &str = "this model is loaded already";
+
+async fn device(webgpu: bool) -> Result<Device, JsError> {
+    Ok(match webgpu {
+        true => Device::wgpu_options().init_async().await?,
+        false => Device::flex(),
+    })
+}
 
 /// A picture as a policy has encoded it.
 #[wasm_bindgen]
@@ -33,11 +95,9 @@ impl Model {
     /// # Errors
     /// No device; files that are missing, broken or do not fit, by name.
     pub async fn load(pairs: Array, webgpu: bool) -> Result<Model, JsError> {
-        let device = match webgpu {
-            true => Device::wgpu_options().init_async().await?,
-            false => Device::flex(),
-        };
-        Ok(Model(Policy::load(&files(&pairs), &device)?))
+        let device = device(webgpu).await?;
+        let files = ModelFiles::from_memory(files(&pairs));
+        Ok(Model(Policy::load(&files, &device)?))
     }
 
     /// Side of a text policy's tile, pixels; a map policy has none.
@@ -84,7 +144,7 @@ impl Model {
                 on_token.call1(&JsValue::UNDEFINED, &so_far).ok();
             }
         };
-        let proposed = policy.propose_aloud(seen, &question, &options, heard);
+        let proposed = policy.propose_streamed(seen, &question, &options, heard);
         let proposal = proposed.await?;
         value(&(proposal, Some(writing)))
     }

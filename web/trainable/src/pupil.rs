@@ -2,17 +2,16 @@
 //! there, and a graphics processor would compile shaders first.
 
 use burn::tensor::Device;
+use cropvlm_web::exchange::{edges, files, pixels, value};
 use cropvlm_web::lesson::{Drawn, Lesson, Settings, Step};
 use grounding::reward::{Scale, advantages, mean};
 use js_sys::{Array, Float32Array};
 use policy::grpo::GrpoSettings;
 use policy::map::live::Live;
-use policy::{Rollout, SampleOptions};
+use policy::{ModelFiles, Rollout, SampleOptions};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use wasm_bindgen::prelude::*;
-
-use crate::value::{edges, files, pixels, value};
 
 /// Longest edge of what the reader sees, pixels, as in the paper.
 const READER_EDGE: u32 = 512;
@@ -39,7 +38,13 @@ impl Pupil {
     /// Files that do not fit; a device that failed.
     pub async fn start(pairs: Array, rgb: Vec<u8>, width: u32) -> Result<Pupil, JsError> {
         let picture = pixels(rgb, width)?;
-        let live = Live::start(&files(&pairs), &Device::flex(), &picture, None).await?;
+        let live = Live::start(
+            &ModelFiles::from_memory(files(&pairs)),
+            &Device::flex(),
+            &picture,
+            None,
+        )
+        .await?;
         Ok(Pupil {
             live,
             question: String::new(),

@@ -1,7 +1,7 @@
 //! The model on a device: chosen by measurement, warmed up, and replaced by the CPU when it fails.
 //!
 //! Nothing asked for, it is the CPU: the map policy needs nothing but this module there. With `auto` the CPU comes first,
-//! too: no shaders are compiled. Where there is WebGPU, it is then loaded (with the second module, [`crate::trainable`]) and
+//! too: no shaders are compiled. Where there is WebGPU, it is then loaded (a text policy with the module that needs burn, [`crate::second`]) and
 //! measured in the background, and takes over only if the same proposal is faster there. A device that fails or is lost later falls back to the CPU, and the proposal is tried once more.
 
 use std::cell::{Cell, RefCell};
@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use cropvlm_web::geometry::tidy;
 use cropvlm_web::inside::second_look;
+use cropvlm_web::models::ModelFolder;
 use cropvlm_web::places::Place;
 use cropvlm_web::protocol::{
     Attention, DeviceChoice, DeviceKind, Evidence, FromWorker, Parts, Proposed, Stage, Tiles, Why,
@@ -22,12 +23,12 @@ use futures_util::lock::{Mutex, MutexGuard};
 use grounding::{NormBox, PixelBox};
 use mapnet::Proposal;
 use picture::RgbImage;
-use tensors::ModelFiles;
 use wasm_bindgen_futures::spawn_local;
 
+use crate::fetch::{Chosen, Folder, Source, Told};
 use crate::pictures::Decoded;
 use crate::runner::{On, Runner, View, build, tell};
-use crate::{fetch, gpu, pictures, post};
+use crate::{fetch, gpu, pictures, post, second};
 
 /// After this long, milliseconds, a device that is being measured in the background counts as slower.
 const PATIENCE: i32 = 45_000;
@@ -46,7 +47,7 @@ pub struct Engine {
 struct Inner {
     order: RefCell<Option<Order>>,
     loading: RefCell<Option<Loading>>,
-    files: RefCell<Option<Rc<ModelFiles>>>,
+    files: RefCell<Option<Rc<Folder>>>,
     /// The one that proposes.
     runner: RefCell<Option<Rc<Runner>>>,
     /// The CPU's, kept for when the other one fails.
@@ -60,7 +61,9 @@ struct Inner {
 /// What the page asks for, see [`cropvlm_web::protocol::ToWorker::Start`].
 #[derive(Clone)]
 pub struct Order {
-    pub model: String,
+    pub model: ModelFolder,
+    /// The model's files, where they are of this computer.
+    pub files: Option<Chosen>,
     pub device: DeviceChoice,
     pub threads: Option<u32>,
     pub after: Option<String>,
@@ -130,7 +133,15 @@ impl Engine {
         let known = self.inner.files.borrow().clone();
         let files = match known {
             Some(files) => files,
-            None => Rc::new(fetch::model(&order.model).await?),
+            None => Rc::new({
+                let source = match order.files {
+                    Some(files) => Source::Files(files),
+                    None => Source::Address(order.model.address.clone()),
+                };
+                let mut folder = fetch::model(source, Told::Stage).await?;
+                folder.training_free = order.model.training_free;
+                folder
+            }),
         };
         // Kept only once a network could be built from them: a second try fetches anew.
         let runner = match order.device {
@@ -188,7 +199,7 @@ impl Engine {
         runner
     }
 
-    async fn cpu(&self, files: &ModelFiles) -> Result<Runner, String> {
+    async fn cpu(&self, files: &Folder) -> Result<Runner, String> {
         let threads = self.inner.order.borrow().as_ref().and_then(|o| o.threads);
         build(files, On::Cpu { threads }, true)
             .await
@@ -196,7 +207,7 @@ impl Engine {
     }
 
     /// The model on WebGPU. The error is the reason, empty where there is no WebGPU at all.
-    async fn webgpu(&self, files: &ModelFiles, aloud: bool) -> Result<Runner, String> {
+    async fn webgpu(&self, files: &Folder, aloud: bool) -> Result<Runner, String> {
         if gpu::adapter_name().await.is_none() {
             return Err(String::new());
         }
@@ -206,7 +217,7 @@ impl Engine {
     }
 
     /// Measures WebGPU in the background; it takes over where it is faster.
-    async fn measure(self, files: Rc<ModelFiles>, cpu: Rc<Runner>) {
+    async fn measure(self, files: Rc<Folder>, cpu: Rc<Runner>) {
         let building = pin!(self.webgpu(&files, false));
         let patience = pin!(post::pause(PATIENCE));
         let built = match select(building, patience).await {
@@ -283,7 +294,7 @@ impl Engine {
     ///
     /// # Errors
     /// A sentence for a person.
-    pub async fn files(&self) -> Result<Rc<ModelFiles>, String> {
+    pub async fn files(&self) -> Result<Rc<Folder>, String> {
         self.runner().await?;
         let files = self.inner.files.borrow().clone();
         files.ok_or_else(|| text::BROKEN.to_owned())
@@ -293,6 +304,21 @@ impl Engine {
     pub fn draws_maps(&self) -> bool {
         let runner = self.inner.runner.borrow();
         runner.as_ref().is_some_and(|runner| runner.draws_maps())
+    }
+
+    /// The model of a folder as a reader, where it is the one that proposes.
+    pub fn reader(&self, folder: &str) -> Option<Rc<second::Model>> {
+        let order = self.inner.order.borrow();
+        let same = order
+            .as_ref()
+            .is_some_and(|order| order.model.address == folder);
+        let runner = self.inner.runner.borrow();
+        runner.as_ref().filter(|_| same)?.reader()
+    }
+
+    /// Threads at most, where the person asked for that.
+    pub fn most_threads(&self) -> Option<u32> {
+        self.inner.order.borrow().as_ref()?.threads
     }
 
     /// Waits until nothing else is computed; nothing else is, as long as this is held.
@@ -370,7 +396,10 @@ impl Engine {
             picture: number,
             bbox,
             pixels,
-            chance: Some(proposal.logprob.exp() as f32),
+            chance: proposal
+                .logprob
+                .is_finite()
+                .then(|| proposal.logprob.exp() as f32),
             milliseconds,
             parts: Parts {
                 shrink: once(timings.image),

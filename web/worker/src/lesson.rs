@@ -1,7 +1,7 @@
 //! GRPO on the picture that is shown: a policy of its own that learns, and forgets when the page says so.
 //!
 //! It never touches the engine's policy, so that "Propose crop" stays what was shipped. Gradients are the second module's
-//! ([`crate::trainable`]), which is fetched for the first group. Between the parts of a lesson (each crop that is read)
+//! ([`crate::second`]), which is fetched for the first group. Between the parts of a lesson (each crop that is read)
 //! other messages are heard.
 
 use std::cell::Cell;
@@ -14,7 +14,7 @@ use futures_util::lock::Mutex;
 use crate::engine::Engine;
 use crate::pictures::Decoded;
 use crate::post;
-use crate::trainable::{Pupil, Trainable};
+use crate::second::{Pupil, Second};
 
 /// What the page asks for.
 pub struct Wish {
@@ -65,9 +65,9 @@ impl School {
         if pupil.as_ref().is_none_or(|(of, _)| *of != wish.picture) {
             // First the memory of the old one, then the new one.
             *pupil = None;
-            let trainable = Trainable::load().await?;
+            let trainable = Second::trainable().await?;
             let _turn = engine.turn().await;
-            let new = trainable.pupil(&files, &decoded.pixels).await?;
+            let new = trainable.pupil(&files.files, &decoded.pixels).await?;
             *pupil = Some((wish.picture, new));
         }
         let (_, pupil) = pupil.as_ref().ok_or(text::BROKEN)?;

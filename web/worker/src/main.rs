@@ -1,9 +1,9 @@
 //! The worker module: it owns pictures and model, so that nothing is computed on the page's main thread.
 //!
 //! The order of reading: here messages arrive ([`cropvlm_web::protocol`]); [`pictures`] decodes, cuts and encodes;
-//! [`fetch`] brings the model's files; [`engine`] chooses a device and proposes; [`runner`] is
-//! the model on one of them, [`threads`] its encoder on several threads; [`lesson`] is GRPO, live; [`trainable`] is the
-//! second module, which holds all that needs burn; [`gpu`] is what the browser says about WebGPU; [`post`] is the way back.
+//! [`fetch`] brings the model's files, [`kept`] has those that stayed; [`engine`] chooses a device and proposes; [`runner`] is
+//! the model on one of them, [`threads`] modules on several threads; [`lesson`] is GRPO, live; [`reader`] answers; [`second`] loads what this module
+//! is too small for: SmolVLM, and all that needs burn; [`gpu`] is what the browser says about WebGPU; [`post`] is the way back.
 //!
 //! Each message is handled by a task of its own: a picture is decoded while the model is still being fetched, and
 //! a click waits for both without blocking either.
@@ -11,31 +11,36 @@
 mod engine;
 mod fetch;
 mod gpu;
+mod kept;
 mod lesson;
 mod pictures;
 mod post;
+mod reader;
 mod runner;
+mod second;
 mod threads;
-mod trainable;
 
 use std::rc::Rc;
 
 use cropvlm_web::protocol::{FromWorker, ToWorker};
 use js_sys::Array;
-use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{Blob, MessageEvent};
+use web_sys::{Blob, File, MessageEvent};
 
 use crate::engine::{Engine, Order};
+use crate::fetch::Chosen;
 use crate::lesson::{School, Wish};
 use crate::pictures::{Pictures, Refusal};
+use crate::reader::Reader;
 
 /// What lives as long as the worker.
 struct Worker {
     engine: Engine,
     pictures: Pictures,
     school: School,
+    reader: Reader,
 }
 
 fn main() {
@@ -50,11 +55,12 @@ fn main() {
         engine: Engine::default(),
         pictures: Pictures::default(),
         school: School::default(),
+        reader: Reader::default(),
     });
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
         let parts: Array = event.data().unchecked_into();
         match serde_wasm_bindgen::from_value(parts.get(0)) {
-            Ok(message) => handle(&worker, message, parts.get(1).dyn_into().ok()),
+            Ok(message) => handle(&worker, message, parts.get(1)),
             Err(error) => post::message(&FromWorker::Broken {
                 why: error.to_string(),
             }),
@@ -65,7 +71,20 @@ fn main() {
     post::message(&FromWorker::Hello);
 }
 
-fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
+/// The `Blob`s of a payload.
+fn blobs(payload: &JsValue) -> impl Iterator<Item = Blob> {
+    let all = payload.dyn_ref::<Array>().cloned().unwrap_or_default();
+    all.into_iter().filter_map(|file| file.dyn_into().ok())
+}
+
+/// Files of this computer by their names; none where the model is elsewhere.
+fn chosen(payload: &JsValue) -> Option<Chosen> {
+    let named = blobs(payload).filter_map(|blob| blob.dyn_into::<File>().ok());
+    let files: Chosen = named.map(|file| (file.name(), file)).collect();
+    (!files.is_empty()).then_some(files)
+}
+
+fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
     let worker = Rc::clone(worker);
     match message {
         ToWorker::Start {
@@ -75,6 +94,7 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
             after,
             fineness,
         } => worker.engine.start(Order {
+            files: chosen(&payload),
             model,
             device,
             threads,
@@ -83,7 +103,9 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
         }),
         ToWorker::Fineness(fineness) => worker.engine.set_fineness(fineness),
         ToWorker::Picture { picture } => {
-            let Some(file) = payload else { return };
+            let Ok(file) = payload.dyn_into::<Blob>() else {
+                return;
+            };
             // A lesson about the picture before it is of no more use.
             worker.school.hear(0);
             let decoding = worker.pictures.add(picture, file);
@@ -163,6 +185,21 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: Option<Blob>) {
                 Err(why) => post::message(&FromWorker::EncodeRefused { job, why }),
             }
         }),
+        ToWorker::Answer { job, model, prompt } => {
+            worker.reader.hear(job);
+            let files: Array = payload.dyn_into().unwrap_or_default();
+            let files = files
+                .iter()
+                .filter_map(|file| file.dyn_into().ok())
+                .collect();
+            spawn_local(async move {
+                let reader = &worker.reader;
+                let answer = reader.answer(&worker.engine, job, &model, &prompt, files);
+                let answer = answer.await;
+                post::message(&FromWorker::Answered { job, answer });
+            });
+        }
+        ToWorker::StopAnswer { job } => worker.reader.stop(job),
         ToWorker::Blank { job, width, height } => match pictures::blank(width, height) {
             Ok(file) => post::with_file(&FromWorker::Blank { job }, &file, "image/png"),
             Err(why) => post::message(&FromWorker::EncodeRefused { job, why }),

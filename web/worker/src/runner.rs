@@ -10,15 +10,16 @@ use cropvlm_web::protocol::{
 use cropvlm_web::text;
 use engine::{EncodeOptions, EngineError, ProposeOptions, Quiet};
 use grounding::{NormBox, PixelBox};
-use mapnet::{MapConfig, MapError, Proposal, canvas};
+use mapnet::{EvidenceMap, MapError, Proposal, Timings, canvas};
 use picture::RgbImage;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use tensors::ModelFiles;
 
+use crate::fetch::{Folder, Told};
+use crate::post;
+use crate::second::{self, Second};
 use crate::threads::Threads;
-use crate::trainable::{self, Trainable};
-use crate::{fetch, post};
 
 /// Longest side of the picture that warms a device up, pixels.
 const WARM_UP_SIDE: u32 = 512;
@@ -51,20 +52,22 @@ pub enum On {
 /// Whose network it is.
 #[allow(clippy::large_enum_variant)] // the worker holds one
 enum Model {
-    /// A map policy, by this module's own kernels on the CPU.
+    /// A map policy, by this module's own kernels.
     Core(Box<engine::Engine>),
-    /// Any policy, by the second module.
-    Trainable {
-        model: trainable::Model,
-        /// Of a map policy: the shape of its canvas.
-        map: Option<MapConfig>,
+    /// A text policy, by a second module.
+    Second {
+        model: Rc<second::Model>,
+        /// Threads that it has.
+        threads: u32,
+        /// A text policy that was never taught to write boxes: its box is the one that follows from where it looks.
+        training_free: bool,
     },
 }
 
 /// An encoded picture, of the same module.
 enum Encoded {
     Core(engine::Encoded),
-    Trainable(trainable::Encoded),
+    Second(second::Encoded),
 }
 
 /// A policy on a device.
@@ -83,6 +86,25 @@ impl Runner {
     /// Whether a view is encoded already.
     pub fn knows(&self, view: View) -> bool {
         self.seen.borrow().iter().any(|(of, _)| *of == view)
+    }
+
+    /// SmolVLM on the processor, if this is it: a reader, too.
+    pub fn reader(&self) -> Option<Rc<second::Model>> {
+        match &self.model {
+            Model::Second { model, .. } if self.device == DeviceKind::Cpu => Some(Rc::clone(model)),
+            _ => None,
+        }
+    }
+
+    /// Whether the box is the training-free one.
+    fn is_training_free(&self) -> bool {
+        matches!(
+            &self.model,
+            Model::Second {
+                training_free: true,
+                ..
+            }
+        )
     }
 
     /// Whether the policy is a map policy.
@@ -107,8 +129,8 @@ impl Runner {
         }
         let seen = Rc::new(match &self.model {
             Model::Core(engine) => Encoded::Core(self.encode(engine, pixels).await?),
-            Model::Trainable { model, .. } => {
-                Encoded::Trainable(model.encode(pixels, view.fineness).await?)
+            Model::Second { model, .. } => {
+                Encoded::Second(model.encode(pixels, view.fineness).await?)
             }
         });
         let mut all = self.seen.borrow_mut();
@@ -121,8 +143,10 @@ impl Runner {
 
     /// Threads that compute, on the CPU.
     pub fn threads(&self) -> u32 {
-        let threads = self.threads.borrow();
-        threads.as_ref().map_or(1, |threads| threads.count)
+        match &self.model {
+            Model::Core(_) => self.threads.borrow().as_ref().map_or(1, |all| all.count),
+            Model::Second { threads, .. } => *threads,
+        }
     }
 
     /// Encodes pixels, on several threads where there are some; once they fail, on one.
@@ -154,7 +178,7 @@ impl Runner {
     pub fn tile(&self) -> Option<u32> {
         match &self.model {
             Model::Core(_) => None,
-            Model::Trainable { model, .. } => model.tile(),
+            Model::Second { model, .. } => model.tile(),
         }
     }
 
@@ -178,7 +202,19 @@ impl Runner {
                 let answer = answer.map_err(|error| error.to_string())?;
                 Ok((answer.proposal, None))
             }
-            (Model::Trainable { model, .. }, Encoded::Trainable(encoded)) => {
+            (
+                Model::Second {
+                    model,
+                    training_free: true,
+                    ..
+                },
+                Encoded::Second(encoded),
+            ) => {
+                let found = model.attend(encoded, question).await?;
+                let found = found.ok_or_else(|| text::NO_ATTENTION.to_owned())?;
+                Ok((training_free(&found), None))
+            }
+            (Model::Second { model, .. }, Encoded::Second(encoded)) => {
                 let on_token = move |writing| {
                     if let Some(job) = job {
                         post::message(&FromWorker::Writing { job, writing });
@@ -204,9 +240,8 @@ impl Runner {
                 let drawn = engine.sample(encoded, question, DRAWS.0, &mut rng);
                 drawn.map_err(|error| error.to_string())?
             }
-            (Model::Trainable { model, .. }, Encoded::Trainable(encoded)) => {
-                let n = if self.draws_maps() { DRAWS.0 } else { DRAWS.1 };
-                model.sample(encoded, question, n).await?
+            (Model::Second { model, .. }, Encoded::Second(encoded)) => {
+                model.sample(encoded, question, DRAWS.1).await?
             }
             _ => return Err(text::BROKEN.to_owned()),
         };
@@ -222,13 +257,10 @@ impl Runner {
     ) -> Result<(RgbImage, Option<Tiles>), String> {
         let config = match &self.model {
             Model::Core(engine) => engine.model().config(),
-            Model::Trainable { model, map } => match map {
-                Some(config) => config,
-                None => {
-                    let strip = model.strip(pixels, fineness)?.ok_or(text::BROKEN)?;
-                    return Ok((strip.0, Some(strip.1)));
-                }
-            },
+            Model::Second { model, .. } => {
+                let strip = model.strip(pixels, fineness)?.ok_or(text::BROKEN)?;
+                return Ok((strip.0, Some(strip.1)));
+            }
         };
         let [width, height] = canvas::canvas_of(config, pixels, None);
         let grey = canvas::canvas(pixels, width, height);
@@ -245,7 +277,7 @@ impl Runner {
         question: &str,
     ) -> Result<Attention, String> {
         let found = match (&self.model, &*self.encoded(view, pixels).await?) {
-            (Model::Trainable { model, .. }, Encoded::Trainable(encoded)) => {
+            (Model::Second { model, .. }, Encoded::Second(encoded)) => {
                 model.attend(encoded, question).await?
             }
             _ => None,
@@ -255,38 +287,49 @@ impl Runner {
 }
 
 /// Builds the network on a device, warms it up and measures one proposal. `aloud` tells the page the stages.
-pub async fn build(files: &ModelFiles, on: On, aloud: bool) -> Result<Runner, String> {
+pub async fn build(folder: &Folder, on: On, aloud: bool) -> Result<Runner, String> {
+    let files = &folder.files;
     let tell = |stage| {
         if aloud {
             post::message(&FromWorker::Stage(stage));
         }
     };
+    let told = if aloud { Told::Stage } else { Told::Nobody };
     tell(Stage::Upload);
-    let text = fetch::is_text(files);
+    let text = folder.is_text();
     let (model, device, threads) = match on {
         On::Cpu { threads } if !text => {
-            let engine = engine::Engine::load(files, engine::Device::Cpu, &Quiet).await;
-            let engine = engine.map_err(|error| match error {
-                EngineError::OtherModel(kind) => text::other_model(&kind),
-                other => other.to_string(),
-            })?;
+            let engine = map_policy(files, engine::Device::Cpu).await?;
             let threads = threads_of(files, threads).await;
             (Model::Core(Box::new(engine)), DeviceKind::Cpu, threads)
         }
-        _ => {
-            let webgpu = matches!(on, On::WebGpu);
-            let device = if webgpu {
-                DeviceKind::WebGpu
-            } else {
-                DeviceKind::Cpu
+        On::WebGpu if !text => {
+            let engine = map_policy(files, engine::Device::Gpu).await?;
+            let backend = engine.backend();
+            if backend.adapter.is_none() {
+                return Err(backend.reason.to_string());
+            }
+            (Model::Core(Box::new(engine)), DeviceKind::WebGpu, None)
+        }
+        On::Cpu { threads } => {
+            let (module, threads) = Second::smolvlm(threads).await?;
+            let model = module.text_policy(folder, false, told).await?;
+            let model = Model::Second {
+                model: Rc::new(model),
+                threads,
+                training_free: folder.training_free,
             };
-            let model = Trainable::load().await?.model(files, webgpu).await?;
-            let map = if text {
-                None
-            } else {
-                Some(files.json("config.json").map_err(|e| e.to_string())?)
+            (model, DeviceKind::Cpu, None)
+        }
+        On::WebGpu => {
+            let module = Second::trainable().await?;
+            let model = module.text_policy(folder, true, told).await?;
+            let model = Model::Second {
+                model: Rc::new(model),
+                threads: 1,
+                training_free: folder.training_free,
             };
-            (Model::Trainable { model, map }, device, None)
+            (model, DeviceKind::WebGpu, None)
         }
     };
     tell(Stage::WarmUp);
@@ -316,6 +359,34 @@ pub async fn build(files: &ModelFiles, on: On, aloud: bool) -> Result<Runner, St
     Ok(runner)
 }
 
+/// A map policy on a device, by this module's own kernels.
+async fn map_policy(files: &ModelFiles, device: engine::Device) -> Result<engine::Engine, String> {
+    let engine = engine::Engine::load(files, device, &Quiet).await;
+    engine.map_err(|error| match error {
+        EngineError::OtherModel(kind) => text::other_model(&kind),
+        other => other.to_string(),
+    })
+}
+
+/// The proposal that follows from where a model looks.
+fn training_free(found: &Attention) -> Proposal {
+    let values = found.map.values.iter();
+    Proposal {
+        bbox: Some(found.bbox),
+        completion: found.bbox.completion(),
+        logprob: f64::NAN,
+        valid: true,
+        timings: Timings::default(),
+        evidence: Some(EvidenceMap {
+            width: found.map.width as usize,
+            height: found.map.height as usize,
+            values: values.map(|value| f32::from(*value) / 255.0).collect(),
+        }),
+        confidence: None,
+        rotation: 0.0,
+    }
+}
+
 /// The threads that a map policy's encoder can have here. What is wrong with the weights, the engine says.
 async fn threads_of(files: &ModelFiles, most: Option<u32>) -> Option<Rc<Threads>> {
     match Threads::start(files, most).await {
@@ -335,6 +406,7 @@ pub fn tell(runner: &Runner, why: Why) {
         why,
         milliseconds: runner.milliseconds,
         tile: runner.tile(),
+        training_free: runner.is_training_free(),
     };
     post::message(&FromWorker::Stage(Stage::Ready(running)));
 }

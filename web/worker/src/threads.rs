@@ -1,4 +1,4 @@
-//! The encoder on several threads (`web/threads`), where the page may share memory between them.
+//! Modules on several threads, where the page may share memory between them; the map policy's encoder (`web/threads`) as one.
 //!
 //! Everything that can go wrong there (no such module, no memory, a thread that does not start) is an error here, and
 //! the worker's own code, on one thread, takes over.
@@ -14,6 +14,9 @@ use crate::post::said;
 /// More threads than this are not started: the network is too small to keep them busy.
 const MOST: u32 = 8;
 
+/// The encoder's module.
+const ENCODER: &str = "threads/threads.js";
+
 /// Milliseconds that the threads have to start.
 const PATIENCE: u32 = 5_000;
 
@@ -21,9 +24,13 @@ const PATIENCE: u32 = 5_000;
 export function possibleThreads() {
   return self.crossOriginIsolated ? self.navigator.hardwareConcurrency ?? 1 : 1;
 }
-export async function startThreads(count, patience) {
+const started = {};
+export async function startThreads(name, count, patience) {
+  // A module has one pool, and keeps it.
+  if (started[name]) return started[name];
   const here = new URL('.', self.location.href);
-  const threads = await import(new URL('threads/threads.js', here).href);
+  const address = new URL(name, here).href;
+  const threads = await import(address);
   const { memory } = await threads.default();
   const workers = [];
   const one = () => new Promise((resolve, reject) => {
@@ -31,7 +38,7 @@ export async function startThreads(count, patience) {
     workers.push(worker);
     worker.onmessage = resolve;
     worker.onerror = (event) => reject(new Error(event.message || 'a thread did not start'));
-    worker.postMessage({ module: threads.default.__wbindgen_wasm_module, memory });
+    worker.postMessage({ address, module: threads.default.__wbindgen_wasm_module, memory });
   });
   let clock;
   const late = new Promise((_, reject) => {
@@ -40,7 +47,7 @@ export async function startThreads(count, patience) {
   try {
     await Promise.race([Promise.all(Array.from({ length: count - 1 }, one)), late]);
     threads.start_pool(count);
-    return threads;
+    return (started[name] = threads);
   } catch (error) {
     for (const worker of workers) worker.terminate();
     throw error;
@@ -51,9 +58,9 @@ export async function startThreads(count, patience) {
 ")]
 extern "C" {
     #[wasm_bindgen(js_name = possibleThreads)]
-    fn possible() -> u32;
+    fn possible_js() -> u32;
     #[wasm_bindgen(js_name = startThreads, catch)]
-    async fn start(count: u32, patience: u32) -> Result<JsValue, JsValue>;
+    async fn start_js(name: &str, count: u32, patience: u32) -> Result<JsValue, JsValue>;
 
     type Module;
     #[wasm_bindgen(method, catch)]
@@ -65,6 +72,19 @@ extern "C" {
         height: usize,
         width: usize,
     ) -> Result<Array, JsValue>;
+}
+
+/// Threads that a module may have here, `most` at most: one where memory may not be shared.
+pub fn possible(most: Option<u32>) -> u32 {
+    possible_js().min(most.unwrap_or(MOST)).min(MOST)
+}
+
+/// Starts a module that is built with shared memory, on so many threads, this one among them.
+///
+/// # Errors
+/// Why it could not be done.
+pub async fn start(name: &str, count: u32) -> Result<JsValue, String> {
+    start_js(name, count, PATIENCE).await.map_err(said)
 }
 
 /// A map policy's encoder on several threads.
@@ -80,11 +100,11 @@ impl Threads {
     /// # Errors
     /// Why it could not be done.
     pub async fn start(files: &ModelFiles, most: Option<u32>) -> Result<Option<Self>, String> {
-        let count = possible().min(most.unwrap_or(MOST)).min(MOST);
+        let count = possible(most);
         if count < 2 {
             return Ok(None);
         }
-        let module: Module = start(count, PATIENCE).await.map_err(said)?.unchecked_into();
+        let module: Module = start(ENCODER, count).await?.unchecked_into();
         let weights = files
             .get(SINGLE)
             .and_then(|file| tensors::read(SINGLE, file));

@@ -69,6 +69,7 @@ fn ready() -> Stage {
         why: Why::NoWebGpu,
         milliseconds: 1.0,
         tile: None,
+        training_free: false,
     })
 }
 

@@ -27,6 +27,7 @@ enum Act {
     Ask(bool),
     Stop,
     Break,
+    OtherModel,
     Wait(u8),
     /// Answers what is open: which, well, and whether it is answered again later.
     Answer(u8, bool, bool),
@@ -55,6 +56,7 @@ fn act() -> impl Strategy<Value = Act> {
         5 => any::<bool>().prop_map(Act::Ask),
         1 => Just(Act::Stop),
         1 => Just(Act::Break),
+        1 => Just(Act::OtherModel),
         1 => any::<u8>().prop_map(Act::Wait),
         24 => (any::<u8>(), prop::bool::weighted(0.85), prop::bool::weighted(0.2))
             .prop_map(|(a, b, c)| Act::Answer(a, b, c)),
@@ -106,6 +108,7 @@ impl World {
                 why: "broken".into(),
                 started: true,
             },
+            Act::OtherModel => Event::OtherModel,
             Act::Wait(ms) => {
                 self.now += f64::from(ms) * 10.0;
                 return;

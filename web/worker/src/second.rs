@@ -1,7 +1,8 @@
-//! The second module (`web/trainable`): loaded beside this one when the text policy, WebGPU or the lesson is asked for.
+//! Modules that are loaded beside this one when something is asked for that needs them, and are called as libraries in this
+//! very thread: `web/smolvlm` (a text policy or a reader on the processor) and `web/trainable` (burn: the lesson, WebGPU).
 //!
-//! It is called as a library, in this very thread. What it computes is awaited here; pixels and weights are copied into its
-//! memory.
+//! A policy of either module is a [`Model`]; both export the same class. What they compute is awaited here; pixels and weights
+//! are copied into their memory.
 
 use cropvlm_web::lesson::{Lesson, Settings, Step};
 use cropvlm_web::protocol::{Attention, Tiles, Writing};
@@ -15,38 +16,54 @@ use serde::de::DeserializeOwned;
 use tensors::ModelFiles;
 use wasm_bindgen::prelude::*;
 
-use crate::post;
+use crate::fetch::{Folder, Told};
+use crate::{post, threads};
+
+/// The module that needs burn.
+const TRAINABLE: &str = "trainable/trainable.js";
+/// SmolVLM on one thread.
+const SMOLVLM: &str = "smolvlm/smolvlm.js";
+/// SmolVLM on several.
+const SMOLVLM_THREADS: &str = "smolvlm-threads/smolvlm.js";
 
 #[wasm_bindgen(inline_js = "
 let tries = 0;
-let module;
-export async function loadTrainable() {
-  if (module) return module;
+const modules = {};
+export async function loadSecond(name) {
+  if (modules[name]) return modules[name];
   const here = new URL(self.location.href);
-  const address = new URL('trainable/trainable.js', here);
+  const address = new URL(name, here);
   // A page of one build never runs a module of another (xtask/src/copy.rs).
   address.search = here.search;
   // Browsers remember that a script did not come: the next try goes to another address.
   if (tries++) address.searchParams.set('try', tries);
   const loaded = await import(address.href);
   await loaded.default();
-  return (module = loaded);
+  return (modules[name] = loaded);
 }
 ")]
 extern "C" {
-    #[wasm_bindgen(js_name = loadTrainable, catch)]
-    async fn load_js() -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(js_name = loadSecond, catch)]
+    async fn load_js(name: &str) -> Result<JsValue, JsValue>;
 
     type Module;
-    #[wasm_bindgen(method, getter = Model)]
-    fn models(this: &Module) -> Models;
+    #[wasm_bindgen(method, getter = Loader)]
+    fn loaders(this: &Module) -> Loaders;
     #[wasm_bindgen(method, getter = Pupil)]
     fn pupils(this: &Module) -> Pupils;
 
-    /// The class of [`ModelJs`].
-    type Models;
+    /// The class of [`LoaderJs`].
+    type Loaders;
+    #[wasm_bindgen(method, catch, js_name = start)]
+    async fn start_loading(this: &Loaders, files: Array, webgpu: bool) -> Result<JsValue, JsValue>;
+
+    type LoaderJs;
     #[wasm_bindgen(method, catch)]
-    async fn load(this: &Models, files: Array, webgpu: bool) -> Result<JsValue, JsValue>;
+    fn push(this: &LoaderJs, name: &str, bytes: &Uint8Array) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn end(this: &LoaderJs, name: &str) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn finish(this: &LoaderJs) -> Result<JsValue, JsValue>;
 
     type ModelJs;
     #[wasm_bindgen(method)]
@@ -75,12 +92,31 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     async fn attend(this: &ModelJs, encoded: &JsValue, question: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
+    async fn read(
+        this: &ModelJs,
+        pictures: Array,
+        tiles: u32,
+        text: &str,
+        max_tokens: usize,
+    ) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn write(this: &ModelJs, answer: &AnswerJs) -> Result<String, JsValue>;
+    #[wasm_bindgen(method, catch)]
     fn strip(
         this: &ModelJs,
         rgb: Uint8Array,
         width: u32,
         tiles: u32,
     ) -> Result<Option<StripJs>, JsValue>;
+
+    /// An answer that is being written.
+    type AnswerJs;
+    #[wasm_bindgen(method)]
+    fn done(this: &AnswerJs) -> bool;
+    #[wasm_bindgen(method, js_name = prompt_tokens)]
+    fn prompt_tokens(this: &AnswerJs) -> u32;
+    #[wasm_bindgen(method)]
+    fn tokens(this: &AnswerJs) -> u32;
 
     type StripJs;
     #[wasm_bindgen(method)]
@@ -120,8 +156,8 @@ extern "C" {
     fn free(this: &Owned) -> Result<(), JsValue>;
 }
 
-/// The module, once it is here.
-pub struct Trainable(Module);
+/// A module, once it is here.
+pub struct Second(Module);
 
 /// A policy on a device, in the module's memory.
 pub struct Model(Handle<ModelJs>);
@@ -129,28 +165,75 @@ pub struct Model(Handle<ModelJs>);
 /// A picture that such a policy has encoded.
 pub struct Encoded(Handle<JsValue>);
 
+/// An answer that such a policy, as a reader, is writing.
+pub struct Answer(Handle<AnswerJs>);
+
 /// A map policy in its lesson, in the module's memory.
 pub struct Pupil(Handle<PupilJs>);
 
-impl Trainable {
-    /// Loads the module; once it is here, it stays.
+impl Second {
+    /// The module that needs burn; once it is here, it stays.
     ///
     /// # Errors
     /// A sentence for a person.
-    pub async fn load() -> Result<Self, String> {
-        match load_js().await {
+    pub async fn trainable() -> Result<Self, String> {
+        Self::load(TRAINABLE).await
+    }
+
+    /// SmolVLM on the processor, and on how many threads: several, up to `most`, where this page may share memory.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub async fn smolvlm(most: Option<u32>) -> Result<(Self, u32), String> {
+        let count = threads::possible(most);
+        if count > 1 {
+            match threads::start(SMOLVLM_THREADS, count).await {
+                Ok(module) => return Ok((Self(module.unchecked_into()), count)),
+                Err(why) => post::warn(&text::no_threads(&why)),
+            }
+        }
+        Ok((Self::load(SMOLVLM).await?, 1))
+    }
+
+    async fn load(name: &str) -> Result<Self, String> {
+        match load_js(name).await {
             Ok(module) => Ok(Self(module.unchecked_into())),
-            Err(why) => Err(text::no_trainable(&post::said(why))),
+            Err(why) => Err(text::no_module(&post::said(why))),
         }
     }
 
-    /// A policy from a model folder, on WebGPU or the CPU.
+    /// A text policy from a model folder, its weights fetched as they are taken. `webgpu` is for the module that needs burn.
     ///
     /// # Errors
     /// What is wrong with the folder or the device.
-    pub async fn model(&self, files: &ModelFiles, webgpu: bool) -> Result<Model, String> {
-        let model = self.0.models().load(pairs(files)?, webgpu).await;
-        Ok(Model(Handle(model.map_err(post::said)?.unchecked_into())))
+    pub async fn text_policy(
+        &self,
+        folder: &Folder,
+        webgpu: bool,
+        told: Told,
+    ) -> Result<Model, String> {
+        let model = self.filled(folder, webgpu, told).await;
+        if model.is_err() {
+            // What is broken is not kept.
+            folder.forget().await;
+        }
+        model
+    }
+
+    async fn filled(&self, folder: &Folder, webgpu: bool, told: Told) -> Result<Model, String> {
+        let files = pairs(&folder.files)?;
+        let loader = self.0.loaders().start_loading(files, webgpu).await;
+        let loader: Handle<LoaderJs> = Handle(loader.map_err(post::said)?.unchecked_into());
+        let take = |name: &str, chunk: Option<&Uint8Array>| {
+            let taken = match chunk {
+                Some(bytes) => loader.0.push(name, bytes),
+                None => loader.0.end(name),
+            };
+            taken.map_err(post::said)
+        };
+        folder.each_weight_file(told, take).await?;
+        let model = loader.0.finish().map_err(post::said)?;
+        Ok(Model(Handle(model.unchecked_into())))
     }
 
     /// A lesson on a picture.
@@ -230,6 +313,34 @@ impl Model {
         value(found.map_err(post::said)?)
     }
 
+    /// Lets SmolVLM read pictures and a prompt, to answer with at most `max_tokens` tokens.
+    ///
+    /// # Errors
+    /// Pictures and prompt that are too long for the model.
+    pub async fn read(
+        &self,
+        pictures: &[RgbImage],
+        tiles: u32,
+        prompt: &str,
+        max_tokens: usize,
+    ) -> Result<Answer, String> {
+        let pairs = pictures.iter().map(|picture| {
+            let (rgb, width) = rgb(picture);
+            Array::of2(&rgb, &width.into())
+        });
+        let read = self.0.0.read(pairs.collect(), tiles, prompt, max_tokens);
+        let answer = read.await.map_err(post::said)?;
+        Ok(Answer(Handle(answer.unchecked_into())))
+    }
+
+    /// Writes one more token of an answer; the text so far.
+    ///
+    /// # Errors
+    /// Weights that compute no numbers.
+    pub fn write(&self, answer: &Answer) -> Result<String, String> {
+        self.0.0.write(&answer.0.0).map_err(post::said)
+    }
+
     /// The picture as a text policy gets it, its tiles in a strip; nothing for a map policy.
     ///
     /// # Errors
@@ -249,6 +360,18 @@ impl Model {
         let pixels = RgbImage::from_raw(tiles.side, tiles.side * tiles.count(), values);
         let pixels = pixels.ok_or_else(|| text::BROKEN.to_owned())?;
         Ok(Some((pixels, tiles)))
+    }
+}
+
+impl Answer {
+    /// Whether all is written.
+    pub fn done(&self) -> bool {
+        self.0.0.done()
+    }
+
+    /// Tokens of pictures and prompt, and tokens written.
+    pub fn tokens(&self) -> (u32, u32) {
+        (self.0.0.prompt_tokens(), self.0.0.tokens())
     }
 }
 

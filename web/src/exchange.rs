@@ -1,21 +1,19 @@
-//! What crosses between the worker and this module: files, pixels, boxes, and serialized values.
+//! What crosses between the worker and the modules that it calls as libraries: files, pixels, boxes, serialized values.
 
 use grounding::NormBox;
 use js_sys::{Array, Float32Array, JsString, Uint8Array};
 use picture::RgbImage;
-use policy::ModelFiles;
 use serde::Serialize;
-use wasm_bindgen::prelude::*;
+use wasm_bindgen::{JsCast, JsError, JsValue};
 
-/// A model folder from `[name, bytes]` pairs.
-pub fn files(pairs: &Array) -> ModelFiles {
-    let pair = |pair: JsValue| {
+/// The files of a model folder from `[name, bytes]` pairs.
+pub fn files(pairs: &Array) -> impl Iterator<Item = (String, Vec<u8>)> {
+    pairs.iter().map(|pair| {
         let pair: Array = pair.unchecked_into();
         let name: JsString = pair.get(0).unchecked_into();
         let bytes: Uint8Array = pair.get(1).unchecked_into();
         (String::from(name), bytes.to_vec())
-    };
-    ModelFiles::from_memory(pairs.iter().map(pair))
+    })
 }
 
 /// RGB pixels, row by row.

@@ -1,0 +1,128 @@
+//! SmolVLM as the one that answers, in the browser: fetched for the first question, then kept.
+//!
+//! Between two tokens other messages are heard, the one that stops among them.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use cropvlm_web::protocol::{Answered, Answering, FromWorker};
+use cropvlm_web::text;
+use futures_util::lock::Mutex;
+use js_sys::Uint8Array;
+use picture::RgbImage;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::Blob;
+
+use crate::engine::Engine;
+use crate::fetch::{self, Source, Told};
+use crate::post;
+use crate::second::{Model, Second};
+
+/// Tokens of an answer at most: what is asked for is brief.
+const MAX_TOKENS: usize = 256;
+/// Tiles along the longest edge of each picture: SmolVLM's 512 pixels, as in the paper's cheapest setting.
+const TILES: u32 = 1;
+
+/// The reader, once it was asked for.
+#[derive(Default)]
+pub struct Reader {
+    /// Address of its folder, and the model.
+    loaded: Mutex<Option<(String, Rc<Model>)>>,
+    /// The question that is being answered.
+    newest: Cell<u32>,
+}
+
+impl Reader {
+    /// Notes which question is to be answered; 0: none.
+    pub fn hear(&self, job: u32) {
+        self.newest.set(job);
+    }
+
+    /// No more of an answer is wanted.
+    pub fn stop(&self, job: u32) {
+        if self.newest.get() == job {
+            self.newest.set(0);
+        }
+    }
+
+    /// Answers a prompt about pictures.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub async fn answer(
+        &self,
+        engine: &Engine,
+        job: u32,
+        folder: &str,
+        prompt: &str,
+        pictures: Vec<Blob>,
+    ) -> Result<Answered, String> {
+        let mut decoded = Vec::new();
+        for picture in &pictures {
+            decoded.push(pixels(picture).await?);
+        }
+        let model = self.model(engine, folder, job).await?;
+        self.still(job)?;
+        let tell = |progress| post::message(&FromWorker::Answering { job, progress });
+        tell(Answering::Reading);
+        post::pause(0).await;
+        let answer = {
+            let _turn = engine.turn().await;
+            self.still(job)?;
+            model.read(&decoded, TILES, prompt, MAX_TOKENS).await?
+        };
+        let mut written = String::new();
+        while !answer.done() {
+            post::pause(0).await;
+            self.still(job)?;
+            let _turn = engine.turn().await;
+            written = model.write(&answer)?;
+            tell(Answering::Writing(written.trim().to_owned()));
+        }
+        let (prompt_tokens, tokens) = answer.tokens();
+        Ok(Answered {
+            text: written.trim().to_owned(),
+            prompt_tokens,
+            tokens,
+            finished: (tokens as usize) < MAX_TOKENS,
+        })
+    }
+
+    async fn model(&self, engine: &Engine, folder: &str, job: u32) -> Result<Rc<Model>, String> {
+        if let Some(model) = engine.reader(folder) {
+            return Ok(model);
+        }
+        let mut loaded = self.loaded.lock().await;
+        if let Some((known, model)) = &*loaded
+            && known == folder
+        {
+            return Ok(Rc::clone(model));
+        }
+        // First the memory of the old one, then the new one.
+        *loaded = None;
+        let files = fetch::model(Source::Address(folder.to_owned()), Told::Answer(job)).await?;
+        if !files.is_text() {
+            return Err(text::NO_READER.to_owned());
+        }
+        let (module, _) = Second::smolvlm(engine.most_threads()).await?;
+        let model = module.text_policy(&files, false, Told::Answer(job)).await;
+        let model = Rc::new(model.map_err(|why| text::model_not_loaded(&why))?);
+        *loaded = Some((folder.to_owned(), Rc::clone(&model)));
+        Ok(model)
+    }
+
+    fn still(&self, job: u32) -> Result<(), String> {
+        if self.newest.get() == job {
+            Ok(())
+        } else {
+            Err(text::STOPPED.to_owned())
+        }
+    }
+}
+
+/// The pixels of a picture that the page made.
+async fn pixels(file: &Blob) -> Result<RgbImage, String> {
+    let buffer = JsFuture::from(file.array_buffer()).await;
+    let bytes = Uint8Array::new(&buffer.map_err(post::said)?).to_vec();
+    picture::decode(&bytes).map_err(|error| error.to_string())
+}
