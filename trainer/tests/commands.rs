@@ -523,6 +523,8 @@ fn export_mixes_two_models_weight_by_weight() {
     let other = folder.path().join("half");
     std::fs::create_dir(&other).expect("folder");
     std::fs::write(other.join("model.safetensors"), bytes).expect("written");
+    let config = folder.path().join("plain/config.json");
+    std::fs::copy(config, other.join("config.json")).expect("copied");
     let path = other.to_str().expect("a name");
     let mixed = export(&["--mix", path, "--mix-share", "0.5"], "mixed");
     assert!(mixed.status.success(), "{mixed:?}");

@@ -109,8 +109,9 @@ pub struct Reading {
     pub surety: f32,
 }
 
-/// Mean logarithm from which print counts as well read. Of upright receipts nearly all are above, upside down none.
-const WELL: f32 = -0.5;
+/// Mean logarithm from which print counts as well read. Of 18 receipts of sroie/dev the lowest is at -0.42, of 12 upside down the
+/// highest at -0.51.
+const WELL: f32 = -0.45;
 
 /// Letters that a reading needs at least before a picture is turned for it.
 const FEW: usize = 20;

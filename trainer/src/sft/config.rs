@@ -293,6 +293,8 @@ mod tests {
             "sft-text.toml",
             "smoke-policy.toml",
             "smoke-reader.toml",
+            "whole.toml",
+            "words.toml",
             "recipe/sft.toml",
             "recipe/sft-text.toml",
         ] {
