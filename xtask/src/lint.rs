@@ -72,6 +72,8 @@ fn clippy_wasm() -> Result<()> {
         "-p",
         "cropvlm-worker",
         "-p",
+        "cropvlm-smolvlm",
+        "-p",
         WASM_ONLY,
         "--target",
         TARGET,
