@@ -129,7 +129,7 @@ impl Parts {
         let whole = whole.take_while(|(_, info)| info.data_offsets.1 <= have);
         let (mut count, mut end) = (0, self.start);
         for (_, info) in whole {
-            if end - self.start >= self.least {
+            if count > 0 && end - self.start >= self.least {
                 break;
             }
             (count, end) = (count + 1, info.data_offsets.1);
