@@ -5,6 +5,21 @@ use js_sys::{Array, Float32Array, JsString, Uint8Array};
 use picture::RgbImage;
 use serde::Serialize;
 use wasm_bindgen::{JsCast, JsError, JsValue};
+use web_sys::DedicatedWorkerGlobalScope;
+
+use crate::protocol::FromWorker;
+
+/// From now on a panic of a module that is called as a library ends the worker: the page is told why and starts another one.
+pub fn hear_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let why = panic.payload_as_str().unwrap_or("unknown").to_owned();
+        if let Ok(message) = value(&FromWorker::Broken { why }) {
+            let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+            let parts = Array::of2(&message, &JsValue::UNDEFINED);
+            scope.post_message(&parts).ok();
+        }
+    }));
+}
 
 /// The files of a model folder from `[name, bytes]` pairs.
 pub fn files(pairs: &Array) -> impl Iterator<Item = (String, Vec<u8>)> {

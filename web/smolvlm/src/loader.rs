@@ -1,6 +1,6 @@
 //! A model whose weights arrive byte by byte.
 
-use cropvlm_web::exchange::files;
+use cropvlm_web::exchange::{files, hear_panics};
 use engine::{Quant, TextFilling, is_packed};
 use js_sys::Array;
 use tensors::ModelFiles;
@@ -22,7 +22,7 @@ impl Loader {
     /// # Errors
     /// Files that are missing, broken or do not fit, by name.
     pub async fn start(pairs: Array) -> Result<Loader, JsError> {
-        crate::hear_panics();
+        hear_panics();
         let files = ModelFiles::from_memory(files(&pairs));
         let quant = (!is_packed(&files)).then_some(Quant::Q8);
         Ok(Loader(Some(TextFilling::new(&files, quant)?)))

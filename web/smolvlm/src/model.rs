@@ -42,11 +42,6 @@ impl Model {
         Some(self.0.tile() as u32)
     }
 
-    /// Bytes of the weights in memory.
-    pub fn bytes(&self) -> f64 {
-        self.0.bytes() as f64
-    }
-
     /// Encodes a picture with so many tiles along the longest edge.
     ///
     /// # Errors

@@ -7,11 +7,7 @@
 mod model;
 mod pupil;
 
-use cropvlm_web::protocol::FromWorker;
-use js_sys::Array;
-use serde::Serialize;
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::DedicatedWorkerGlobalScope;
+use cropvlm_web::exchange::hear_panics;
 
 /// Runs the constructors of the crates below (burn's compiler of kernels registers some 5,000 things in this way), once.
 ///
@@ -28,14 +24,5 @@ fn construct() {
 
 fn main() {
     construct();
-    // A panic ends the worker: the page is told why and starts another one.
-    std::panic::set_hook(Box::new(|panic| {
-        let why = panic.payload_as_str().unwrap_or("unknown").to_owned();
-        let serializer = serde_wasm_bindgen::Serializer::new();
-        if let Ok(message) = (FromWorker::Broken { why }).serialize(&serializer) {
-            let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
-            let parts = Array::of2(&message, &JsValue::UNDEFINED);
-            scope.post_message(&parts).ok();
-        }
-    }));
+    hear_panics();
 }

@@ -74,11 +74,6 @@ impl Text {
         self.model.images().tile()
     }
 
-    /// Bytes of the weights in memory.
-    pub fn bytes(&self) -> usize {
-        self.model.bytes()
-    }
-
     /// Encodes a picture and lets the decoder read it. `longest_edge` in pixels; `None` makes one tile of it.
     ///
     /// # Errors
@@ -148,17 +143,6 @@ impl Text {
     /// A tokenizer that fails.
     pub fn drafted(&self, draft: &Draft) -> Result<String> {
         Ok(self.model.drafted(draft)?)
-    }
-
-    /// Log-likelihood of an answer that is given, under the free model: the sum over its tokens, closing token included, and
-    /// their number.
-    ///
-    /// # Errors
-    /// A tokenizer that fails; weights that compute no numbers.
-    pub fn score(&self, prompt: &Prompt, answer: &str) -> Result<(f64, usize)> {
-        let ids = self.model.prompts().completion(answer)?;
-        let each = self.model.token_log_probs(prompt, &ids)?;
-        Ok((each.iter().copied().map(f64::from).sum(), each.len()))
     }
 
     /// Reads a question about a picture.
