@@ -12,9 +12,10 @@
 //! [`samples`] (the pictures to try), [`state`] (what the page knows and decides).
 //!
 //! ```
+//! use cropvlm_web::models::{Choice, ModelFolder};
 //! use cropvlm_web::protocol::{DeviceChoice, ToWorker};
 //! let start = ToWorker::Start {
-//!     model: "models/default/".into(),
+//!     model: ModelFolder::of(Choice::Default, "", false),
 //!     device: DeviceChoice::Auto,
 //!     threads: None,
 //!     after: None,
