@@ -7,7 +7,8 @@
   for (let node = texts.nextNode(); node; node = texts.nextNode()) {
     const owner = node.parentElement;
     const style = getComputedStyle(owner);
-    if (style.visibility !== "visible" || owner.closest("style, script")) continue;
+    // A turned text's rectangle is not its ink.
+    if (style.visibility !== "visible" || owner.closest("style, script, [transform]")) continue;
     pen.font = `${style.fontStyle} ${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
     const shown = style.textTransform === "uppercase" ? (t) => t.toUpperCase() : (t) => t;
     let line = null;

@@ -3,12 +3,14 @@
 use super::super::page::View;
 use super::browser::Viewport;
 use super::draft::{Draft, escaped};
+use super::figures::{map, plan, plot};
+use super::lists::{feed, gauge, ledger};
 
 /// A design: fills the draft, says whether it is paper or a screen and what window it has.
 type Design = fn(&mut Draft<'_>) -> (View, Viewport);
 
 /// Every design with its weight.
-const DESIGNS: [(Design, f32); 11] = [
+const DESIGNS: [(Design, f32); 16] = [
     (menu, 2.0),
     (timetable, 2.0),
     (settings, 2.0),
@@ -20,6 +22,11 @@ const DESIGNS: [(Design, f32); 11] = [
     (slide, 1.0),
     (sheet, 1.0),
     (map, 1.0),
+    (plot, 3.0),
+    (plan, 1.0),
+    (feed, 2.0),
+    (ledger, 1.0),
+    (gauge, 1.0),
 ];
 
 /// Fills a draft with one of the designs.
@@ -39,7 +46,7 @@ fn paper(draft: &mut Draft<'_>, low: i64, high: i64) -> (View, Viewport) {
 }
 
 /// A phone's window.
-fn phone(draft: &mut Draft<'_>) -> (View, Viewport) {
+pub fn phone(draft: &mut Draft<'_>) -> (View, Viewport) {
     let viewport = Viewport {
         width: draft.dice.int(340, 430) as u32,
         // A screen seldom filled is cut to what it holds.
@@ -53,7 +60,7 @@ fn phone(draft: &mut Draft<'_>) -> (View, Viewport) {
 }
 
 /// A desktop window.
-fn desk(draft: &mut Draft<'_>) -> (View, Viewport) {
+pub fn desk(draft: &mut Draft<'_>) -> (View, Viewport) {
     let viewport = Viewport {
         width: draft.dice.int(760, 1440) as u32,
         height: draft
@@ -66,7 +73,7 @@ fn desk(draft: &mut Draft<'_>) -> (View, Viewport) {
 }
 
 /// One of the two.
-fn window(draft: &mut Draft<'_>) -> (View, Viewport) {
+pub fn window(draft: &mut Draft<'_>) -> (View, Viewport) {
     if draft.dice.chance(0.5) {
         phone(draft)
     } else {
@@ -75,7 +82,7 @@ fn window(draft: &mut Draft<'_>) -> (View, Viewport) {
 }
 
 /// Different texts of a list, each in no other.
-fn different(draft: &mut Draft<'_>, key: &str, n: i64) -> Vec<String> {
+pub fn different(draft: &mut Draft<'_>, key: &str, n: i64) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for _ in 0..3 * n {
         let next = draft.say(key);
@@ -165,7 +172,7 @@ fn timetable(draft: &mut Draft<'_>) -> (View, Viewport) {
 }
 
 /// Rows of label and value.
-fn fields(draft: &mut Draft<'_>, concepts: &[&'static str], kind: &'static str) {
+pub fn fields(draft: &mut Draft<'_>, concepts: &[&'static str], kind: &'static str) {
     let form = draft.dice.index(4);
     for concept in concepts {
         let (label, value) = draft.field(concept, kind);
@@ -372,42 +379,4 @@ fn sheet(draft: &mut Draft<'_>) -> (View, Viewport) {
         &["salary", "born", "seat", "orders", "rate", "due"],
     );
     desk(draft)
-}
-
-/// A map: streets as lines, names beside dots.
-fn map(draft: &mut Draft<'_>) -> (View, Viewport) {
-    let (w, h) = (draft.dice.int(500, 1000), draft.dice.int(400, 800));
-    draft.style.push_str("body{padding:0}svg{display:block}");
-    draft.add(&format!(
-        "<svg width={w} height={h} style='background:#f1efe9'>"
-    ));
-    for _ in 0..draft.dice.int(5, 12) {
-        let (a, b) = (draft.dice.int(0, h), draft.dice.int(0, h));
-        let wide = draft.dice.int(3, 14);
-        draft.add(&format!(
-            "<path d='M0 {a}L{w} {b}' stroke='#fff' stroke-width={wide} />"
-        ));
-    }
-    let count = draft.dice.int(5, 12);
-    let places = different(draft, "s.place", count);
-    let rows = places.len().max(1) as i64;
-    for (i, place) in places.into_iter().enumerate() {
-        let x = draft.dice.int(10, w * 2 / 3);
-        let y = (i as i64 * h / rows) + draft.dice.int(14, (h / rows).max(16) - 2);
-        let size = draft.dice.int(11, 17);
-        let mark = format!("m{i}");
-        draft.ask(&mark, "map", "c.where", &place, &place);
-        draft.add(&format!(
-            "<circle cx={x} cy={y} r=4 fill='#c0392b' /><text x={} y={y} font-size={size} fill='#222' data-p={mark}>{}</text>",
-            x + 8,
-            escaped(&place)
-        ));
-    }
-    draft.add("</svg>");
-    let viewport = Viewport {
-        width: w as u32,
-        height: Some(h as u32),
-        scale: 1.0,
-    };
-    (View::Display, viewport)
 }

@@ -10,10 +10,55 @@ use super::super::words::{self, grouped, say};
 const LANGUAGES: [&str; 6] = ["", "de", "fr", "es", "it", "pt"];
 
 /// Things that are printed as label and value, with `s.` and `a.` lists in words/screens.txt.
-pub const CONCEPTS: [&str; 28] = [
-    "tel", "due", "expiry", "open", "salary", "born", "total", "order", "version", "storage",
-    "wifi", "language", "plan", "email", "revenue", "users", "rate", "orders", "weight", "batch",
-    "platform", "seat", "name", "address", "energy", "fat", "sugar", "salt",
+pub const CONCEPTS: [&str; 48] = [
+    "tel",
+    "due",
+    "expiry",
+    "open",
+    "salary",
+    "born",
+    "total",
+    "order",
+    "version",
+    "storage",
+    "wifi",
+    "language",
+    "plan",
+    "email",
+    "revenue",
+    "users",
+    "rate",
+    "orders",
+    "weight",
+    "batch",
+    "platform",
+    "seat",
+    "name",
+    "address",
+    "energy",
+    "fat",
+    "sugar",
+    "salt",
+    "source",
+    "period",
+    "storey",
+    "area",
+    "user",
+    "author",
+    "posted",
+    "replies",
+    "views",
+    "balance",
+    "rent",
+    "power",
+    "groceries",
+    "phonebill",
+    "battery",
+    "temperature",
+    "humidity",
+    "wind",
+    "brightness",
+    "duration",
 ];
 
 /// A question about a marked part.
@@ -162,6 +207,35 @@ impl<'a> Draft<'a> {
             "name" => self.say("person"),
             "address" => self.say("address1"),
             "energy" => words::expand(self.dice, "", "{^}## kcal"),
+            "source" => words::expand(self.dice, "", "{company}, {year}"),
+            "period" => {
+                let first = self.dice.int(1960, 2018);
+                let last = first + self.dice.int(1, 40).min(2026 - first);
+                format!("{first}{}{last}", [" - ", "–", " to "][self.dice.index(3)])
+            }
+            "storey" => [
+                "Ground Floor",
+                "First Floor",
+                "Second Floor",
+                "Third Floor",
+                "Level 2",
+            ][self.dice.index(5)]
+            .to_string(),
+            "area" => words::expand(self.dice, "", "{^}# sq m / {^}## sq ft"),
+            "user" => match self.dice.index(3) {
+                0 => self.say("first"),
+                1 => self.say("person"),
+                _ => words::expand(self.dice, "", "{Pseudo}{Pseudo}{^}#"),
+            },
+            "author" => match self.dice.index(2) {
+                0 => self.say("person"),
+                _ => words::expand(self.dice, "", "{Pseudo}{pseudo}{^}"),
+            },
+            "balance" | "rent" | "power" | "groceries" | "phonebill" => self.money(900, 900_000),
+            "battery" | "humidity" | "brightness" => words::expand(self.dice, "", "{^}# %"),
+            "wind" => words::expand(self.dice, "", "{^}# km/h"),
+            "replies" | "views" => self.say("t.count"),
+            "posted" | "temperature" | "duration" => self.say(&format!("t.{concept}")),
             _ => words::expand(self.dice, "", "{^}.# g"),
         }
     }

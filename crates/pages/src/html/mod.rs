@@ -6,6 +6,8 @@
 pub mod browser;
 mod designs;
 mod draft;
+mod figures;
+mod lists;
 #[cfg(test)]
 mod tests;
 

@@ -56,7 +56,10 @@ fn many_questions_do_not_copy_what_is_printed() {
         let mut draft = Draft::new(&mut dice);
         designs::any(&mut draft);
         let printed = draft.body.to_lowercase();
-        for wanted in &draft.wanted {
+        // A cell or a chart's number is named by its row and column: there are no other words for it.
+        let named = ["chart", "table", "menu", "map"];
+        let wanted = draft.wanted.iter();
+        for wanted in wanted.filter(|wanted| !named.contains(&wanted.kind)) {
             let question = wanted.question.to_lowercase();
             let mut words = question
                 .split(|c: char| !c.is_alphanumeric())
