@@ -74,6 +74,7 @@ impl<'a> Activations<'a> {
 }
 
 impl Quantized {
+    #[inline(always)]
     pub(super) fn row(&self, row: usize) -> Row<'_> {
         let at = row * self.blocks..(row + 1) * self.blocks;
         Row {

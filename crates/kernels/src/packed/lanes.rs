@@ -23,6 +23,8 @@ use std::arch::x86_64::{__m128i, __m256, __m256i, __m512, __m512i};
 pub trait Lanes: Copy + Send + Sync {
     /// Lanes of a vector: 8 or 16.
     const LANES: usize;
+    /// Rows whose sums of 16 outputs find registers beside weights and activations: 12, 6 or 2.
+    const ROWS: usize;
     /// 32-bit integers, or pairs of 16-bit ones, the first in the low half.
     type Ints: Copy;
     /// f32 numbers.
@@ -165,6 +167,7 @@ fn pair(first: i16, second: i16) -> i32 {
 
 impl Lanes for Portable {
     const LANES: usize = EIGHT;
+    const ROWS: usize = 6;
     type Ints = [i32; EIGHT];
     type Floats = [f32; EIGHT];
 
@@ -241,6 +244,7 @@ pub(super) fn first<T: Copy + Default, const N: usize>(values: &[T]) -> [T; N] {
 #[cfg(target_arch = "x86_64")]
 impl Lanes for V3 {
     const LANES: usize = 8;
+    const ROWS: usize = 6;
     type Ints = __m256i;
     type Floats = __m256;
 
@@ -337,6 +341,7 @@ pulp::simd_type! {
 #[cfg(target_arch = "x86_64")]
 impl Lanes for V4 {
     const LANES: usize = 16;
+    const ROWS: usize = 12;
     type Ints = __m512i;
     type Floats = __m512;
 

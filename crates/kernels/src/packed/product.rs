@@ -6,7 +6,7 @@
 //! weights are widened to 16 bits as they come from memory; for many, which is the vision tower and a prompt, a panel is widened
 //! once and all rows pass over it. Both compute the same bits.
 
-use super::activations::Row;
+use super::activations::{Quantized, Row};
 use super::lanes::Lanes;
 use super::{PAIRS, WIDTH};
 
@@ -108,6 +108,48 @@ pub(super) fn products<L: Lanes, S: Source, const R: usize>(
         }
     }
     out
+}
+
+/// Products of as many rows as there are sums, from a first row on, with a widened panel.
+#[inline(always)]
+pub(super) fn many<L: Lanes>(
+    lanes: L,
+    weights: Wide<'_>,
+    scales: &[[f32; WIDTH]],
+    rows: &Quantized,
+    first: usize,
+    sums: &mut [[f32; WIDTH]],
+) {
+    let mut rest = sums;
+    let mut row = first;
+    if L::ROWS >= 12 {
+        rest = many_at_once::<L, 12>(lanes, weights, scales, rows, &mut row, rest);
+    }
+    if L::ROWS >= 6 {
+        rest = many_at_once::<L, 6>(lanes, weights, scales, rows, &mut row, rest);
+    }
+    rest = many_at_once::<L, 2>(lanes, weights, scales, rows, &mut row, rest);
+    many_at_once::<L, 1>(lanes, weights, scales, rows, &mut row, rest);
+}
+
+/// `R` rows after the other `R`; what is left.
+#[inline(always)]
+fn many_at_once<'a, L: Lanes, const R: usize>(
+    lanes: L,
+    weights: Wide<'_>,
+    scales: &[[f32; WIDTH]],
+    rows: &Quantized,
+    row: &mut usize,
+    sums: &'a mut [[f32; WIDTH]],
+) -> &'a mut [[f32; WIDTH]] {
+    let (whole, rest) = sums.as_chunks_mut::<R>();
+    for sums in whole {
+        let first = *row;
+        let at_once = std::array::from_fn(|r| rows.row(first + r));
+        *sums = products(lanes, weights, scales, at_once);
+        *row += R;
+    }
+    rest
 }
 
 #[inline(always)]

@@ -6,7 +6,10 @@ use super::activations::{Activations, Quantized};
 use super::elements::gelu_tanh;
 use super::lanes::{Instructions, Lanes, Work};
 use super::linear::{Linear, Weights};
-use super::product::{Bytes, Halves, Wide, products as panel_products, widen_bytes, widen_halves};
+use super::product::{
+    Bytes, Halves, Wide, many as many_of_panel, products as panel_products, widen_bytes,
+    widen_halves,
+};
 use super::{BLOCK, WIDTH};
 use crate::learn::product::{Left, Product};
 
@@ -201,7 +204,8 @@ impl Work for ManyRows<'_> {
         let layer = self.layer;
         let rows = self.out.len() / layer.outputs;
         let blocks = layer.inputs.div_ceil(BLOCK);
-        let (mut wide, mut plain, mut sums) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut wide, mut plain) = (Vec::new(), Vec::new());
+        let mut sums = vec![[0.0; WIDTH]; rows];
         for panel in 0..layer.panels() {
             let at = panel * blocks..(panel + 1) * blocks;
             let scales = match &layer.weights {
@@ -215,33 +219,15 @@ impl Work for ManyRows<'_> {
                 }
                 _ => {
                     let left = &self.x.values[self.first * layer.inputs..][..rows * layer.inputs];
-                    sums.resize(rows * WIDTH, 0.0);
-                    plain_products(left, layer.plain(panel, &mut plain), &mut sums);
-                    for (row, sums) in sums.as_chunks().0.iter().enumerate() {
-                        self.put(panel, row, *sums);
-                    }
+                    let right = layer.plain(panel, &mut plain);
+                    plain_products(left, right, sums.as_flattened_mut());
+                    self.put_all(panel, &sums);
                     continue;
                 }
             };
-            let wide = Wide(&wide);
-            let mut row = 0;
-            // As many rows as there are registers for sums.
-            if L::LANES == WIDTH {
-                while row + 12 <= rows {
-                    self.rows::<L, 12>(lanes, panel, wide, scales, row);
-                    row += 12;
-                }
-            }
-            while row + 6 <= rows {
-                self.rows::<L, 6>(lanes, panel, wide, scales, row);
-                row += 6;
-            }
-            while row + 2 <= rows {
-                self.rows::<L, 2>(lanes, panel, wide, scales, row);
-                row += 2;
-            }
-            if row < rows {
-                self.rows::<L, 1>(lanes, panel, wide, scales, row);
+            if let Some(quantized) = self.quantized {
+                many_of_panel(lanes, Wide(&wide), scales, quantized, self.first, &mut sums);
+                self.put_all(panel, &sums);
             }
         }
     }
@@ -249,21 +235,9 @@ impl Work for ManyRows<'_> {
 
 impl ManyRows<'_> {
     #[inline(always)]
-    fn rows<L: Lanes, const R: usize>(
-        &mut self,
-        lanes: L,
-        panel: usize,
-        wide: Wide,
-        scales: &[[f32; WIDTH]],
-        row: usize,
-    ) {
-        let Some(quantized) = self.quantized else {
-            return;
-        };
-        let rows = std::array::from_fn(|r| quantized.row(self.first + row + r));
-        let sums: [_; R] = panel_products(lanes, wide, scales, rows);
-        for (r, sums) in sums.into_iter().enumerate() {
-            self.put(panel, row + r, sums);
+    fn put_all(&mut self, panel: usize, sums: &[[f32; WIDTH]]) {
+        for (row, sums) in sums.iter().enumerate() {
+            self.put(panel, row, *sums);
         }
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Simd128;
 
 impl Lanes for Simd128 {
     const LANES: usize = 8;
+    // A row's sums are four vectors, and a browser's processor has 16 registers, of which it keeps one or two.
+    const ROWS: usize = 2;
     type Ints = [v128; 2];
     type Floats = [v128; 2];
 
