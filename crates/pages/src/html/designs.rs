@@ -3,8 +3,9 @@
 use super::super::page::View;
 use super::browser::Viewport;
 use super::draft::{Draft, escaped};
-use super::figures::{map, plan, plot};
+use super::figures::{map, plan};
 use super::lists::{feed, gauge, ledger};
+use super::plot::plot;
 
 /// A design: fills the draft, says whether it is paper or a screen and what window it has.
 type Design = fn(&mut Draft<'_>) -> (View, Viewport);

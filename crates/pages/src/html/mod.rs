@@ -8,6 +8,7 @@ mod designs;
 mod draft;
 mod figures;
 mod lists;
+mod plot;
 #[cfg(test)]
 mod tests;
 
