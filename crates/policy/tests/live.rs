@@ -48,5 +48,7 @@ fn the_reward_rises_within_fifteen_steps() {
     });
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     let (first, last) = (mean(&means[..4]), mean(&means[12..]));
-    assert!(last > first + 0.15, "{first:.2} to {last:.2}: {means:.2?}");
+    // 0 is an answer that is read for certain: half of what is missing is learned.
+    assert!(first < -0.1, "there is nothing to learn: {means:.2?}");
+    assert!(last > first / 2.0, "{first:.2} to {last:.2}: {means:.2?}");
 }
