@@ -344,7 +344,11 @@ pub async fn build(folder: &Folder, on: On, aloud: bool) -> Result<Runner, Strin
         [200 + ((x ^ y) & 31) as u8; 3].into()
     });
     // A text policy on the CPU takes seconds, of which compiling is a small part: one round tells enough.
-    let rounds = if text && device == DeviceKind::Cpu { 1 } else { 2 };
+    let rounds = if text && device == DeviceKind::Cpu {
+        1
+    } else {
+        2
+    };
     for round in 0..rounds {
         post::pause(0).await;
         let start = post::now();
