@@ -61,7 +61,7 @@ pub fn phone(draft: &mut Draft<'_>) -> (View, Viewport) {
 }
 
 /// A desktop window.
-pub fn desk(draft: &mut Draft<'_>) -> (View, Viewport) {
+fn desk(draft: &mut Draft<'_>) -> (View, Viewport) {
     let viewport = Viewport {
         width: draft.dice.int(760, 1440) as u32,
         height: draft

@@ -42,9 +42,8 @@ pub fn feed(draft: &mut Draft<'_>) -> (View, Viewport) {
     if one {
         let title = draft.say("subject");
         let mut facts = draft.some(&["author", "posted", "replies", "views"], 2, 4);
-        if facts.contains(&"author") {
-            facts.sort_by_key(|fact| *fact != "author");
-        }
+        // Who wrote it stands first.
+        facts.sort_by_key(|fact| *fact != "author");
         let facts: Vec<String> = facts
             .into_iter()
             .map(|fact| {
