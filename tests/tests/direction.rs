@@ -78,6 +78,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
                 "mapnet",
                 "picture",
                 "tensors",
+                "cropvlm-threads",
                 "cropvlm-web",
             ],
         ),
@@ -99,11 +100,19 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
             &["grounding", "picture", "policy", "cropvlm-web"],
         ),
         // Its encoder on several threads, built with shared memory.
-        ("cropvlm-threads", &["kernels"]),
+        ("cropvlm-threads", &["kernels", "tensors"]),
         // The npm package, for other people's pages: no burn either.
         (
             "cropvlm-js",
-            &["engine", "grounding", "picture", "tensors", "vlm-api"],
+            &[
+                "engine",
+                "grounding",
+                "mapnet",
+                "picture",
+                "tensors",
+                "vlm-api",
+                "cropvlm-threads",
+            ],
         ),
         // Starts the programs; compiled before everything else, so it depends on none.
         ("xtask", &[]),

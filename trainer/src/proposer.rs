@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, bail};
 use engine::{Device, EncodeOptions, Encoded, Engine, Quiet, Reason, Text, TextEncoded};
 use picture::RgbImage;
-use policy::{ModelFiles, Policy, Proposal, ProposeOptions, Seen};
+use policy::{ModelFiles, Policy, Proposal, ProposeOptions};
 use pollster::block_on;
 
 use crate::device::{DeviceKind, NO_WGPU};
@@ -30,7 +30,7 @@ pub enum Picture {
     /// By a text policy on the processor.
     Text(TextEncoded),
     /// By a policy.
-    Policy(Seen),
+    Policy(policy::Encoded),
 }
 
 impl Proposer {
@@ -122,7 +122,7 @@ impl Proposer {
             }
             Self::Text(text) => Picture::Text(text.encode(picture, longest_edge)?),
             Self::Policy(policy, _) => {
-                Picture::Policy(block_on(policy.look_upright(picture, longest_edge))?)
+                Picture::Policy(block_on(policy.encode_upright(picture, longest_edge))?)
             }
         })
     }
@@ -146,12 +146,14 @@ impl Proposer {
                 let answer = block_on(engine.propose(encoded, question, &plain, &Quiet))?;
                 Ok(answer.proposal)
             }
-            (Self::Text(text), Picture::Text(seen)) if options.unconstrained => {
-                Ok(text.propose_freely(seen, question)?)
+            (Self::Text(text), Picture::Text(encoded)) if options.unconstrained => {
+                Ok(text.propose_freely(encoded, question)?)
             }
-            (Self::Text(text), Picture::Text(seen)) => Ok(text.propose(seen, question, |_| ())?),
-            (Self::Policy(policy, _), Picture::Policy(seen)) => {
-                Ok(block_on(policy.propose(seen, question, options))?)
+            (Self::Text(text), Picture::Text(encoded)) => {
+                Ok(text.propose(encoded, question, |_| ())?)
+            }
+            (Self::Policy(policy, _), Picture::Policy(encoded)) => {
+                Ok(block_on(policy.propose(encoded, question, options))?)
             }
             _ => bail!("the picture was encoded by another model"),
         }
@@ -184,13 +186,13 @@ mod tests {
     fn the_engine_proposes_what_the_policy_proposes() {
         let (policy, text, picture) = both();
         for edge in [None, Some(48)] {
-            let seen = block_on(policy.look(&picture, edge)).expect("seen");
+            let encoded = block_on(policy.encode(&picture, edge)).expect("encodes");
             let encoded = text.encode(&picture, edge).expect("encoded");
-            let asked = policy.prompt(&seen, QUESTION).expect("prompt");
+            let asked = policy.prompt(&encoded, QUESTION).expect("prompt");
             assert_eq!(text.prompt(&encoded, QUESTION).expect("prompt"), asked);
             for unconstrained in [false, true] {
                 let options = ProposeOptions { unconstrained };
-                let wanted = block_on(policy.propose(&seen, QUESTION, &options));
+                let wanted = block_on(policy.propose(&encoded, QUESTION, &options));
                 let wanted = wanted.expect("proposal");
                 let found = match unconstrained {
                     true => text.propose_freely(&encoded, QUESTION),
@@ -210,12 +212,12 @@ mod tests {
     #[test]
     fn the_engine_streams_draws_and_looks_as_the_policy_does() {
         let (policy, text, picture) = both();
-        let seen = block_on(policy.look(&picture, None)).expect("seen");
+        let encoded = block_on(policy.encode(&picture, None)).expect("encodes");
         let encoded = text.encode(&picture, None).expect("encoded");
         let mut wanted: Vec<Written> = Vec::new();
         let options = ProposeOptions::default();
         let streamed =
-            policy.propose_streamed(&seen, QUESTION, &options, |token| wanted.push(token));
+            policy.propose_streamed(&encoded, QUESTION, &options, |token| wanted.push(token));
         block_on(streamed).expect("proposal");
         let mut found = Vec::new();
         text.propose(&encoded, QUESTION, |token| found.push(token))
@@ -232,13 +234,13 @@ mod tests {
             ..SampleOptions::default()
         };
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let wanted = block_on(policy.sample(&seen, QUESTION, &options, &mut rng));
+        let wanted = block_on(policy.sample(&encoded, QUESTION, &options, &mut rng));
         let wanted: Option<Vec<_>> = wanted.expect("group").iter().map(|row| row.bbox).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let found = text.sample(&encoded, QUESTION, 4, &mut rng).expect("boxes");
         assert_eq!(Some(found), wanted);
 
-        let wanted = block_on(policy.attention(&seen, QUESTION)).expect("attention");
+        let wanted = block_on(policy.attention(&encoded, QUESTION)).expect("attention");
         let found = text.attention(&encoded, QUESTION).expect("attention");
         assert_eq!(found.bbox, wanted.bbox);
         for (found, wanted) in found.map.values.iter().zip(&wanted.map.values) {

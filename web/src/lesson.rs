@@ -1,6 +1,6 @@
 //! GRPO, live: what page and worker tell each other about it, and what its drawings are computed from.
 //!
-//! The worker draws a group, rewards it and takes steps (`worker/src/lesson.rs` and `trainable/src/pupil.rs`, on `policy::map::live`); the page shows
+//! The worker draws a group, rewards it and takes steps (`worker/src/lesson.rs` and `trainable/src/learner.rs`, on `policy::map::live`); the page shows
 //! all numbers of it (`src/page/learn.rs`). Rewards and log-probabilities are in nats.
 
 use grounding::NormBox;

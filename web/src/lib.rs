@@ -19,7 +19,7 @@
 //!     device: DeviceChoice::Auto,
 //!     threads: None,
 //!     after: None,
-//!     fineness: 1,
+//!     tiles_per_edge: 1,
 //! };
 //! assert!(matches!(start, ToWorker::Start { .. }));
 //! assert_eq!(DeviceChoice::from_name("cpu"), Some(DeviceChoice::Cpu));

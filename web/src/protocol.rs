@@ -29,11 +29,11 @@ pub enum ToWorker {
         threads: Option<u32>,
         /// Why the worker before this one stopped, if one did: then this one runs on the CPU and says so.
         after: Option<String>,
-        /// See [`ToWorker::Fineness`].
-        fineness: u32,
+        /// See [`ToWorker::TilesPerEdge`].
+        tiles_per_edge: u32,
     },
     /// How finely a text policy gets pictures from now on: so many tiles along the longest edge, at least 1.
-    Fineness(u32),
+    TilesPerEdge(u32),
     /// Decode the payload (the bytes of the file as they are) and keep it under this number.
     Picture {
         /// Number of the picture.
@@ -391,8 +391,8 @@ pub struct Writing {
 /// The tiles that a text policy gets a picture in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tiles {
-    /// See [`ToWorker::Fineness`].
-    pub fineness: u32,
+    /// See [`ToWorker::TilesPerEdge`].
+    pub tiles_per_edge: u32,
     /// Side of a tile, pixels.
     pub side: u32,
     /// Rows, 0 where there is only the global image.
@@ -466,8 +466,8 @@ impl Evidence {
     }
 }
 
-/// What can be chosen for [`ToWorker::Fineness`]: 512, 1,024 and 2,048 pixels for SmolVLM, as in the paper.
-pub const FINENESS: [u32; 3] = [1, 2, 4];
+/// What can be chosen for [`ToWorker::TilesPerEdge`]: 512, 1,024 and 2,048 pixels for SmolVLM, as in the paper.
+pub const TILES_PER_EDGE: [u32; 3] = [1, 2, 4];
 
 /// The longest question that is taken, characters.
 pub const MAX_QUESTION: usize = 2_000;
@@ -539,7 +539,7 @@ mod tests {
     #[test]
     fn tiles_are_named_as_in_the_prompt() {
         let tiles = |rows, columns| Tiles {
-            fineness: 2,
+            tiles_per_edge: 2,
             side: 512,
             rows,
             columns,

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::compress::{self, Coding};
 use crate::page::{self, Setup};
 use crate::step::{command, note, run_quiet, step};
-use crate::{root, tools};
+use crate::{root, threads, tools};
 
 /// What wasm-opt has to let pass: what rustc's default features and SIMD use.
 const FEATURES: [&str; 7] = [
@@ -34,6 +34,10 @@ pub fn build(options: &page::Options) -> Result<()> {
         "the package's WebAssembly (two minutes when nothing is built yet)",
         || wasm(&setup, &folder),
     )?;
+    step(
+        "the encoder on several threads (a minute or two when nothing is built yet)",
+        || with_threads(&setup, &folder),
+    )?;
     step("the package's files", || files(&folder))?;
     step("the tarball (npm pack)", || pack(&folder))?;
     report(&folder)
@@ -41,23 +45,43 @@ pub fn build(options: &page::Options) -> Result<()> {
 
 fn wasm(setup: &Setup, folder: &Path) -> Result<()> {
     let module = setup.compile("cropvlm-js", page::SMALL, "cropvlm_js")?;
-    setup.bind(&module, folder, &["--out-name", "cropvlm"])?;
-    let module = folder.join("cropvlm_bg.wasm");
+    bind(setup, &module, folder, "cropvlm", &[])
+}
+
+/// The encoder on several threads, as the page has it.
+fn with_threads(setup: &Setup, folder: &Path) -> Result<()> {
+    let module = threads::compile(&threads::ENCODER, setup, page::LATER)?
+        .context("the package needs it; what to do stands above")?;
+    bind(
+        setup,
+        &module,
+        folder,
+        "cropvlm_threads",
+        &["--enable-threads"],
+    )
+}
+
+/// A module with its loader; `features` are more than [`FEATURES`].
+fn bind(setup: &Setup, module: &Path, folder: &Path, name: &str, features: &[&str]) -> Result<()> {
+    setup.bind(module, folder, &["--out-name", name])?;
+    let file = format!("{name}_bg.wasm");
+    let module = folder.join(&file);
     run_quiet(
         command("wasm-opt", &FEATURES)
+            .args(features)
             .args(["-O2", "-o"])
             .args([&module, &module])
             .env("PATH", setup.path()?),
     )?;
     // The bytes are always handed in. Left alone, bundlers would carry the module along for this line a second time.
-    let glue = folder.join("cropvlm.js");
+    let glue = folder.join(name).with_extension("js");
     let text = std::fs::read_to_string(&glue)?;
-    let default = "module_or_path = new URL('cropvlm_bg.wasm', import.meta.url);";
+    let default = format!("module_or_path = new URL('{file}', import.meta.url);");
     ensure!(
-        text.contains(default),
+        text.contains(&default),
         "wasm-bindgen writes its loader otherwise: see xtask/src/npm.rs"
     );
-    let text = text.replace(default, "throw new Error('the module is missing');");
+    let text = text.replace(&default, "throw new Error('the module is missing');");
     std::fs::write(glue, text)?;
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! (`-Zbuild-std`, which `RUSTC_BOOTSTRAP=1` permits on a stable compiler) from the source that rustup or Debian has.
 //! Where there is no source the page is built without these modules and says that it runs on one thread.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -37,15 +37,24 @@ pub const ENCODER: Module = Module {
     folder: "threads",
 };
 
-/// Builds a module; a note instead, and `false`, where this machine cannot.
+/// Builds a module for the page; a note instead, and `false`, where this machine cannot.
 pub fn build(module: &Module, setup: &Setup, profile: &str, dist: &Path) -> Result<bool> {
+    let Some(built) = compile(module, setup, profile)? else {
+        return Ok(false);
+    };
+    setup.bind(&built, &dist.join(module.folder), &[])?;
+    Ok(true)
+}
+
+/// Compiles a module; a note instead where this machine cannot.
+pub fn compile(module: &Module, setup: &Setup, profile: &str) -> Result<Option<PathBuf>> {
     let toolchain = &setup.toolchain;
     let Some(name) = with_source(toolchain) else {
-        note("skipped, so the page will run on one thread: the compiler's source is missing");
+        note("skipped, so that it will run on one thread: the compiler's source is missing");
         note(
             "(with rustup: `rustup component add rust-src`; on Debian: `apt-get install rust-web-src`)",
         );
-        return Ok(false);
+        return Ok(None);
     };
     let target = browser::target().join("threads");
     let mut flags = vec![
@@ -91,14 +100,12 @@ pub fn build(module: &Module, setup: &Setup, profile: &str, dist: &Path) -> Resu
     }
     if let Err(error) = run(&mut cargo) {
         note(&format!(
-            "skipped, so the page will run on one thread: {error}"
+            "skipped, so that it will run on one thread: {error}"
         ));
-        return Ok(false);
+        return Ok(None);
     }
     let built = target.join(TARGET).join(profile);
-    let built = built.join(module.bin).with_extension("wasm");
-    setup.bind(&built, &dist.join(module.folder), &[])?;
-    Ok(true)
+    Ok(Some(built.join(module.bin).with_extension("wasm")))
 }
 
 /// The toolchain to build with (`None`: the one that builds the rest), if one here has the source of std.

@@ -91,7 +91,7 @@ impl Engine {
             let there = async |values: Vec<f32>, size: [usize; 2]| -> Result<_> {
                 Ok(card.encode(&values, size).await?)
             };
-            return self.heard(self.encode_by(picture, options, host, there).await);
+            return self.by_card(self.encode_by(picture, options, host, there).await);
         }
         let here = async |values: Vec<f32>, size: [usize; 2]| -> Result<_> {
             Ok(self.model.encoder().encode(values, size))
@@ -122,10 +122,10 @@ impl Engine {
             again(host, Stage::Encode, round).await?;
             encoder(values, size).await
         };
-        let seen = cut.as_ref().unwrap_or(picture);
+        let shown = cut.as_ref().unwrap_or(picture);
         let features = self
             .model
-            .encode_by(seen, options.longest_edge, encode)
+            .encode_by(shown, options.longest_edge, encode)
             .await?;
         Ok(Encoded {
             features,
@@ -155,7 +155,7 @@ impl Engine {
                     Ok(card.decode(levels, hints, steer).await?)
                 };
                 let found = self.model.propose_by(&encoded.features, question, there);
-                self.heard(found.await)?
+                self.by_card(found.await)?
             }
         };
         let config = self.model.config();

@@ -17,6 +17,8 @@ pub struct Backend {
     /// Whether it is not the kind of device that was asked for: the processor in place of a graphics card, or a software
     /// adapter, which is the processor imitating one.
     pub is_fallback: bool,
+    /// Whether convolutions multiply in f16: on graphics cards that have it, if it is precise enough.
+    pub is_half: bool,
     /// Why this one.
     pub reason: Reason,
 }
@@ -73,6 +75,7 @@ impl Backend {
             name: "cpu",
             adapter: None,
             is_fallback: asked == Device::Gpu,
+            is_half: false,
             reason,
         }
     }

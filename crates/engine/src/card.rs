@@ -64,16 +64,14 @@ pub(crate) async fn choose(
         return Ok((None, Backend::cpu(device, Reason::AskedFor)));
     }
     let on_cpu = |reason| Ok((None, Backend::cpu(device, reason)));
-    let gpu = match Gpu::open().await {
-        Ok(gpu) => gpu,
-        Err(refused) => return on_cpu(Reason::Refused(refused)),
+    // Where f16 cannot be had, or is too coarse for these weights, f32 is tried.
+    let net = match checked(Gpu::open_half().await, files, model, host).await? {
+        Ok(net) => net,
+        Err(_) => match checked(Gpu::open().await, files, model, host).await? {
+            Ok(net) => net,
+            Err(refused) => return on_cpu(Reason::Refused(refused)),
+        },
     };
-    let net = GpuNet::load(files, &gpu)?;
-    rest(host).await?;
-    if let Err(refused) = net.check(model).await {
-        return on_cpu(Reason::Refused(refused));
-    }
-    rest(host).await?;
     let reason = match device {
         Device::Auto => match probe(&net, model).await {
             Ok(measured) => measured,
@@ -86,11 +84,33 @@ pub(crate) async fn choose(
     }
     let backend = Backend {
         name: "wgpu",
-        adapter: Some(gpu.name().to_owned()),
-        is_fallback: gpu.is_software(),
+        adapter: Some(net.gpu().name().to_owned()),
+        is_fallback: net.gpu().is_software(),
+        is_half: net.gpu().is_half(),
         reason,
     };
     Ok((Some(Card(net)), backend))
+}
+
+/// The network on a card, if it computes there what it computes on the processor.
+///
+/// # Errors
+/// As [`choose`]; the inner one: why the card must not be used.
+async fn checked(
+    gpu: std::result::Result<Gpu, GpuError>,
+    files: &ModelFiles,
+    model: &MapModel,
+    host: &impl Host,
+) -> Result<std::result::Result<GpuNet, GpuError>> {
+    let gpu = match gpu {
+        Ok(gpu) => gpu,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let net = GpuNet::load(files, &gpu)?;
+    rest(host).await?;
+    let checked = net.check(model).await;
+    rest(host).await?;
+    Ok(checked.map(|()| net))
 }
 
 /// Times both, first with a small canvas, then, unless that decides, with one of the usual size. A card that is faster with

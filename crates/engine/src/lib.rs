@@ -126,8 +126,8 @@ impl Engine {
         }
     }
 
-    /// Hears what came of work on the graphics card: one that has failed is not used again.
-    fn heard<T>(&self, result: Result<T>) -> Result<T> {
+    /// Notes what came of work on the graphics card: one that has failed is not used again.
+    fn by_card<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(EngineError::Device(why)) = &result {
             let reason = Reason::Failed(why.to_string());
             self.without_card

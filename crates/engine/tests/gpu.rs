@@ -23,6 +23,9 @@ const SIDE: u32 = 160;
 /// What values of card and processor may differ by.
 const CLOSE: f32 = 1e-3;
 
+/// The same where the card multiplies in f16, of probabilities and their logarithms.
+const CLOSE_HALF: f32 = 0.05;
+
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
@@ -76,6 +79,11 @@ fn the_samples_get_the_boxes_that_the_processor_gives_them() {
             .as_ref()
             .is_some_and(|name| !name.is_empty())
     );
+    // In f16 a box may be the next one: an edge is a whole percent.
+    let (close, edges) = match backend.is_half {
+        true => (CLOSE_HALF, 1.0),
+        false => (CLOSE, 0.0),
+    };
     let cpu = load(Device::Cpu);
     for (name, questions) in [
         (
@@ -110,18 +118,18 @@ fn the_samples_get_the_boxes_that_the_processor_gives_them() {
                 block_on(engine.propose(encoded, question, &options, &Quiet)).unwrap()
             };
             let (found, wanted) = (ask(&card, &found), ask(&cpu, &wanted));
-            assert_eq!(found.bbox, wanted.bbox, "{name}: {question}");
-            assert_eq!(found.pixels, wanted.pixels, "{name}: {question}");
+            let gap = apart(&found.bbox.to_array(), &wanted.bbox.to_array());
+            assert!(gap <= edges, "{name}: {question}: {gap} percent");
             assert_eq!(found.proposal.rotation, wanted.proposal.rotation, "{name}");
             let logprob = (found.proposal.logprob - wanted.proposal.logprob).abs();
             assert!(
-                logprob < f64::from(CLOSE),
+                logprob < f64::from(close),
                 "{name}: {question}: {logprob:e}"
             );
             let evidence =
                 [&found, &wanted].map(|answer| answer.proposal.evidence.as_ref().unwrap());
             let apart = apart(&evidence[0].values, &evidence[1].values);
-            assert!(apart < CLOSE, "{name}: {question}: {apart:e}");
+            assert!(apart < close, "{name}: {question}: {apart:e}");
         }
     }
 }

@@ -8,7 +8,9 @@ use rayon::prelude::*;
 
 use crate::gemm::{LANES, Lane};
 use crate::larger;
-use crate::winograd::TILE;
+
+/// Side of what a Winograd tile computes, places: a frame makes room for whole tiles.
+pub const TILE: usize = 4;
 
 /// Values that one thread gets at once, at least: below this, handing over costs more than it brings.
 const SHARE: usize = 32 * 1024;

@@ -9,10 +9,7 @@
 //! writing the result, in place of transforming everything first.
 
 use crate::gemm::{LANES, Lane, ROWS, add_products};
-use crate::maps::{Maps, Then, lanes, lanes_mut};
-
-/// Results a tile and side.
-pub const TILE: usize = 4;
+use crate::maps::{Maps, TILE, Then, lanes, lanes_mut};
 
 /// Values a transformed tile and side.
 pub const SIDE: usize = TILE + 2;

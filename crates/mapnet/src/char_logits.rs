@@ -7,7 +7,8 @@
 //! a line a character stands. Both are exact dynamic programs on the CPU; nothing is differentiated
 //! through them.
 
-use crate::text_search::{SKIP, TextIndex};
+/// What leaving out a character costs in an alignment, nats: narrow ones may fall between frames.
+pub const SKIP: f32 = -2.5;
 
 /// Probability of print below which a frame does not count for the usual frequencies of characters.
 const EMPTY: f32 = 0.02;
@@ -30,6 +31,12 @@ pub fn class_of(c: char) -> u8 {
     let plain = plain(c).to_ascii_lowercase();
     let found = ALPHABET.iter().position(|a| char::from(*a) == plain);
     found.map_or(CLASSES as u8 - 1, |i| i as u8 + 1)
+}
+
+/// The character of a class; `None` of nothing, and of what is not in the alphabet.
+pub fn char_of(class: u8) -> Option<char> {
+    let at = usize::from(class).checked_sub(1)?;
+    ALPHABET.get(at).map(|c| char::from(*c))
 }
 
 /// Whether a class is neither letter nor digit: nothing, or a mark.
@@ -151,9 +158,9 @@ impl CharLogits {
         sums.map(|sum| (sum / total).ln())
     }
 
-    /// Prepares for finding texts.
-    pub fn index(&self) -> TextIndex {
-        TextIndex::new(&self.values, self.rows, self.columns)
+    /// All log-probabilities, `[rows, columns, CLASSES]`, nats.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
     }
 
     /// Which class each frame of a line shows, by the best alignment of its text with the frames

@@ -175,16 +175,20 @@ impl MapModel {
     ///
     /// # Errors
     /// Maps that are no numbers.
-    pub fn distribution(&self, seen: &ImageFeatures, question: &str) -> Result<BoxDistribution> {
-        self.distribution_of(&seen.levels, &seen.text, question)
+    pub fn distribution(
+        &self,
+        features: &ImageFeatures,
+        question: &str,
+    ) -> Result<BoxDistribution> {
+        self.distribution_of(&features.levels, &features.text, question)
     }
 
     /// Proposes the box whose chance to hold the evidence is worth its area.
     ///
     /// # Errors
     /// Maps that are no numbers.
-    pub fn propose(&self, seen: &ImageFeatures, question: &str) -> Result<Proposal> {
-        Ok(self.propose_with(seen, question)?.0)
+    pub fn propose(&self, features: &ImageFeatures, question: &str) -> Result<Proposal> {
+        Ok(self.propose_with(features, question)?.0)
     }
 
     /// As [`MapModel::propose`], its box on the turned picture, and the distribution that the box was read off.
@@ -193,12 +197,12 @@ impl MapModel {
     /// Maps that are no numbers.
     pub fn propose_with(
         &self,
-        seen: &ImageFeatures,
+        features: &ImageFeatures,
         question: &str,
     ) -> Result<(Proposal, NormBox, BoxDistribution)> {
         let start = Clock::start();
-        let distribution = self.distribution(seen, question)?;
-        Ok(self.read_off(seen, distribution, start.ms()))
+        let distribution = self.distribution(features, question)?;
+        Ok(self.read_off(features, distribution, start.ms()))
     }
 
     /// As [`MapModel::propose_with`], with a decoder from elsewhere, such as a graphics card's: it gets the maps of
@@ -208,31 +212,31 @@ impl MapModel {
     /// As [`MapModel::propose`]; the decoder's own.
     pub async fn propose_by<E: From<crate::MapError>>(
         &self,
-        seen: &ImageFeatures,
+        features: &ImageFeatures,
         question: &str,
         decode: impl AsyncFnOnce(&[Maps; 3], &[f32], &[f32]) -> std::result::Result<Vec<f32>, E>,
     ) -> std::result::Result<(Proposal, NormBox, BoxDistribution), E> {
         let start = Clock::start();
-        let (hints, steer) = self.inputs(&seen.text, question);
-        let maps = decode(&seen.levels, &hints, &steer).await?;
+        let (hints, steer) = self.inputs(&features.text, question);
+        let maps = decode(&features.levels, &hints, &steer).await?;
         finite(&maps)?;
-        let distribution = of_maps(&maps, &seen.levels);
-        Ok(self.read_off(seen, distribution, start.ms()))
+        let distribution = of_maps(&maps, &features.levels);
+        Ok(self.read_off(features, distribution, start.ms()))
     }
 
     /// The box of a distribution that took so many milliseconds.
     fn read_off(
         &self,
-        seen: &ImageFeatures,
+        features: &ImageFeatures,
         distribution: BoxDistribution,
         prefill: f64,
     ) -> (Proposal, NormBox, BoxDistribution) {
         let timings = Timings {
             prefill,
-            ..seen.timings
+            ..features.timings
         };
         let (proposal, drawn) =
-            Proposal::with_drawn(&distribution, &self.config, &seen.turn, timings);
+            Proposal::with_drawn(&distribution, &self.config, &features.turn, timings);
         (proposal, drawn, distribution)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use kernels::larger;
 
-use crate::char_logits::{CLASSES, classes_of, is_mark};
+use crate::char_logits::{CLASSES, CharLogits, SKIP, classes_of, is_mark};
 use crate::words::{Line, Words};
 
 /// What a frame costs that is read in the row above or below, nats: a text's own row comes first.
@@ -16,9 +16,6 @@ const BESIDE: f32 = 0.1;
 
 /// What a frame may count against a text at most, nats: one misread character loses no line.
 const FLOOR: f32 = -5.0;
-
-/// What leaving out a character costs when a text is found, nats: narrow ones may fall between frames.
-pub const SKIP: f32 = -2.5;
 
 /// Not a character: the end of a word, shown by a frame of anything but letters and digits.
 const EDGE: u8 = CLASSES as u8;
@@ -205,6 +202,13 @@ fn ratios(values: &[f32], columns: usize) -> Vec<f32> {
     best
 }
 
+impl CharLogits {
+    /// Prepares for finding texts.
+    pub fn index(&self) -> TextIndex {
+        TextIndex::new(self.values(), self.rows, self.columns)
+    }
+}
+
 impl TextIndex {
     /// From log-probabilities, or logits, `[rows, columns, CLASSES]`.
     pub fn new(values: &[f32], rows: usize, columns: usize) -> Self {
@@ -328,7 +332,6 @@ fn advance(text: &Text, states: &mut [State], frame: &[f32], column: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::char_logits::CharLogits;
     use crate::char_logits::tests::read;
 
     fn find(letters: &CharLogits, text: Text, most: usize) -> Vec<Match> {

@@ -6,8 +6,7 @@
 //! print) by the one after it. [`crate::hints`] draws where words stand that mean what the question says.
 
 use crate::TextIndex;
-use crate::char_logits::{CLASSES, class_of};
-use crate::text_search::SKIP;
+use crate::char_logits::{CLASSES, SKIP, char_of, class_of};
 
 /// Numbers of a word's vector.
 pub const DIMENSIONS: usize = 64;
@@ -199,6 +198,41 @@ impl Words {
     pub fn find(&self, word: &str) -> Option<usize> {
         let classes: Vec<u8> = word.chars().map(class_of).collect();
         self.trie.find(&classes)
+    }
+
+    /// Every word of the table, as it is spelled there; of words spelled alike the first is empty.
+    pub fn spellings(&self) -> Vec<String> {
+        let mut found = vec![String::new(); self.vectors.len() / DIMENSIONS];
+        let mut open = vec![(0, String::new())];
+        while let Some((node, spelled)) = open.pop() {
+            for child in self.trie.children(node) {
+                let mut longer = spelled.clone();
+                longer.extend(char_of(self.trie.nodes[child as usize].class));
+                open.push((child as usize, longer));
+            }
+            let word = self.trie.nodes[node].word;
+            if word != NONE {
+                found[word as usize] = spelled;
+            }
+        }
+        found
+    }
+
+    /// The `n` other words that are nearest in meaning, nearest first, with their cosine.
+    pub fn nearest(&self, id: usize, n: usize) -> Vec<(usize, f32)> {
+        let own = self.sum([id]);
+        let count = self.vectors.len() / DIMENSIONS;
+        let mut all: Vec<(usize, f32)> = (0..count)
+            .filter(|other| *other != id)
+            .map(|other| {
+                let vector = self.vector(other);
+                let length = dot(vector, vector).sqrt().max(1e-9);
+                (other, dot(&own, vector) / length)
+            })
+            .collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        all.truncate(n);
+        all
     }
 
     /// A word's vector, as long as the word has weight in a text.

@@ -12,7 +12,7 @@ pub enum PolicyError {
     )]
     UnknownModel(String),
     /// A picture was encoded by one kind of policy and asked of the other.
-    #[error("the picture was encoded by another policy: look at it again with this one")]
+    #[error("the picture was encoded by another policy: encode it again with this one")]
     WrongPicture,
     /// A group of rollouts that cannot be measured.
     #[error("the group of rollouts {0}")]

@@ -1,9 +1,9 @@
 //! Group relative policy optimisation: one step on one group, for trainer, benchmark, debug command and the page's lesson.
 //!
 //! ```text
-//! look -> rollouts -> rewards -> advantages -+
+//! encode -> rollouts -> rewards -> advantages -+
 //!    \--> logprobs (differentiable) --------+-> loss -> gradient
-//! reference -> look -> ref_logprobs --------+
+//! reference -> encode -> ref_logprobs ------+
 //! ```
 //!
 //! [`Group`] is what was drawn and what it was worth, [`step()`] computes loss and gradient of one group, [`loss()`] is

@@ -5,7 +5,7 @@
 //! small network that draws an evidence map and from it a distribution over boxes, and the
 //! [`TextPolicy`], SmolVLM writing the box as text as in the CropVLM paper. Both choose among the
 //! same boxes (whole percents, see [`grounding::NormBox`]), so SFT, GRPO, evaluation and the page
-//! need four verbs only: look, propose, sample, log-probability.
+//! need four verbs only: encode, propose, sample, log-probability.
 //!
 //! ```
 //! use burn::tensor::Device;
@@ -14,8 +14,8 @@
 //! # pollster::block_on(async {
 //! let policy = Policy::Map(MapPolicy::random(&MapConfig::tiny(), 7, &Device::flex())?);
 //! let picture = picture::RgbImage::from_pixel(90, 120, image::Rgb([200, 190, 180]));
-//! let seen = policy.look(&picture, None).await?; // once a picture
-//! let proposal = policy.propose(&seen, "What is the total?", &ProposeOptions::default()).await?;
+//! let encoded = policy.encode(&picture, None).await?; // once a picture
+//! let proposal = policy.propose(&encoded, "What is the total?", &ProposeOptions::default()).await?;
 //! println!("{} at log p {:.2}", proposal.completion, proposal.logprob);
 //! assert!(proposal.valid);
 //! # Ok::<(), policy::PolicyError>(()) }).unwrap();
@@ -57,11 +57,26 @@ pub enum Policy {
 
 /// A picture as a policy has encoded it, good for any number of questions.
 #[allow(clippy::large_enum_variant)] // a program holds one or two
-pub enum Seen {
+pub enum Encoded {
     /// Feature maps of the map policy.
     Map(map::Features),
     /// Image features of the text policy.
-    Text(text::TextSeen),
+    Text(text::TextEncoded),
+}
+
+/// What a policy can do: for who has to know that, and not of which kind it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Abilities {
+    /// Side of the tiles that it gets pictures in, pixels; `None` where the canvas follows from the picture.
+    pub tile: Option<u32>,
+    /// It writes: boxes as text, answers; and it can carry a LoRA adapter.
+    pub writes: bool,
+    /// It has a table of what words mean.
+    pub has_words: bool,
+    /// It can be taught that a question's answer is not in the picture.
+    pub learns_absence: bool,
+    /// The cells that hold the evidence can be taught beside what it writes; elsewhere they are what is taught.
+    pub dense_beside_text: bool,
 }
 
 /// How a proposal is made.
@@ -136,17 +151,37 @@ pub struct Logprobs {
     pub entropies: Option<Tensor<2>>,
 }
 
-impl Seen {
+impl Encoded {
     /// The same without its history of gradients: for rollouts.
     pub fn without_gradients(&self) -> Self {
         match self {
-            Self::Map(seen) => Self::Map(seen.without_gradients()),
-            Self::Text(seen) => Self::Text(seen.without_gradients()),
+            Self::Map(encoded) => Self::Map(encoded.without_gradients()),
+            Self::Text(encoded) => Self::Text(encoded.without_gradients()),
         }
     }
 }
 
 impl Policy {
+    /// What it can do.
+    pub fn abilities(&self) -> Abilities {
+        match self {
+            Self::Map(policy) => Abilities {
+                tile: None,
+                writes: false,
+                has_words: policy.config.words > 0,
+                learns_absence: true,
+                dense_beside_text: false,
+            },
+            Self::Text(policy) => Abilities {
+                tile: Some(policy.tile() as u32),
+                writes: true,
+                has_words: false,
+                learns_absence: false,
+                dense_beside_text: true,
+            },
+        }
+    }
+
     /// Reads a model folder; `model_type` in its `config.json` says which kind it holds.
     ///
     /// # Errors
@@ -171,29 +206,29 @@ impl Policy {
     ///
     /// # Errors
     /// A picture that cannot be processed, or a device that failed.
-    pub async fn look(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<Seen> {
+    pub async fn encode(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<Encoded> {
         Ok(match self {
-            Self::Map(policy) => Seen::Map(policy.look(picture, longest_edge).await?),
-            Self::Text(policy) => Seen::Text(policy.look(picture, longest_edge).await?),
+            Self::Map(policy) => Encoded::Map(policy.encode(picture, longest_edge).await?),
+            Self::Text(policy) => Encoded::Text(policy.encode(picture, longest_edge).await?),
         })
     }
 
-    /// As [`Policy::look`], the way up in which the picture can be read: a map policy finds out whether a picture is turned or
+    /// As [`Policy::encode`], the way up in which the picture can be read: a map policy finds out whether a picture is turned or
     /// tilted. For proposing; training looks at pictures as they lie.
     ///
     /// # Errors
-    /// As [`Policy::look`].
-    pub async fn look_upright(
+    /// As [`Policy::encode`].
+    pub async fn encode_upright(
         &self,
         picture: &RgbImage,
         longest_edge: Option<u32>,
-    ) -> Result<Seen> {
+    ) -> Result<Encoded> {
         match self {
             Self::Map(policy) => {
-                let seen = policy.look_upright(picture, longest_edge).await?;
-                Ok(Seen::Map(seen))
+                let encoded = policy.encode_upright(picture, longest_edge).await?;
+                Ok(Encoded::Map(encoded))
             }
-            Self::Text(_) => self.look(picture, longest_edge).await,
+            Self::Text(_) => self.encode(picture, longest_edge).await,
         }
     }
 
@@ -203,14 +238,16 @@ impl Policy {
     /// An empty question, a picture encoded by a policy of the other kind, a failed device.
     pub async fn propose(
         &self,
-        seen: &Seen,
+        encoded: &Encoded,
         question: &str,
         options: &ProposeOptions,
     ) -> Result<Proposal> {
         check_question(question)?;
-        match (self, seen) {
-            (Self::Map(policy), Seen::Map(seen)) => policy.propose(seen, question).await,
-            (Self::Text(policy), Seen::Text(seen)) => policy.propose(seen, question, options).await,
+        match (self, encoded) {
+            (Self::Map(policy), Encoded::Map(encoded)) => policy.propose(encoded, question).await,
+            (Self::Text(policy), Encoded::Text(encoded)) => {
+                policy.propose(encoded, question, options).await
+            }
             _ => Err(PolicyError::WrongPicture),
         }
     }
@@ -222,18 +259,18 @@ impl Policy {
     /// As [`Policy::propose`]; no rollout asked for, a temperature that is not above 0.
     pub async fn sample(
         &self,
-        seen: &Seen,
+        encoded: &Encoded,
         question: &str,
         options: &SampleOptions,
         rng: &mut impl Rng,
     ) -> Result<Vec<Rollout>> {
         check_question(question)?;
-        match (self, seen) {
-            (Self::Map(policy), Seen::Map(seen)) => {
-                policy.sample(seen, question, options, rng).await
+        match (self, encoded) {
+            (Self::Map(policy), Encoded::Map(encoded)) => {
+                policy.sample(encoded, question, options, rng).await
             }
-            (Self::Text(policy), Seen::Text(seen)) => {
-                policy.sample(seen, question, options, rng).await
+            (Self::Text(policy), Encoded::Text(encoded)) => {
+                policy.sample(encoded, question, options, rng).await
             }
             _ => Err(PolicyError::WrongPicture),
         }
@@ -267,18 +304,18 @@ impl Policy {
     /// other kind of policy, a temperature that is not above 0.
     pub fn token_logprobs(
         &self,
-        seen: &Seen,
+        encoded: &Encoded,
         question: &str,
         rollouts: &[Rollout],
         temperature: f64,
     ) -> Result<Logprobs> {
         check_question(question)?;
-        match (self, seen) {
-            (Self::Map(policy), Seen::Map(seen)) => {
-                policy.token_logprobs(seen, question, rollouts, temperature)
+        match (self, encoded) {
+            (Self::Map(policy), Encoded::Map(encoded)) => {
+                policy.token_logprobs(encoded, question, rollouts, temperature)
             }
-            (Self::Text(policy), Seen::Text(seen)) => {
-                policy.token_logprobs(seen, question, rollouts, temperature)
+            (Self::Text(policy), Encoded::Text(encoded)) => {
+                policy.token_logprobs(encoded, question, rollouts, temperature)
             }
             _ => Err(PolicyError::WrongPicture),
         }
@@ -292,14 +329,18 @@ impl Policy {
     /// As [`Policy::propose`].
     pub async fn log_probs(
         &self,
-        seen: &Seen,
+        encoded: &Encoded,
         question: &str,
         boxes: &[NormBox],
     ) -> Result<Tensor<1>> {
         check_question(question)?;
-        match (self, seen) {
-            (Self::Map(policy), Seen::Map(seen)) => policy.log_probs(seen, question, boxes),
-            (Self::Text(policy), Seen::Text(seen)) => policy.log_probs(seen, question, boxes).await,
+        match (self, encoded) {
+            (Self::Map(policy), Encoded::Map(encoded)) => {
+                policy.log_probs(encoded, question, boxes)
+            }
+            (Self::Text(policy), Encoded::Text(encoded)) => {
+                policy.log_probs(encoded, question, boxes).await
+            }
             _ => Err(PolicyError::WrongPicture),
         }
     }

@@ -37,12 +37,12 @@ pub struct TextPolicy {
 }
 
 /// A picture that the decoder has read, good for any number of questions.
-pub struct TextSeen {
+pub struct TextEncoded {
     scene: Scene,
     timings: Timings,
 }
 
-impl TextSeen {
+impl TextEncoded {
     /// The same without its history of gradients.
     pub fn without_gradients(&self) -> Self {
         Self {
@@ -103,16 +103,20 @@ impl TextPolicy {
     ///
     /// # Errors
     /// A longest edge of 0 or of more than 6 tiles; a failed device.
-    pub async fn look(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<TextSeen> {
-        Ok(self.look_at(picture, longest_edge).await?.0)
-    }
-
-    /// As [`TextPolicy::look`], with the image tokens, `[cells, hidden]`.
-    pub(crate) async fn look_at(
+    pub async fn encode(
         &self,
         picture: &RgbImage,
         longest_edge: Option<u32>,
-    ) -> Result<(TextSeen, Tensor<2>)> {
+    ) -> Result<TextEncoded> {
+        Ok(self.encode_with_tokens(picture, longest_edge).await?.0)
+    }
+
+    /// As [`TextPolicy::encode`], with the image tokens, `[cells, hidden]`.
+    pub(crate) async fn encode_with_tokens(
+        &self,
+        picture: &RgbImage,
+        longest_edge: Option<u32>,
+    ) -> Result<(TextEncoded, Tensor<2>)> {
         let start = Instant::now();
         let longest_edge = longest_edge.map(|edge| edge as usize);
         let pictures = self.model.pictures(&[picture], longest_edge)?;
@@ -132,12 +136,12 @@ impl TextPolicy {
             prefill: ms(start),
             ..Timings::default()
         };
-        Ok((TextSeen { scene, timings }, tokens))
+        Ok((TextEncoded { scene, timings }, tokens))
     }
 
-    fn ask(&self, seen: &TextSeen, question: &str) -> Result<Prompt> {
+    fn ask(&self, encoded: &TextEncoded, question: &str) -> Result<Prompt> {
         let text = policy_prompt(question, self.case);
-        Ok(self.model.ask(&seen.scene, &text)?)
+        Ok(self.model.ask(&encoded.scene, &text)?)
     }
 
     /// Proposes the box that the model writes when it takes the likeliest token each time.
@@ -146,11 +150,12 @@ impl TextPolicy {
     /// A question too long for the model; a failed device.
     pub async fn propose(
         &self,
-        seen: &TextSeen,
+        encoded: &TextEncoded,
         question: &str,
         options: &ProposeOptions,
     ) -> Result<Proposal> {
-        self.propose_streamed(seen, question, options, |_| ()).await
+        self.propose_streamed(encoded, question, options, |_| ())
+            .await
     }
 
     /// As [`TextPolicy::propose`]; `on_token` gets every token of a constrained proposal as soon as it is decided.
@@ -159,15 +164,15 @@ impl TextPolicy {
     /// As [`TextPolicy::propose`].
     pub async fn propose_streamed(
         &self,
-        seen: &TextSeen,
+        encoded: &TextEncoded,
         question: &str,
         options: &ProposeOptions,
         mut on_token: impl FnMut(Written),
     ) -> Result<Proposal> {
         let start = Instant::now();
-        let prompt = self.ask(seen, question)?;
+        let prompt = self.ask(encoded, question)?;
         prompt.settle().await?;
-        let prefill = seen.timings.prefill + ms(start);
+        let prefill = encoded.timings.prefill + ms(start);
 
         let start = Instant::now();
         // Never drawn from: the choice is greedy.
@@ -215,7 +220,7 @@ impl TextPolicy {
             timings: Timings {
                 prefill,
                 decode: ms(start),
-                ..seen.timings
+                ..encoded.timings
             },
             evidence: None,
             confidence: None,
@@ -230,13 +235,13 @@ impl TextPolicy {
     /// model; a failed device.
     pub async fn sample(
         &self,
-        seen: &TextSeen,
+        encoded: &TextEncoded,
         question: &str,
         options: &SampleOptions,
         rng: &mut impl Rng,
     ) -> Result<Vec<Rollout>> {
         let temperature = check_temperature(options.temperature)?;
-        let prompt = self.ask(seen, question)?;
+        let prompt = self.ask(encoded, question)?;
         let sampling = Sampling::Temperature(temperature as f32);
         if options.unconstrained {
             let (n, longest) = (options.n, options.max_tokens);
@@ -290,7 +295,7 @@ impl TextPolicy {
     /// temperature that is not above 0.
     pub fn token_logprobs(
         &self,
-        seen: &TextSeen,
+        encoded: &TextEncoded,
         question: &str,
         rollouts: &[Rollout],
         temperature: f64,
@@ -306,7 +311,7 @@ impl TextPolicy {
         {
             return wrong("mixes constrained and free completions: draw them alike");
         }
-        let prompt = self.ask(seen, question)?;
+        let prompt = self.ask(encoded, question)?;
         let (logprobs, entropies, counts) = if first.constrained {
             let boxes: Option<Vec<NormBox>> = rollouts.iter().map(|row| row.bbox).collect();
             let Some(boxes) = boxes else {
@@ -378,11 +383,11 @@ impl TextPolicy {
     /// No box; a question too long for the model.
     pub async fn log_probs(
         &self,
-        seen: &TextSeen,
+        encoded: &TextEncoded,
         question: &str,
         boxes: &[NormBox],
     ) -> Result<Tensor<1>> {
-        let prompt = self.ask(seen, question)?;
+        let prompt = self.ask(encoded, question)?;
         Ok(self.model.box_log_probs(&self.grammar, &prompt, boxes)?)
     }
 }
@@ -411,49 +416,49 @@ mod tests {
     fn constrained_proposals_are_valid_and_carry_their_chance() {
         let policy = policy();
         let picture = RgbImage::new(50, 70);
-        let seen = block_on(policy.look(&picture, None)).expect("seen");
+        let encoded = block_on(policy.encode(&picture, None)).expect("encodes");
         let options = ProposeOptions::default();
-        let found = block_on(policy.propose(&seen, QUESTION, &options)).expect("proposal");
+        let found = block_on(policy.propose(&encoded, QUESTION, &options)).expect("proposal");
         let bbox = found.bbox.expect("a box");
         assert!(found.valid && parse_completion(&found.completion) == Ok(bbox));
-        let log_probs = block_on(policy.log_probs(&seen, QUESTION, &[bbox])).expect("log_probs");
+        let log_probs = block_on(policy.log_probs(&encoded, QUESTION, &[bbox])).expect("log_probs");
         let data = block_on(log_probs.into_data_async()).expect("data");
         let expected: Vec<f32> = data.try_into_vec().expect("f32");
         assert!((found.logprob - f64::from(expected[0])).abs() < 1e-3);
         assert!(found.timings.vision > 0.0 && found.timings.prefill > 0.0);
-        let (Policy::Text(policy), crate::Seen::Text(seen)) = (&policy, &seen) else {
+        let (Policy::Text(policy), crate::Encoded::Text(encoded)) = (&policy, &encoded) else {
             panic!("a text policy");
         };
-        let mut heard = Vec::new();
-        let hear = |token: Written| heard.push(token);
-        let streamed = policy.propose_streamed(seen, QUESTION, &options, hear);
+        let mut tokens = Vec::new();
+        let on_token = |token: Written| tokens.push(token);
+        let streamed = policy.propose_streamed(encoded, QUESTION, &options, on_token);
         assert_eq!(block_on(streamed).expect("proposal").bbox, found.bbox);
         // What is written begins with the space after "Assistant:".
-        let text: String = heard.iter().map(|token| token.text.as_str()).collect();
+        let text: String = tokens.iter().map(|token| token.text.as_str()).collect();
         assert_eq!(text, format!(" {}", found.completion));
-        let product: f32 = heard.iter().filter_map(|token| token.chance).product();
+        let product: f32 = tokens.iter().filter_map(|token| token.chance).product();
         assert!((f64::from(product.ln()) - found.logprob).abs() < 1e-3);
     }
 
     #[test]
     fn unconstrained_proposals_of_random_weights_are_no_boxes() {
         let policy = policy();
-        let seen = block_on(policy.look(&RgbImage::new(9, 9), Some(48))).expect("seen");
+        let encoded = block_on(policy.encode(&RgbImage::new(9, 9), Some(48))).expect("encodes");
         let options = ProposeOptions {
             unconstrained: true,
         };
-        let found = block_on(policy.propose(&seen, QUESTION, &options)).expect("proposal");
+        let found = block_on(policy.propose(&encoded, QUESTION, &options)).expect("proposal");
         assert!(!found.valid && found.bbox.is_none() && found.logprob < 0.0);
     }
 
     #[test]
     fn a_group_is_drawn_and_repeats_with_its_seed() {
         let policy = policy();
-        let seen = block_on(policy.look(&RgbImage::new(9, 9), None)).expect("seen");
+        let encoded = block_on(policy.encode(&RgbImage::new(9, 9), None)).expect("encodes");
         let draw = |seed| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let options = SampleOptions::default();
-            let group = block_on(policy.sample(&seen, QUESTION, &options, &mut rng));
+            let group = block_on(policy.sample(&encoded, QUESTION, &options, &mut rng));
             let group = group.expect("group");
             group
                 .into_iter()
@@ -471,8 +476,8 @@ mod tests {
         let files = block_on(text.files(Precision::F32)).expect("files");
         let policy = Policy::load(&files, &Device::flex()).expect("policy");
         assert!(matches!(policy, Policy::Text(_)));
-        let seen = block_on(policy.look(&RgbImage::new(9, 9), None)).expect("seen");
-        let empty = block_on(policy.propose(&seen, "  ", &ProposeOptions::default()));
+        let encoded = block_on(policy.encode(&RgbImage::new(9, 9), None)).expect("encodes");
+        let empty = block_on(policy.propose(&encoded, "  ", &ProposeOptions::default()));
         assert!(matches!(empty, Err(PolicyError::EmptyQuestion)));
     }
 }

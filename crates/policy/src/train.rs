@@ -391,7 +391,7 @@ async fn text_sft(policy: &TextPolicy, targets: &Targets, dense: f64) -> Result<
         let Some(picture) = picture else {
             return Err(PolicyError::Config("a canvas of another size".into()));
         };
-        let (seen, image) = policy.look_at(&picture, None).await?;
+        let (encoded, image) = policy.encode_with_tokens(&picture, None).await?;
         if dense > 0.0 {
             let boxes: Vec<[f32; 4]> = rows.iter().map(|row| targets.boxes[*row][0]).collect();
             cells.push(policy.dense_loss(&image, &boxes)?);
@@ -400,7 +400,8 @@ async fn text_sft(policy: &TextPolicy, targets: &Targets, dense: f64) -> Result<
             let text = outward(targets.boxes[row][0]).completion();
             let rollout = policy.rollout(&text)?;
             tokens += rollout.ids.len();
-            let found = policy.token_logprobs(&seen, &targets.questions[row], &[rollout], 1.0)?;
+            let found =
+                policy.token_logprobs(&encoded, &targets.questions[row], &[rollout], 1.0)?;
             sum.push(found.logprobs.sum());
         }
     }

@@ -19,10 +19,13 @@ fn picture() -> RgbImage {
 }
 
 fn evidence(policy: &Policy) -> EvidenceMap {
-    let seen = block_on(policy.look(&picture(), None)).expect("looks");
-    let proposal =
-        block_on(policy.propose(&seen, "What is the \"Total\"?", &ProposeOptions::default()))
-            .expect("proposes");
+    let encoded = block_on(policy.encode(&picture(), None)).expect("encodes");
+    let proposal = block_on(policy.propose(
+        &encoded,
+        "What is the \"Total\"?",
+        &ProposeOptions::default(),
+    ))
+    .expect("proposes");
     proposal.evidence.expect("a map policy's evidence")
 }
 

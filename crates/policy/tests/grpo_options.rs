@@ -4,7 +4,7 @@
 
 use burn::tensor::{Device, Tensor};
 use policy::grpo::{Group, GrpoSettings, LossType, step};
-use policy::{MapConfig, Policy, Rollout, SampleOptions, Seen, TextPolicy};
+use policy::{Encoded, MapConfig, Policy, Rollout, SampleOptions, TextPolicy};
 use pollster::block_on;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -26,13 +26,13 @@ fn writer() -> Policy {
     Policy::Text(TextPolicy::new(model).unwrap())
 }
 
-fn look(policy: &Policy) -> Seen {
+fn encode(policy: &Policy) -> Encoded {
     let picture = picture::RgbImage::from_pixel(40, 30, image::Rgb([90, 200, 40]));
-    block_on(policy.look(&picture, None)).unwrap()
+    block_on(policy.encode(&picture, None)).unwrap()
 }
 
 /// Two completions that end, and one that was cut off after three tokens.
-fn rollouts(policy: &Policy, seen: &Seen) -> Vec<Rollout> {
+fn rollouts(policy: &Policy, encoded: &Encoded) -> Vec<Rollout> {
     let options = SampleOptions {
         n: 1,
         unconstrained: true,
@@ -41,7 +41,7 @@ fn rollouts(policy: &Policy, seen: &Seen) -> Vec<Rollout> {
     };
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     let frozen = policy.without_gradients();
-    let plain = seen.without_gradients();
+    let plain = encoded.without_gradients();
     let cut = frozen.sample(&plain, QUESTION, &options, &mut rng);
     let mut all = block_on(cut).unwrap();
     assert!(all[0].truncated && all[0].ids.len() == 3, "{all:?}");
@@ -64,8 +64,8 @@ fn settings() -> GrpoSettings {
 #[test]
 fn completions_that_were_cut_off_count_nothing_where_that_is_asked() {
     let policy = writer();
-    let seen = look(&policy);
-    let rollouts = rollouts(&policy, &seen);
+    let encoded = encode(&policy);
+    let rollouts = rollouts(&policy, &encoded);
     let tokens = |rows: &[Rollout]| rows.iter().map(|r| r.ids.len()).sum::<usize>() as f64;
     let masked = GrpoSettings {
         mask_truncated_completions: true,
@@ -74,7 +74,7 @@ fn completions_that_were_cut_off_count_nothing_where_that_is_asked() {
     let go = |rewards: [f64; 3], settings: &GrpoSettings| {
         let group = Group::new(QUESTION, rollouts.clone(), &rewards, settings).unwrap();
         // A look is good for one gradient.
-        block_on(step(&policy, &look(&policy), &group, settings, 1.0)).unwrap()
+        block_on(step(&policy, &encode(&policy), &group, settings, 1.0)).unwrap()
     };
     let (all, some) = (
         go([1.0, 0.0, 3.0], &settings()),
@@ -101,17 +101,17 @@ fn completions_that_were_cut_off_count_nothing_where_that_is_asked() {
     // Nothing is left where all were cut off.
     let cut = vec![rollouts[0].clone(); 2];
     let group = Group::new(QUESTION, cut, &[1.0, 0.0], &masked).unwrap();
-    let none = block_on(step(&policy, &look(&policy), &group, &masked, 1.0)).unwrap();
+    let none = block_on(step(&policy, &encode(&policy), &group, &masked, 1.0)).unwrap();
     assert_eq!((none.loss, none.tokens), (0.0, 0.0));
 }
 
 #[test]
 fn tokens_of_high_entropy_are_those_that_count() {
     let policy = writer();
-    let seen = look(&policy);
-    let rollouts = rollouts(&policy, &seen);
+    let encoded = encode(&policy);
+    let rollouts = rollouts(&policy, &encoded);
     let found = policy
-        .token_logprobs(&seen, QUESTION, &rollouts, 0.8)
+        .token_logprobs(&encoded, QUESTION, &rollouts, 0.8)
         .unwrap();
     let [_, t] = found.mask.dims();
     let (entropies, mask) = (numbers(found.entropies.unwrap()), numbers(found.mask));
@@ -126,7 +126,7 @@ fn tokens_of_high_entropy_are_those_that_count() {
     }
     // Flatter at a higher temperature.
     let warm = policy
-        .token_logprobs(&seen, QUESTION, &rollouts, 2.0)
+        .token_logprobs(&encoded, QUESTION, &rollouts, 2.0)
         .unwrap();
     let warm = numbers(warm.entropies.unwrap());
     assert!(warm[0] > entropies[0], "{} {}", warm[0], entropies[0]);
@@ -135,7 +135,7 @@ fn tokens_of_high_entropy_are_those_that_count() {
         ..settings()
     };
     let group = Group::new(QUESTION, rollouts.clone(), &[1.0, 0.0, 3.0], &some).unwrap();
-    let found = block_on(step(&policy, &seen, &group, &some, 1.0)).unwrap();
+    let found = block_on(step(&policy, &encoded, &group, &some, 1.0)).unwrap();
     masked.sort_by(f64::total_cmp);
     let at = 0.75 * (masked.len() - 1) as f64;
     let (low, high) = (masked[at as usize], masked[at.ceil() as usize]);
@@ -151,10 +151,10 @@ fn tokens_of_high_entropy_are_those_that_count() {
     );
     // A map policy's box is one token.
     let map = Policy::random_map(&MapConfig::tiny(), 3, &Device::flex().autodiff()).unwrap();
-    let seen = look(&map);
+    let encoded = encode(&map);
     let boxes = vec![map.rollout("[10, 20, 63, 57].").unwrap(); 2];
     let group = Group::new(QUESTION, boxes, &[1.0, 0.0], &some).unwrap();
-    let error = block_on(step(&map, &seen, &group, &some, 1.0)).unwrap_err();
+    let error = block_on(step(&map, &encoded, &group, &some, 1.0)).unwrap_err();
     assert!(
         error.to_string().contains("top_entropy_quantile"),
         "{error}"
@@ -165,15 +165,15 @@ fn tokens_of_high_entropy_are_those_that_count() {
 fn advantages_that_wait_for_their_batch_are_no_step() {
     use policy::grpo::ScaleRewards;
     let policy = writer();
-    let seen = look(&policy);
+    let encoded = encode(&policy);
     let batch = GrpoSettings {
         scale_rewards: Some(ScaleRewards::Batch),
         ..settings()
     };
-    let rollouts = rollouts(&policy, &seen);
+    let rollouts = rollouts(&policy, &encoded);
     let mut group = Group::new(QUESTION, rollouts, &[1.0, 0.0, 3.0], &batch).unwrap();
-    let error = block_on(step(&policy, &seen, &group, &batch, 1.0)).unwrap_err();
+    let error = block_on(step(&policy, &encoded, &group, &batch, 1.0)).unwrap_err();
     assert!(error.to_string().contains("batch"), "{error}");
     group.scale_by(&[1.0, 0.0, 3.0, 9.0]);
-    assert!(block_on(step(&policy, &seen, &group, &batch, 1.0)).is_ok());
+    assert!(block_on(step(&policy, &encoded, &group, &batch, 1.0)).is_ok());
 }

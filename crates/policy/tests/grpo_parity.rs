@@ -10,7 +10,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use grounding::reward::advantages;
 use policy::grpo::{Group, GrpoSettings, LossType, Step, step};
-use policy::{ModelFiles, Policy, Rollout, Seen};
+use policy::{Encoded, ModelFiles, Policy, Rollout};
 use pollster::block_on;
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -83,10 +83,10 @@ impl Case {
         }
     }
 
-    fn seen(&self, policy: &Policy, group: usize) -> Seen {
+    fn encoded(&self, policy: &Policy, group: usize) -> Encoded {
         let path = goldens().join(&self.groups[group].image);
         let picture = picture::decode(&std::fs::read(path).expect("file")).expect("picture");
-        block_on(policy.look(&picture, None)).expect("seen")
+        block_on(policy.encode(&picture, None)).expect("encodes")
     }
 
     fn rollouts(&self, group: usize) -> Vec<Rollout> {
@@ -116,17 +116,17 @@ impl Case {
         let found = Group::new(&given.question, rollouts, &given.rewards, settings);
         let mut drawn = found.expect("a group");
         let reference = self.policy.reference();
-        let seen = self.seen(&reference, group);
+        let encoded = self.encoded(&reference, group);
         drawn
-            .refer_to(&reference, &seen, settings)
+            .refer_to(&reference, &encoded, settings)
             .expect("logprobs");
         if let Some(old) = old {
             // The goldens are filled up to the longest completion of both groups.
             let dims = drawn.reference().expect("measured").dims();
             drawn.drawn_with(old.slice([0..dims[0], 0..dims[1]]));
         }
-        let seen = self.seen(&self.policy, group);
-        block_on(step(&self.policy, &seen, &drawn, settings, weight)).expect("a step")
+        let encoded = self.encoded(&self.policy, group);
+        block_on(step(&self.policy, &encoded, &drawn, settings, weight)).expect("a step")
     }
 
     /// Loss and gradient of both groups as one batch, and the steps that they come from.

@@ -11,7 +11,7 @@ use grounding::reward::{Scale, advantages};
 use policy::grpo::{GroupLogprobs, GrpoSettings, loss};
 use policy::map::BoxDistribution;
 use policy::map::loss::log_probs;
-use policy::{MapConfig, MapPolicy, Policy, Rollout, SampleOptions, Seen, TextPolicy};
+use policy::{Encoded, MapConfig, MapPolicy, Policy, Rollout, SampleOptions, TextPolicy};
 use pollster::block_on;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -26,24 +26,24 @@ fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     values.into_iter().map(f64::from).collect()
 }
 
-fn look(policy: &Policy) -> Seen {
+fn encode(policy: &Policy) -> Encoded {
     let picture = picture::RgbImage::from_fn(64, 48, |x, y| {
         image::Rgb([if (x / 8 + y / 8) % 2 == 0 { 30 } else { 220 }; 3])
     });
-    block_on(policy.look(&picture, None)).unwrap()
+    block_on(policy.encode(&picture, None)).unwrap()
 }
 
-fn draw(policy: &Policy, seen: &Seen, options: &SampleOptions, seed: u64) -> Vec<Rollout> {
+fn draw(policy: &Policy, encoded: &Encoded, options: &SampleOptions, seed: u64) -> Vec<Rollout> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    block_on(policy.sample(seen, QUESTION, options, &mut rng)).unwrap()
+    block_on(policy.sample(encoded, QUESTION, options, &mut rng)).unwrap()
 }
 
 /// Pearson's chi-square of counts beside probabilities, what is left over as one class more, in standard deviations above
 /// what counts of these probabilities have.
 fn surprise(counts: &[(f64, f64)], n: f64) -> f64 {
-    let seen: f64 = counts.iter().map(|(count, _)| count).sum();
+    let counted: f64 = counts.iter().map(|(count, _)| count).sum();
     let likely: f64 = counts.iter().map(|(_, p)| p).sum();
-    let rest = (n - seen, (1.0 - likely).max(1e-9));
+    let rest = (n - counted, (1.0 - likely).max(1e-9));
     let all = counts.iter().chain([&rest]);
     let square: f64 = all
         .map(|(count, p)| (count - n * p).powi(2) / (n * p))
@@ -55,7 +55,7 @@ fn surprise(counts: &[(f64, f64)], n: f64) -> f64 {
 /// Frequencies of classes of rollouts beside what `token_logprobs` says of one rollout of each: its `column`, or the sum.
 fn compare<K: std::hash::Hash + Eq + Ord + Clone>(
     policy: &Policy,
-    seen: &Seen,
+    encoded: &Encoded,
     options: &SampleOptions,
     class: impl Fn(&Rollout) -> K,
     column: Option<usize>,
@@ -66,19 +66,19 @@ fn compare<K: std::hash::Hash + Eq + Ord + Clone>(
         n: options.n / 2,
         ..options.clone()
     };
-    for rollout in draw(policy, seen, &some, 1) {
+    for rollout in draw(policy, encoded, &some, 1) {
         known.entry(class(&rollout)).or_insert((0, rollout)).0 += 1;
     }
     let mut known: Vec<(K, (usize, Rollout))> = known.into_iter().collect();
     known.sort_by(|a, b| b.1.0.cmp(&a.1.0).then(a.0.cmp(&b.0)));
     known.truncate(40);
     let mut counts: HashMap<K, f64> = HashMap::new();
-    for rollout in draw(policy, seen, options, 2) {
+    for rollout in draw(policy, encoded, options, 2) {
         *counts.entry(class(&rollout)).or_default() += 1.0;
     }
     let rollouts: Vec<Rollout> = known.iter().map(|(_, (_, r))| r.clone()).collect();
     let at = |temperature: f64| {
-        let found = policy.token_logprobs(seen, QUESTION, &rollouts, temperature);
+        let found = policy.token_logprobs(encoded, QUESTION, &rollouts, temperature);
         let found = found.unwrap();
         let [g, t] = found.logprobs.dims();
         let values = numbers(found.logprobs * found.mask);
@@ -114,9 +114,9 @@ fn options(n: usize, temperature: f64) -> SampleOptions {
 }
 
 /// What a rollout says of itself is what is measured at its temperature.
-fn assert_reported(policy: &Policy, seen: &Seen, options: &SampleOptions) {
-    let rollouts = draw(policy, seen, options, 3);
-    let found = policy.token_logprobs(seen, QUESTION, &rollouts, options.temperature);
+fn assert_reported(policy: &Policy, encoded: &Encoded, options: &SampleOptions) {
+    let rollouts = draw(policy, encoded, options, 3);
+    let found = policy.token_logprobs(encoded, QUESTION, &rollouts, options.temperature);
     let found = found.unwrap();
     let sums = numbers((found.logprobs * found.mask).sum_dim(1));
     for (rollout, sum) in rollouts.iter().zip(sums) {
@@ -134,11 +134,17 @@ fn a_map_policys_boxes_come_as_often_as_their_log_probabilities_say() {
     };
     let policy = MapPolicy::random(&config, 7, &Device::flex()).unwrap();
     let policy = Policy::Map(policy);
-    let seen = look(&policy);
+    let encoded = encode(&policy);
     for temperature in TEMPERATURES {
         let class = |rollout: &Rollout| rollout.completion.clone();
-        compare(&policy, &seen, &options(20_000, temperature), class, None);
-        assert_reported(&policy, &seen, &options(6, temperature));
+        compare(
+            &policy,
+            &encoded,
+            &options(20_000, temperature),
+            class,
+            None,
+        );
+        assert_reported(&policy, &encoded, &options(6, temperature));
     }
 }
 
@@ -154,7 +160,7 @@ fn writer() -> Policy {
 #[test]
 fn a_text_policys_tokens_come_as_often_as_their_log_probabilities_say() {
     let policy = writer();
-    let seen = look(&policy);
+    let encoded = encode(&policy);
     for temperature in TEMPERATURES {
         // Free: a completion of one token. Constrained: the first digit, where the first choice falls.
         let free = SampleOptions {
@@ -162,17 +168,23 @@ fn a_text_policys_tokens_come_as_often_as_their_log_probabilities_say() {
             max_tokens: 1,
             ..options(6000, temperature)
         };
-        compare(&policy, &seen, &free, |rollout| rollout.ids.clone(), None);
+        compare(
+            &policy,
+            &encoded,
+            &free,
+            |rollout| rollout.ids.clone(),
+            None,
+        );
         let boxes = options(2000, temperature);
-        let one = draw(&policy, &seen, &options(1, 1.0), 0);
-        let mask = policy.token_logprobs(&seen, QUESTION, &one, 1.0);
+        let one = draw(&policy, &encoded, &options(1, 1.0), 0);
+        let mask = policy.token_logprobs(&encoded, QUESTION, &one, 1.0);
         let first = numbers(mask.unwrap().mask)
             .iter()
             .position(|m| *m > 0.0)
             .unwrap();
         compare(
             &policy,
-            &seen,
+            &encoded,
             &boxes,
             |rollout| rollout.ids[first],
             Some(first),
@@ -182,7 +194,7 @@ fn a_text_policys_tokens_come_as_often_as_their_log_probabilities_say() {
                 unconstrained,
                 ..options(6, temperature)
             };
-            assert_reported(&policy, &seen, &options);
+            assert_reported(&policy, &encoded, &options);
         }
     }
 }
@@ -345,15 +357,15 @@ fn a_temperature_that_is_none_is_refused() {
         Policy::random_map(&MapConfig::tiny(), 7, &Device::flex()).unwrap(),
         writer(),
     ] {
-        let seen = look(&policy);
-        let rollouts = draw(&policy, &seen, &options(2, 1.0), 0);
+        let encoded = encode(&policy);
+        let rollouts = draw(&policy, &encoded, &options(2, 1.0), 0);
         for wrong in [0.0, -0.8, f64::NAN, f64::INFINITY] {
-            let found = policy.token_logprobs(&seen, QUESTION, &rollouts, wrong);
+            let found = policy.token_logprobs(&encoded, QUESTION, &rollouts, wrong);
             let error = found.unwrap_err().to_string();
             assert!(error.contains("temperature is"), "{error}");
             let mut rng = ChaCha8Rng::seed_from_u64(0);
             let options = options(2, wrong);
-            let found = policy.sample(&seen, QUESTION, &options, &mut rng);
+            let found = policy.sample(&encoded, QUESTION, &options, &mut rng);
             assert!(block_on(found).is_err());
         }
     }

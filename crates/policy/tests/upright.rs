@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use grounding::NormBox;
 use image::{Rgb, RgbImage};
 use policy::map::Turn;
-use policy::{ModelFiles, Policy, ProposeOptions, Seen};
+use policy::{Encoded, ModelFiles, Policy, ProposeOptions};
 use pollster::block_on;
 
 const QUESTION: &str = "What is the total?";
@@ -27,9 +27,9 @@ fn receipt() -> RgbImage {
 
 /// Box and rotation that the policy proposes.
 fn proposed(policy: &Policy, picture: &RgbImage) -> (NormBox, f64) {
-    let seen = block_on(policy.look_upright(picture, None)).expect("looks");
+    let encoded = block_on(policy.encode_upright(picture, None)).expect("encodes");
     let options = ProposeOptions::default();
-    let proposal = block_on(policy.propose(&seen, QUESTION, &options)).expect("proposes");
+    let proposal = block_on(policy.propose(&encoded, QUESTION, &options)).expect("proposes");
     (proposal.bbox.expect("a box"), proposal.rotation)
 }
 
@@ -96,8 +96,8 @@ fn a_tilted_receipt_is_read_level() {
 fn training_looks_at_a_picture_as_it_lies() {
     let (policy, upright) = (policy(), receipt());
     let turned = image::imageops::rotate90(&upright);
-    let Seen::Map(seen) = block_on(policy.look(&turned, None)).expect("looks") else {
+    let Encoded::Map(encoded) = block_on(policy.encode(&turned, None)).expect("encodes") else {
         panic!("a map policy");
     };
-    assert!(seen.turn.is_none());
+    assert!(encoded.turn.is_none());
 }

@@ -75,7 +75,7 @@ impl TextRows {
         })
     }
 
-    /// Chooses a token for every open row. `logits` are [n, `width`], of the first token [1, `width`]. Gives the tokens to
+    /// Chooses a token for every open row. `logits` are [n, `width`], or [1, `width`] where all rows still have one past. Gives the tokens to
     /// read next, unless all is written.
     pub(crate) fn choose<R: Rng + ?Sized>(
         &mut self,
@@ -89,7 +89,7 @@ impl TextRows {
             if *finished {
                 continue;
             }
-            let row = if self.step == 0 { 0 } else { i };
+            let row = if logits.len() == width { 0 } else { i };
             let row = &logits[row * width..(row + 1) * width];
             let (index, log) = choose(row, |_| true, sampling, rng);
             *logprob += log;
@@ -138,16 +138,16 @@ pub(crate) struct BoxRows<'g> {
 }
 
 impl<'g> BoxRows<'g> {
-    /// `n` boxes of which the opening is written; `heard` gets it.
+    /// `n` boxes of which the opening is written; `on_tokens` gets it.
     pub(crate) fn new(
         grammar: &'g BoxGrammar,
         n: usize,
         sampling: Sampling,
-        mut heard: impl FnMut(usize, &[(u32, Option<f32>)]),
+        mut on_tokens: impl FnMut(usize, &[(u32, Option<f32>)]),
     ) -> Result<Self> {
         check(n, sampling)?;
         let opening: Vec<_> = grammar.open().iter().map(|id| (*id, None)).collect();
-        (0..n).for_each(|row| heard(row, &opening));
+        (0..n).for_each(|row| on_tokens(row, &opening));
         Ok(Self {
             grammar,
             opening,
@@ -163,7 +163,7 @@ impl<'g> BoxRows<'g> {
         logits: &[f32],
         sampling: Sampling,
         rng: &mut R,
-        mut heard: impl FnMut(usize, &[(u32, Option<f32>)]),
+        mut on_tokens: impl FnMut(usize, &[(u32, Option<f32>)]),
     ) -> Option<Vec<Vec<u32>>> {
         for (i, row) in self.rows.iter_mut().enumerate() {
             let start = if self.shared { 0 } else { i * ALPHABET };
@@ -175,7 +175,7 @@ impl<'g> BoxRows<'g> {
                     sampling,
                     rng,
                 );
-                heard(i, &row.tokens[known..]);
+                on_tokens(i, &row.tokens[known..]);
             }
         }
         self.shared = false;

@@ -61,7 +61,7 @@ impl SmolVlm {
             .await
     }
 
-    /// As [`SmolVlm::generate_boxes`]; `heard` gets each row's new tokens as soon as they are decided, with their chances
+    /// As [`SmolVlm::generate_boxes`]; `on_tokens` gets each row's new tokens as soon as they are decided, with their chances
     /// as in [`BoxCompletion::tokens`].
     ///
     /// # Errors
@@ -73,9 +73,9 @@ impl SmolVlm {
         n: usize,
         sampling: Sampling,
         rng: &mut R,
-        mut heard: impl FnMut(usize, &[(u32, Option<f32>)]),
+        mut on_tokens: impl FnMut(usize, &[(u32, Option<f32>)]),
     ) -> Result<Vec<BoxCompletion>> {
-        let mut rows = BoxRows::new(grammar, n, sampling, &mut heard)?;
+        let mut rows = BoxRows::new(grammar, n, sampling, &mut on_tokens)?;
         let alphabet = grammar.alphabet();
         let mut cache = prompt.cache.share();
         let mut states = prompt.last.clone(); // [1, 1, hidden]
@@ -86,7 +86,7 @@ impl SmolVlm {
         loop {
             let logits = self.net.logits_of(states, &alphabet); // [1 or n, 1, alphabet]
             let logits = read(logits, "logits").await?;
-            let Some(next) = rows.choose(&logits, sampling, rng, &mut heard) else {
+            let Some(next) = rows.choose(&logits, sampling, rng, &mut on_tokens) else {
                 return rows.finish();
             };
             let next: Vec<&[u32]> = next.iter().map(Vec::as_slice).collect();

@@ -41,6 +41,8 @@ pub mod tiny;
 #[cfg(feature = "burn")]
 mod adapter;
 #[cfg(feature = "burn")]
+mod cast;
+#[cfg(feature = "burn")]
 mod decoder;
 #[cfg(feature = "burn")]
 mod generate;
@@ -58,6 +60,8 @@ mod peft;
 mod precision;
 #[cfg(feature = "burn")]
 mod projection;
+#[cfg(feature = "burn")]
+mod rows;
 #[cfg(feature = "burn")]
 mod smolvlm;
 #[cfg(feature = "burn")]
@@ -84,6 +88,7 @@ pub use {
     pack::{pack, pack_as, packing},
     peft::{ADAPTER_CONFIG, ADAPTER_WEIGHTS},
     projection::{Factors, Projection},
+    rows::Grid,
     smolvlm::{Prompt, Scene, SmolVlm, settle},
     weights::Filling,
 };

@@ -176,14 +176,14 @@ impl<'a> Bench<'a> {
         let edge = Some(args.longest_edge);
         let start = Instant::now();
         let frozen = self.policy.without_gradients();
-        let seen = block_on(self.policy.look(&self.picture, edge))?;
+        let encoded = block_on(self.policy.encode(&self.picture, edge))?;
         let options = SampleOptions {
             n: args.group,
             unconstrained: true,
             max_tokens: args.tokens,
             ..SampleOptions::default()
         };
-        let plain = seen.without_gradients();
+        let plain = encoded.without_gradients();
         let drawn = frozen.sample(&plain, QUESTION, &options, &mut self.rng);
         let rollouts = block_on(drawn)?;
         let rollout = start.elapsed().as_secs_f64();
@@ -192,7 +192,7 @@ impl<'a> Bench<'a> {
         // as after a real rollout.
         let start = Instant::now();
         let boxes: Vec<Option<NormBox>> = (0..args.group).map(|_| Some(self.draw_box())).collect();
-        let full = self.reader.look(&self.picture)?;
+        let full = self.reader.encode(&self.picture)?;
         let scores = self.reader.score(&full, &boxes, QUESTION, ANSWER)?;
         let rewards = scores
             .iter()
@@ -207,9 +207,9 @@ impl<'a> Bench<'a> {
             ..GrpoSettings::default()
         };
         let mut group = Group::new(QUESTION, rollouts, &rewards, &settings)?;
-        let before = block_on(self.reference.look(&self.picture, edge))?;
+        let before = block_on(self.reference.encode(&self.picture, edge))?;
         group.refer_to(&self.reference, &before, &settings)?;
-        let found = block_on(grpo::step(&self.policy, &seen, &group, &settings, 1.0))?;
+        let found = block_on(grpo::step(&self.policy, &encoded, &group, &settings, 1.0))?;
         let gradients = found.gradients;
         let policy = std::mem::replace(&mut self.policy, self.reference.without_gradients());
         let (policy, _) = self.optimizer.step(policy, gradients, 5e-6)?;
@@ -237,6 +237,7 @@ impl<'a> Bench<'a> {
 
     /// Operations of the step by its parts.
     fn operations(&self) -> Result<Parts> {
+        // The operations of a map policy are not counted.
         let Policy::Text(policy) = &self.policy else {
             return Ok(Parts::default());
         };
@@ -255,7 +256,8 @@ impl<'a> Bench<'a> {
             logits,
         };
         // Looking: tiles and the picture's place in the prompt. Asking: the question.
-        let look = |f: &Flops| f.vision(tiles.tiles(), tiles.side) + f.decoder(pass(1, 0, head, 0));
+        let encode =
+            |f: &Flops| f.vision(tiles.tiles(), tiles.side) + f.decoder(pass(1, 0, head, 0));
         let ask = |f: &Flops| f.decoder(pass(1, head, tail, 1));
         let write = |f: &Flops| f.decoder(pass(g, head + tail, n - 1, n));
 
@@ -270,11 +272,11 @@ impl<'a> Bench<'a> {
         // Backwards through frozen weights: one product of the same size; the factors' own gradients
         // are a small second one, which is not counted.
         let forward = ask(&own) + write(&own);
-        let backward = look(&own) + forward;
+        let backward = encode(&own) + forward;
         Ok(Parts {
-            rollout: look(&own) + forward,
+            rollout: encode(&own) + forward,
             reward,
-            update: look(&plain) + ask(&plain) + write(&plain) + forward + backward,
+            update: encode(&plain) + ask(&plain) + write(&plain) + forward + backward,
         })
     }
 

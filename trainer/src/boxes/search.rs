@@ -152,7 +152,7 @@ impl<'a> Seen<'a> {
         boxes: &[NormBox],
         batch: usize,
     ) -> Result<Self> {
-        let full = reader.look(picture)?;
+        let full = reader.encode(picture)?;
         let crops = boxes.chunks(batch).map(|boxes| {
             let boxes: Vec<Option<NormBox>> = boxes.iter().copied().map(Some).collect();
             reader.crops(&full, &boxes)

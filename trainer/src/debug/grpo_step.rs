@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use policy::grpo::{Group, GrpoSettings, step};
-use policy::{Policy, Rollout, Seen};
+use policy::{Encoded, Policy, Rollout};
 use pollster::block_on;
 use serde::{Deserialize, Serialize};
 
@@ -190,20 +190,21 @@ fn compute(
     for (given, drawn) in groups.iter().zip(&rollouts) {
         let about = || format!("picture {}", given.image);
         let picture = data::picture(&find(&args.rollouts, &given.image)?)?;
-        let look = |model: &Policy| -> Result<Seen> {
-            block_on(model.look(&picture, args.longest_edge)).with_context(about)
+        let encode = |model: &Policy| -> Result<Encoded> {
+            block_on(model.encode(&picture, args.longest_edge)).with_context(about)
         };
         let group = Group::new(&given.question, drawn.clone(), &given.rewards, settings);
         let mut group = group.with_context(about)?;
         group.scale_by(&rewards);
-        group.refer_to(&reference, &look(&reference)?, settings)?;
+        group.refer_to(&reference, &encode(&reference)?, settings)?;
         let own = (drawn.len(), count(drawn) as f64);
         let weight = match accumulated {
             true => settings.loss_type.accumulated(groups.len(), tokens as f64),
             false => settings.loss_type.in_one_batch(own, (all, tokens as f64)),
         };
-        let seen = look(policy)?;
-        let found = block_on(step(policy, &seen, &group, settings, weight)).with_context(about)?;
+        let encoded = encode(policy)?;
+        let found =
+            block_on(step(policy, &encoded, &group, settings, weight)).with_context(about)?;
         report.logprobs.push(rows(found.logprobs, drawn)?);
         for (list, values) in [
             (&mut report.ref_logprobs, group.reference().cloned()),

@@ -219,7 +219,7 @@ impl<'a> Run<'a> {
             file: &file,
             pixels: &pixels,
         };
-        let view = match target.look(&original, bundle.longest_edge) {
+        let view = match target.view(&original, bundle.longest_edge) {
             Ok(view) => view,
             Err(error) => return self.fail(bundle, &error),
         };

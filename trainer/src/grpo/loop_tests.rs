@@ -125,9 +125,10 @@ fn the_trained_loop_is_that_of_pytorch() {
                 let drawn = grpo::Group::new(&given.question, rollouts, &worth, &settings);
                 let mut drawn = drawn.expect("a group");
                 let picture = prompt.picture().expect("picture");
-                let seen = pollster::block_on(reference.look(&picture, None)).expect("a look");
+                let encoded =
+                    pollster::block_on(reference.encode(&picture, None)).expect("encodes");
                 drawn
-                    .refer_to(&reference, &seen, &settings)
+                    .refer_to(&reference, &encoded, &settings)
                     .expect("logprobs");
                 share.groups.push(Group {
                     draw: Draw {

@@ -94,11 +94,11 @@ impl<'a> Proposed<'a> {
         let shrunk = config.information_gap.then(|| prompt.shrunk(&picture));
         let shrunk = shrunk.flatten();
         let full = shrunk.as_ref().unwrap_or(&picture);
-        let look = || {
-            let seen = block_on(policy.look(full, config.longest_edge))?;
-            block_on(policy.propose(&seen, &prompt.sample.question, options))
+        let encode = || {
+            let encoded = block_on(policy.encode(full, config.longest_edge))?;
+            block_on(policy.propose(&encoded, &prompt.sample.question, options))
         };
-        let proposal = look().with_context(|| prompt.name())?;
+        let proposal = encode().with_context(|| prompt.name())?;
         Ok(Self {
             prompt,
             picture,

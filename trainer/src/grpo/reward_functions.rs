@@ -119,7 +119,7 @@ impl<'a> Drawn<'a> {
     /// The full image as a VLM has read it.
     fn full(&self, reader: &RewardModel) -> Result<&FullImage<'a>> {
         if self.full.get().is_none() {
-            let full = reader.look_at(self.shown, self.picture)?;
+            let full = reader.encode_as(self.shown, self.picture)?;
             return Ok(self.full.get_or_init(|| full));
         }
         self.full.get().context("the full image was not read")

@@ -213,7 +213,7 @@ mod tests {
         let Reader::Vlm(model) = &reader else {
             panic!("a VLM")
         };
-        let full = model.look(&page).expect("full image");
+        let full = model.encode(&page).expect("full image");
         let boxes = [Some(bbox), None];
         let said = model.answer(&full, &boxes, "Q?", 6).expect("answers");
         let table = "[rewards]\naccuracy = 0.8\nformat = 0.2\ntool_bonus = 1.2\nlikelihood = 0.0\nvalidity = 0.0\n\

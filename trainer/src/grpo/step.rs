@@ -1,23 +1,23 @@
 //! One step: groups of rollouts, their rewards and advantages, the gradient of their losses.
 //!
 //! ```text
-//! prompt -> look (once) -> G rollouts -> rewards -> advantages -+
-//!                     \--> logprobs (differentiable) ----------+-> loss -> gradient, added up
-//! reference -> look -> ref_logprobs ---------------------------+
+//! prompt -> encode (once) -> G rollouts -> rewards -> advantages -+
+//!                       \---> logprobs (differentiable) ----------+-> loss -> gradient, added up
+//! reference -> encode -> ref_logprobs ---------------------------+
 //! ```
 //!
 //! From the log-probabilities on it is [`policy::grpo::step()`], as in every other place.
 //!
 //! A group whose rewards are all equal may be replaced by one of an earlier step (`replay.rs`).
 //!
-//! On-policy one look serves rollouts and gradient. With `num_iterations` above 1 the batch is gone
+//! On-policy one encoding serves rollouts and gradient. With `num_iterations` above 1 the batch is gone
 //! over again with the new weights; `old` are the log-probabilities of the first pass.
 
 use anyhow::{Context, Result};
 use grounding::reward;
 use picture::RgbImage;
 use policy::grpo::{self, step};
-use policy::{Policy, Rollout, SampleOptions, Seen};
+use policy::{Encoded, Policy, Rollout, SampleOptions};
 use pollster::block_on;
 
 use super::config::GrpoConfig;
@@ -106,9 +106,9 @@ pub struct Trainer<'a> {
 }
 
 impl Trainer<'_> {
-    /// Looks at a prompt's picture, with the history that gradients need.
-    fn look(&self, policy: &Policy, draw: &Draw) -> Result<Seen> {
-        let found = block_on(policy.look(draw.full(), self.config.longest_edge));
+    /// Encodes a prompt's picture, with the history that gradients need.
+    fn encode(&self, policy: &Policy, draw: &Draw) -> Result<Encoded> {
+        let found = block_on(policy.encode(draw.full(), self.config.longest_edge));
         found.with_context(|| format!("sample \"{}\"", draw.prompt.sample.id))
     }
 
@@ -126,11 +126,11 @@ impl Trainer<'_> {
         draw: Draw<'d>,
         sum: &mut Accumulator,
     ) -> Result<(Group<'d>, Numbers)> {
-        let seen = self.look(policy, &draw)?;
-        let mut group = self.drawn(frozen, &seen.without_gradients(), draw)?;
+        let encoded = self.encode(policy, &draw)?;
+        let mut group = self.drawn(frozen, &encoded.without_gradients(), draw)?;
         let rewards = group.totals();
         group.drawn.scale_by(&rewards);
-        let numbers = self.update(policy, &seen, &mut group, sum)?;
+        let numbers = self.update(policy, &encoded, &mut group, sum)?;
         Ok((group, numbers))
     }
 
@@ -141,8 +141,8 @@ impl Trainer<'_> {
     /// As [`Trainer::first`].
     pub fn draw<'d>(&self, frozen: &Policy, draws: Vec<Draw<'d>>) -> Result<Vec<Group<'d>>> {
         let rolled = draws.into_iter().map(|draw| {
-            let seen = self.look(frozen, &draw)?;
-            let rollouts = self.rollouts(frozen, &seen, &draw)?;
+            let encoded = self.encode(frozen, &draw)?;
+            let rollouts = self.rollouts(frozen, &encoded, &draw)?;
             anyhow::Ok((draw, rollouts))
         });
         let rolled = rolled.collect::<Result<Vec<_>>>()?;
@@ -157,13 +157,13 @@ impl Trainer<'_> {
             .collect()
     }
 
-    fn drawn<'d>(&self, frozen: &Policy, seen: &Seen, draw: Draw<'d>) -> Result<Group<'d>> {
-        let rollouts = self.rollouts(frozen, seen, &draw)?;
+    fn drawn<'d>(&self, frozen: &Policy, encoded: &Encoded, draw: Draw<'d>) -> Result<Group<'d>> {
+        let rollouts = self.rollouts(frozen, encoded, &draw)?;
         let rewards = self.worth(&draw, &rollouts)?;
         self.group(draw, rollouts, rewards)
     }
 
-    fn rollouts(&self, frozen: &Policy, seen: &Seen, draw: &Draw) -> Result<Vec<Rollout>> {
+    fn rollouts(&self, frozen: &Policy, encoded: &Encoded, draw: &Draw) -> Result<Vec<Rollout>> {
         let config = self.config;
         let sample = &draw.prompt.sample;
         let options = SampleOptions {
@@ -173,7 +173,7 @@ impl Trainer<'_> {
             max_tokens: config.max_completion_length,
         };
         let mut rng = dice(config.seed, draw.number);
-        let rollouts = frozen.sample(seen, &sample.question, &options, &mut rng);
+        let rollouts = frozen.sample(encoded, &sample.question, &options, &mut rng);
         block_on(rollouts).with_context(|| format!("sample \"{}\"", sample.id))
     }
 
@@ -221,9 +221,9 @@ impl Trainer<'_> {
     /// With the reference's log-probabilities.
     fn referred<'d>(&self, mut group: Group<'d>) -> Result<Group<'d>> {
         if let Some(reference) = self.reference {
-            let seen = self.look(reference, &group.draw)?;
+            let encoded = self.encode(reference, &group.draw)?;
             let settings = self.config.settings();
-            group.drawn.refer_to(reference, &seen, &settings)?;
+            group.drawn.refer_to(reference, &encoded, &settings)?;
         }
         Ok(group)
     }
@@ -239,18 +239,18 @@ impl Trainer<'_> {
         sum: &mut Accumulator,
     ) -> Result<Numbers> {
         if let Some(replay) = group.replay.as_deref_mut() {
-            let seen = self.look(policy, &replay.draw)?;
-            return self.update(policy, &seen, replay, sum);
+            let encoded = self.encode(policy, &replay.draw)?;
+            return self.update(policy, &encoded, replay, sum);
         }
-        let seen = self.look(policy, &group.draw)?;
-        self.update(policy, &seen, group, sum)
+        let encoded = self.encode(policy, &group.draw)?;
+        self.update(policy, &encoded, group, sum)
     }
 
     /// Adds the gradient of a group's loss to `sum`.
     fn update(
         &self,
         policy: &Policy,
-        seen: &Seen,
+        encoded: &Encoded,
         group: &mut Group,
         sum: &mut Accumulator,
     ) -> Result<Numbers> {
@@ -258,7 +258,7 @@ impl Trainer<'_> {
         let about = || format!("sample \"{}\"", sample.id);
         // What a group counts in its batch is known after the last one: `share`.
         let settings = self.config.settings();
-        let found = step(policy, seen, &group.drawn, &settings, 1.0);
+        let found = step(policy, encoded, &group.drawn, &settings, 1.0);
         let found = block_on(found).with_context(about)?;
         let numbers = Numbers {
             loss: finite(found.loss, "the loss").with_context(about)?,

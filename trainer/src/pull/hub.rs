@@ -6,7 +6,6 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use hf_hub::{Repo, RepoType};
 use serde::Deserialize;
 use ureq::http::{Response, Uri};
 use ureq::{Agent, Body};
@@ -23,8 +22,11 @@ pub const TRIES: u32 = 5;
 /// One repository, and the way to it.
 pub struct Hub {
     agent: Agent,
-    repo: Repo,
+    /// Owner and name.
     name: String,
+    dataset: bool,
+    /// Branch, tag or commit.
+    revision: String,
     endpoint: String,
     token: Option<String>,
 }
@@ -135,12 +137,6 @@ impl Hub {
         if revision.is_empty() || !revision.chars().all(plain) {
             bail!("\"{revision}\" is no revision: a branch, a tag or a commit is needed");
         }
-        let kind = if dataset {
-            RepoType::Dataset
-        } else {
-            RepoType::Model
-        };
-        let repo = Repo::with_revision(name.to_owned(), kind, revision.to_owned());
         let endpoint = std::env::var("HF_ENDPOINT").ok().filter(|e| !e.is_empty());
         let endpoint = endpoint.unwrap_or_else(|| HUB.to_owned());
         let endpoint = endpoint.trim_end_matches('/').to_owned();
@@ -160,8 +156,9 @@ impl Hub {
             .into();
         Ok(Self {
             agent,
-            repo,
             name: name.to_owned(),
+            dataset,
+            revision: revision.to_owned(),
             endpoint,
             token,
         })
@@ -172,7 +169,12 @@ impl Hub {
     /// # Errors
     /// No connection; a repository or revision that is not there or not open; a reply of another kind.
     pub fn list(&self) -> Result<Listing> {
-        let url = format!("{}/api/{}?blobs=true", self.endpoint, self.repo.api_url());
+        let kind = if self.dataset { "datasets" } else { "models" };
+        let revision = self.revision.replace('/', "%2F");
+        let url = format!(
+            "{}/api/{kind}/{}/revision/{revision}?blobs=true",
+            self.endpoint, self.name
+        );
         let mut tries = 0;
         let mut reply = loop {
             let reply = self.get(&url, 0).map_err(|e| self.offline(&e))?;
@@ -218,6 +220,12 @@ impl Hub {
         })
     }
 
+    /// The repository in the hub's addresses.
+    fn place(&self) -> String {
+        let kind = if self.dataset { "datasets/" } else { "" };
+        format!("{kind}{}", self.name)
+    }
+
     /// Address of a file at a commit.
     pub fn file_url(&self, commit: &str, path: &str) -> String {
         let mut escaped = String::new();
@@ -231,7 +239,7 @@ impl Hub {
         format!(
             "{}/{}/resolve/{commit}/{escaped}",
             self.endpoint,
-            self.repo.url()
+            self.place()
         )
     }
 
@@ -305,7 +313,7 @@ impl Hub {
 
     fn refusal(&self, status: u16, code: &str, said: &str) -> String {
         let name = &self.name;
-        let page = format!("{}/{}", self.endpoint, self.repo.url());
+        let page = format!("{}/{}", self.endpoint, self.place());
         let with_token = self.token.is_some();
         let words = match &self.token {
             // A hub that quotes the token must not get it onto the screen.
@@ -346,7 +354,7 @@ impl Hub {
             (403, _) => format!("{name}: the token may not read it (403).{words}"),
             (404, "RevisionNotFound") => format!(
                 "{name}: it has no revision \"{}\" (404); branches and tags are listed at {page}/tree/main.{words}",
-                self.repo.revision()
+                self.revision
             ),
             (404, _) => format!("{name}: the file is not there (404, {code}).{words}"),
             (429, _) => format!(
@@ -365,7 +373,7 @@ impl Hub {
     }
 
     fn repo_is_dataset(&self) -> bool {
-        self.repo.url().starts_with("datasets/")
+        self.dataset
     }
 }
 

@@ -151,10 +151,13 @@ fn token(args: &Args) -> Result<Option<String>> {
         Some(text)
     } else if let Ok(text) = std::env::var("HF_TOKEN") {
         Some(text)
-    } else if std::env::var_os("HF_HOME").is_some() || std::env::var_os("HOME").is_some() {
-        hf_hub::Cache::from_env().token()
     } else {
-        None
+        // Where `hf auth login` leaves it.
+        let home = std::env::var_os("HF_HOME").map(PathBuf::from).or_else(|| {
+            let home = PathBuf::from(std::env::var_os("HOME")?);
+            Some(home.join(".cache/huggingface"))
+        });
+        home.and_then(|home| std::fs::read_to_string(home.join("token")).ok())
     };
     let Some(text) = text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()) else {
         return Ok(None);

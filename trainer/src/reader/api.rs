@@ -269,7 +269,7 @@ impl ApiReader {
             file: &[],
             pixels: shown,
         };
-        let view = self.remote.look(&original, self.longest_edge);
+        let view = self.remote.view(&original, self.longest_edge);
         let view = view.map_err(|why| self.failed(why))?;
         let one = |bbox: Option<NormBox>| {
             let crop = bbox.map(|bbox| crop(picture, Some(bbox)));

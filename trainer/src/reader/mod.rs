@@ -4,7 +4,6 @@
 pub mod api;
 mod letters;
 mod model;
-pub mod rows;
 
 use std::path::{Path, PathBuf};
 

@@ -17,9 +17,7 @@ use grounding::prompt::answer_prompt;
 use grounding::{Case, NormBox};
 use picture::RgbImage;
 use pollster::block_on;
-use smolvlm::{KvCache, ModelFiles, Precision, SmolVlm};
-
-use super::rows::{self, Grid};
+use smolvlm::{Grid, KvCache, ModelFiles, Precision, SmolVlm};
 
 /// A frozen reader.
 pub struct RewardModel {
@@ -89,15 +87,15 @@ impl RewardModel {
     ///
     /// # Errors
     /// A longest edge that the model does not take.
-    pub fn look<'a>(&self, picture: &'a RgbImage) -> Result<FullImage<'a>> {
-        self.look_at(picture, picture)
+    pub fn encode<'a>(&self, picture: &'a RgbImage) -> Result<FullImage<'a>> {
+        self.encode_as(picture, picture)
     }
 
-    /// As [`RewardModel::look`] where the full image is shown as `shown`, smaller, say; crops are cut from `picture`.
+    /// As [`RewardModel::encode`] where the full image is shown as `shown`, smaller, say; crops are cut from `picture`.
     ///
     /// # Errors
-    /// As [`RewardModel::look`].
-    pub fn look_at<'a>(&self, shown: &RgbImage, picture: &'a RgbImage) -> Result<FullImage<'a>> {
+    /// As [`RewardModel::encode`].
+    pub fn encode_as<'a>(&self, shown: &RgbImage, picture: &'a RgbImage) -> Result<FullImage<'a>> {
         if !self.full_image {
             return Ok(FullImage {
                 picture,
@@ -107,9 +105,9 @@ impl RewardModel {
         }
         let tiles = self.model.pictures(&[shown], self.longest_edge)?;
         let tokens = self.model.encode(&tiles); // [image tokens, hidden]
-        let ids = rows::head(&self.model, &tiles.grids)?;
+        let ids = self.model.head_of(&tiles.grids)?;
         let mut cache = self.model.net.text_model.empty_cache();
-        rows::states(&self.model, &mut cache, &[ids], Some(&tokens))?;
+        self.model.read_rows(&mut cache, &[ids], Some(&tokens))?;
         Ok(FullImage {
             picture,
             grids: tiles.grids,
@@ -149,7 +147,7 @@ impl RewardModel {
         // Where nothing stands before the crops, the prompt's beginning is theirs.
         let before = match full.grids.as_slice() {
             [] => 0,
-            grids => rows::head(&self.model, grids)?.len(),
+            grids => self.model.head_of(grids)?.len(),
         };
         let per_tile = tokens.dims()[0] / tiles.tiles();
         let mut found = Crops {
@@ -158,7 +156,7 @@ impl RewardModel {
         };
         let mut start = 0;
         for grid in &tiles.grids {
-            let head = rows::head(&self.model, &[&full.grids[..], &[*grid]].concat())?;
+            let head = self.model.head_of(&[&full.grids[..], &[*grid]].concat())?;
             found.heads.push(head[before..].to_vec());
             let count = (grid.0 * grid.1 + 1) * per_tile;
             found.images.push(tokens.clone().narrow(0, start, count));
@@ -205,9 +203,9 @@ impl RewardModel {
             .collect();
         let images = Tensor::cat(crops.images.clone(), 0);
         let mut cache = full.cache.clone();
-        let states = rows::states(&self.model, &mut cache, &rows, Some(&images))?; // [N, T, hidden]
+        let states = self.model.read_rows(&mut cache, &rows, Some(&images))?; // [N, T, hidden]
         let targets = vec![target; rows.len()];
-        let log_probs = rows::log_probs(&self.model, states, &rows, &targets); // [N, A]
+        let log_probs = self.model.row_log_probs(states, &rows, &targets); // [N, A]
         let each: Vec<f32> = block_on(smolvlm::read(log_probs, "log-probabilities"))?;
         let tokens = each.len() / rows.len();
         Ok(each.chunks(tokens).map(<[f32]>::to_vec).collect())
@@ -256,63 +254,17 @@ impl RewardModel {
                 .map(|i| [crops.heads[*i].as_slice(), tail.as_slice()].concat())
                 .collect();
             let images = alike.iter().map(|i| crops.images[*i].clone()).collect();
-            let written = self.write(full, rows, &Tensor::cat(images, 0), max_tokens)?;
-            for (i, ids) in alike.into_iter().zip(written) {
-                answers[i] = self.model.prompts().decode(&ids)?.trim().to_string();
+            let mut cache = full.cache.clone();
+            let images = Tensor::cat(images, 0); // [image tokens of these crops, hidden]
+            let written = self
+                .model
+                .complete_rows(&mut cache, &rows, &images, max_tokens);
+            for (i, completion) in alike.into_iter().zip(block_on(written)?) {
+                answers[i] = completion.text.trim().to_string();
             }
         }
         Ok(answers)
     }
-
-    /// Greedy completions of rows of equal length.
-    fn write(
-        &self,
-        full: &FullImage,
-        rows: Vec<Vec<u32>>,
-        images: &Tensor<2>,
-        max_tokens: usize,
-    ) -> Result<Vec<Vec<u32>>> {
-        let n = rows.len();
-        let stop = self.model.prompts().stop_tokens();
-        let mut cache = full.cache.clone();
-        let mut states = rows::states(&self.model, &mut cache, &rows, Some(images))?;
-        let mut written: Vec<Vec<u32>> = vec![Vec::new(); n];
-        let ended = |row: &Vec<u32>| row.last().is_some_and(|id| stop.contains(id));
-        for _ in 0..max_tokens {
-            let [_, t, _] = states.dims();
-            let logits = self.model.net.logits(states.narrow(1, t - 1, 1)); // [N, 1, V]
-            let logits: Vec<f32> = block_on(smolvlm::read(logits, "logits"))?;
-            let width = logits.len() / n;
-            for (row, logits) in written.iter_mut().zip(logits.chunks(width)) {
-                if !ended(row) {
-                    row.push(first_highest(logits));
-                }
-            }
-            if written.iter().all(ended) {
-                break;
-            }
-            // A finished row repeats its last token; nobody reads what follows.
-            let next: Vec<Vec<u32>> = written
-                .iter()
-                .map(|row| row.last().copied().into_iter().collect())
-                .collect();
-            states = rows::states(&self.model, &mut cache, &next, None)?; // [N, 1, hidden]
-        }
-        Ok(written)
-    }
-}
-
-/// Index of the highest value; of equals the first.
-fn first_highest(values: &[f32]) -> u32 {
-    let start = (0, f32::NEG_INFINITY);
-    let best =
-        values.iter().enumerate().fold(
-            start,
-            |best, (i, &value)| {
-                if value > best.1 { (i, value) } else { best }
-            },
-        );
-    best.0 as u32
 }
 
 /// The crop of a box from the original pixels; 2 x 2 pixels of the corner for an invalid box, so that
@@ -389,7 +341,7 @@ mod tests {
             let reader =
                 RewardModel::new(model, Case::Capitalize, longest_edge).with_full_image(full_image);
             let picture = picture();
-            let full = reader.look(&picture).expect("full image");
+            let full = reader.encode(&picture).expect("full image");
             let scores = reader
                 .score(&full, &boxes(), QUESTION, "12.50.")
                 .expect("scores");
@@ -437,7 +389,7 @@ mod tests {
         let original = picture();
         let small = picture::resize(&original, 14, 10, picture::Filter::Lanczos);
         let scores = |shown: &RgbImage, original: &RgbImage| {
-            let full = reader.look_at(shown, original).expect("full image");
+            let full = reader.encode_as(shown, original).expect("full image");
             let score = reader.score(&full, &boxes()[..1], QUESTION, "12.50.");
             score.expect("scores").remove(0)
         };
@@ -450,8 +402,8 @@ mod tests {
         assert_ne!(gap, scores(&small, &small), "the crop is another");
         let without = RewardModel::new(reader.model.clone(), reader.case, Some(48));
         let without = without.with_full_image(false);
-        let full = without.look_at(&small, &original).expect("nothing");
-        let alone = without.look(&original).expect("nothing");
+        let full = without.encode_as(&small, &original).expect("nothing");
+        let alone = without.encode(&original).expect("nothing");
         assert_eq!(
             without
                 .score(&full, &boxes(), QUESTION, "1.")

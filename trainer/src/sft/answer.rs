@@ -22,7 +22,7 @@ use smolvlm::{ImageProcessor, Pictures};
 
 use super::config::SftConfig;
 use crate::data::{DataSet, PictureSource, Skipped};
-use crate::reader::{RewardModel, crop, rows};
+use crate::reader::{RewardModel, crop};
 
 /// How a reader is trained.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -265,7 +265,7 @@ impl AnswerBatch {
         let images = model.encode(&self.pictures); // [image tokens of all, hidden]
         let (mut all, mut targets) = (Vec::new(), Vec::new());
         for (i, grids) in self.pictures.grids.chunks(2).enumerate() {
-            let head = rows::head(model, grids)?;
+            let head = model.head_of(grids)?;
             let tail = answer_prompt(&self.questions[i], config.case);
             let tail = model.prompts().tail(&tail)?;
             let target = model.prompts().completion(&self.targets[i])?;
@@ -273,8 +273,8 @@ impl AnswerBatch {
             targets.push(target);
         }
         let mut cache = model.net.text_model.empty_cache();
-        let states = rows::states(model, &mut cache, &all, Some(&images))?; // [N, T, hidden]
-        let log_probs = rows::log_probs(model, states, &all, &targets); // [N, A]
+        let states = model.read_rows(&mut cache, &all, Some(&images))?; // [N, T, hidden]
+        let log_probs = model.row_log_probs(states, &all, &targets); // [N, A]
         let [n, a] = log_probs.dims();
         let mask: Vec<f32> = targets
             .iter()
@@ -308,7 +308,7 @@ pub fn measure(
             continue;
         };
         let picture = set.picture(&sample.image)?;
-        let full = reader.look(&picture)?;
+        let full = reader.encode(&picture)?;
         let boxes = [Some(truth.grow(2.25)), Some(NormBox::FULL)];
         let about = || format!("sample \"{}\"", sample.id);
         let scores = reader

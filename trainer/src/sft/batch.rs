@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 use mapnet::question::key_of;
-use policy::Canvas;
 use policy::map::loss::Targets;
 use policy::map::reading::Line;
+use policy::{Canvas, Policy};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::augment::{View, degrade};
 use super::config::SftConfig;
 use super::pages::{self, Page, Printed, Question, Source};
+use super::reword::Rewording;
 use crate::data::Skipped;
 
 /// Every page of every source.
@@ -22,6 +23,8 @@ pub struct Batches {
     canvas: Canvas,
     /// Pages whose pictures cannot be used.
     skipped: Skipped,
+    /// Labels in other words, where that is wanted.
+    rewording: Option<Rewording>,
 }
 
 /// Share of a box that has to be on the canvas for its question to be asked.
@@ -31,8 +34,17 @@ impl Batches {
     /// Reads the sources of a configuration.
     ///
     /// # Errors
-    /// Files that cannot be read; no page at all; too many pictures that are missing.
-    pub fn open(config: &SftConfig, canvas: Canvas) -> Result<Self> {
+    /// Files that cannot be read; no page at all; too many pictures that are missing; `reword` of a policy without a table of
+    /// words.
+    pub fn open(config: &SftConfig, policy: &Policy) -> Result<Self> {
+        let rewording = match policy {
+            _ if config.data.iter().all(|data| data.reword == 0.0) => None,
+            Policy::Map(policy) => policy.words().map(Rewording::new),
+            Policy::Text(_) => None,
+        };
+        if rewording.is_none() && config.data.iter().any(|data| data.reword > 0.0) {
+            bail!("reword needs a map policy with a table of words: name one as `words`");
+        }
         let mut sources: Vec<Source> =
             config.data.iter().map(pages::open).collect::<Result<_>>()?;
         let unusable: Vec<_> = sources
@@ -50,8 +62,9 @@ impl Batches {
         }
         Ok(Self {
             sources,
-            canvas,
+            canvas: policy.canvas(),
             skipped,
+            rewording,
         })
     }
 
@@ -155,7 +168,7 @@ impl Batches {
         }
         for _ in 0..FOREIGN {
             let (source, other) = self.draw(rng);
-            let question = match derived(&other.lines, rng) {
+            let question = match derived(&other.lines, None, rng) {
                 Some(question) if rng.random_bool(source.derive) => question.text,
                 _ if other.questions.is_empty() => continue,
                 _ => other.questions[rng.random_range(0..other.questions.len())]
@@ -188,7 +201,7 @@ impl Batches {
             } else {
                 whole(page.aspect, canvas_aspect, rng)
             };
-            questions = ask(config, source, page, &view, rng);
+            questions = ask(config, source, self.rewording.as_ref(), page, &view, rng);
             if !questions.is_empty() || config.questions == 0 {
                 break;
             }
@@ -334,10 +347,12 @@ fn turned(window: [f64; 4], page: f64, rng: &mut ChaCha8Rng) -> View {
 fn ask(
     config: &SftConfig,
     source: &Source,
+    rewording: Option<&Rewording>,
     page: &Page,
     view: &View,
     rng: &mut ChaCha8Rng,
 ) -> Vec<(String, Vec<[f32; 4]>)> {
+    let reword = rewording.map(|rewording| (rewording, source.reword));
     let mut own: Vec<&Question> = page.questions.iter().collect();
     shuffle(&mut own, rng);
     let mut own = own.into_iter();
@@ -347,7 +362,7 @@ fn ask(
             break;
         }
         let question = if rng.random_bool(source.derive) {
-            derived(&page.lines, rng)
+            derived(&page.lines, reword, rng)
         } else {
             own.next().cloned()
         };
@@ -364,8 +379,13 @@ fn ask(
     asked
 }
 
-/// A question about the neighbour of a line whose text stands once on the page.
-fn derived(lines: &[Printed], rng: &mut ChaCha8Rng) -> Option<Question> {
+/// A question about the neighbour of a line whose text stands once on the page. With `reword`, a share of them names a label in
+/// other words, and asks for the value right of it, else below it.
+fn derived(
+    lines: &[Printed],
+    reword: Option<(&Rewording, f64)>,
+    rng: &mut ChaCha8Rng,
+) -> Option<Question> {
     if lines.len() < 2 {
         return None;
     }
@@ -374,27 +394,19 @@ fn derived(lines: &[Printed], rng: &mut ChaCha8Rng) -> Option<Question> {
     if lines.iter().filter(same).count() != 1 || !key.text.chars().any(char::is_alphabetic) {
         return None;
     }
+    if let Some((rewording, share)) = reword
+        && share > 0.0
+        && rng.random_bool(share)
+    {
+        let value = value_of(lines, key)?;
+        let said = rewording.of(&key.text, rng)?;
+        return Some(Question {
+            text: REWORDED[rng.random_range(0..REWORDED.len())].replace("{}", &said),
+            boxes: vec![value.bbox],
+        });
+    }
     let right = rng.random_bool(0.6);
-    let [kx1, ky1, kx2, ky2] = key.bbox;
-    let overlap = |a: (f32, f32), b: (f32, f32)| {
-        (a.1.min(b.1) - a.0.max(b.0)) / (a.1 - a.0).min(b.1 - b.0).max(1e-6)
-    };
-    let found = lines
-        .iter()
-        .filter(|l| {
-            let [x1, y1, x2, y2] = l.bbox;
-            if right {
-                x1 >= kx2 - 0.01 && overlap((y1, y2), (ky1, ky2)) > 0.5
-            } else {
-                let gap = y1 - ky2;
-                let near = gap > -0.3 * (ky2 - ky1) && gap < 1.5 * (ky2 - ky1);
-                near && y1 > ky1 && overlap((x1, x2), (kx1, kx2)) > 0.3
-            }
-        })
-        .min_by(|a, b| {
-            let at = |l: &Printed| if right { l.bbox[0] } else { l.bbox[1] };
-            at(a).total_cmp(&at(b))
-        })?;
+    let found = neighbour(lines, key, right)?;
     let forms: &[&str] = if right {
         &[
             "What is written to the right of \"{}\"?",
@@ -419,8 +431,91 @@ fn derived(lines: &[Printed], rng: &mut ChaCha8Rng) -> Option<Question> {
     })
 }
 
+/// What a label is about: a line with a digit right of it, else one below it that is not the first of a column.
+fn value_of<'a>(lines: &'a [Printed], label: &Printed) -> Option<&'a Printed> {
+    let counts = |line: &&Printed| line.text.chars().any(|c| c.is_ascii_digit());
+    let right = neighbour(lines, label, true).filter(counts);
+    right.or_else(|| {
+        let below = neighbour(lines, label, false).filter(counts)?;
+        let next = neighbour(lines, below, false).filter(counts);
+        next.is_none().then_some(below)
+    })
+}
+
+/// How a label is asked for that is not quoted.
+const REWORDED: [&str; 10] = [
+    "What is the {}?",
+    "What's the {}?",
+    "How much is the {}?",
+    "How much {} is there?",
+    "What does it say for {}?",
+    "{}?",
+    "{}",
+    "which {} is given",
+    "tell me the {}",
+    "What is it for {}?",
+];
+
+/// The line that stands right of a line, or below it.
+fn neighbour<'a>(lines: &'a [Printed], key: &Printed, right: bool) -> Option<&'a Printed> {
+    let [kx1, ky1, kx2, ky2] = key.bbox;
+    let overlap = |a: (f32, f32), b: (f32, f32)| {
+        (a.1.min(b.1) - a.0.max(b.0)) / (a.1 - a.0).min(b.1 - b.0).max(1e-6)
+    };
+    lines
+        .iter()
+        .filter(|l| {
+            let [x1, y1, x2, y2] = l.bbox;
+            if right {
+                x1 >= kx2 - 0.01 && overlap((y1, y2), (ky1, ky2)) > 0.5
+            } else {
+                let gap = y1 - ky2;
+                let near = gap > -0.3 * (ky2 - ky1) && gap < 1.5 * (ky2 - ky1);
+                near && y1 > ky1 && overlap((x1, x2), (kx1, kx2)) > 0.3
+            }
+        })
+        .min_by(|a, b| {
+            let at = |l: &Printed| if right { l.bbox[0] } else { l.bbox[1] };
+            at(a).total_cmp(&at(b))
+        })
+}
+
 fn shuffle<T>(items: &mut [T], rng: &mut ChaCha8Rng) {
     for i in (1..items.len()).rev() {
         items.swap(i, rng.random_range(0..=i));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str, x1: f32, y1: f32) -> Printed {
+        let bbox = [x1, y1, x1 + 0.2, y1 + 0.04];
+        let text = text.to_string();
+        Printed { bbox, text }
+    }
+
+    #[test]
+    fn a_label_is_about_the_number_beside_it_or_alone_below_it() {
+        let lines = [
+            line("Salt", 0.1, 0.1),
+            line("1.2 g", 0.5, 0.1),
+            line("Total", 0.1, 0.3),
+            line("9.50", 0.1, 0.35),
+            line("Price", 0.6, 0.3),
+            line("2.00", 0.6, 0.35),
+            line("3.00", 0.6, 0.4),
+            line("Name", 0.1, 0.8),
+            line("Paul", 0.5, 0.8),
+        ];
+        let value = |label: &str| {
+            let label = lines.iter().find(|line| line.text == label);
+            value_of(&lines, label.expect("a line")).map(|line| line.text.as_str())
+        };
+        assert_eq!(value("Salt"), Some("1.2 g"));
+        assert_eq!(value("Total"), Some("9.50"));
+        assert_eq!(value("Price"), None, "a column has many");
+        assert_eq!(value("Name"), None, "no number");
     }
 }

@@ -139,6 +139,9 @@ pub struct DataConfig {
     pub weight: f64,
     /// Share of the questions that are made from the printed lines ("to the right of", "below").
     pub derive: f64,
+    /// Share of these that name a label in other words of nearly the same meaning in place of quoting it; needs a policy with a
+    /// table of words.
+    pub reword: f64,
     /// Percent of the picture: every edge of a true box is moved outwards by a uniform number up to
     /// this, once, as the boxes of a coarse search are (paper, Appendix E). For studying what GRPO
     /// makes of a rough start.
@@ -166,6 +169,7 @@ impl Default for DataConfig {
             lines: None,
             weight: 1.0,
             derive: 0.0,
+            reword: 0.0,
             noise: 0.0,
         }
     }
@@ -230,6 +234,7 @@ impl SftConfig {
             for (key, value, most) in [
                 ("weight", data.weight, f64::MAX),
                 ("derive", data.derive, 1.0),
+                ("reword", data.reword, 1.0),
                 ("noise", data.noise, 100.0),
             ] {
                 if !(0.0..=most).contains(&value) {

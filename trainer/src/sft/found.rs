@@ -26,8 +26,8 @@ pub fn share(policy: &MapPolicy, file: &Path) -> Result<f64> {
     for page in pages.iter().take(PAGES) {
         let path = data::find_image(file, None, &page.image)?;
         let picture = data::picture(&path)?;
-        let seen = pollster::block_on(policy.look(&picture, None))?;
-        let Some(index) = seen.text.first() else {
+        let encoded = pollster::block_on(policy.encode(&picture, None))?;
+        let Some(index) = encoded.text.first() else {
             continue;
         };
         let texts: Vec<Vec<u8>> = page.lines.iter().map(|l| classes_of(&l.text)).collect();

@@ -17,6 +17,7 @@ mod batch;
 mod config;
 mod found;
 mod pages;
+mod reword;
 mod work;
 
 pub use self::config::SftConfig;
@@ -277,18 +278,18 @@ pub fn start(config: &SftConfig, device: DeviceKind) -> Result<Policy> {
     if let Some(pixels) = config.canvas_pixels {
         policy = policy.with_canvas(pixels)?;
     }
-    let has_words = matches!(&policy, Policy::Map(policy) if policy.config.words > 0);
-    if let Some(path) = config.words.as_ref().filter(|_| !has_words) {
+    let can = policy.abilities();
+    if let Some(path) = config.words.as_ref().filter(|_| !can.has_words) {
         let read = || -> Result<Policy> {
             let table = tensors::read(&path.display().to_string(), &std::fs::read(path)?)?;
             Ok(policy.with_words(table, config.seed)?)
         };
         policy = read().with_context(|| format!("words {}", path.display()))?;
     }
-    if config.dense > 0.0 && matches!(policy, Policy::Map(_)) {
+    if config.dense > 0.0 && !can.dense_beside_text {
         bail!("dense is a text policy's; a map policy's targets are dense always");
     }
-    if config.absent > 0.0 && !matches!(policy, Policy::Map(_)) {
+    if config.absent > 0.0 && !can.learns_absence {
         bail!(
             "absent is a map policy's: a text policy is taught boxes as text, and these questions have none"
         );

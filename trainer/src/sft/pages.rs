@@ -55,6 +55,8 @@ pub struct Source {
     pub weight: f64,
     /// Share of questions made from printed lines.
     pub derive: f64,
+    /// Share of these in other words.
+    pub reword: f64,
     /// Pictures that are seen to be missing or broken already.
     pub unusable: Vec<(String, Error)>,
 }
@@ -214,6 +216,7 @@ pub fn open(config: &DataConfig) -> Result<Source> {
         pages,
         weight: config.weight,
         derive: config.derive,
+        reword: config.reword,
         unusable,
     })
 }

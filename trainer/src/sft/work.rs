@@ -33,7 +33,7 @@ impl Work {
     pub fn open(config: &SftConfig, policy: &Policy) -> Result<Self> {
         Ok(match config.task {
             Task::Boxes => {
-                let batches = Batches::open(config, policy.canvas())?;
+                let batches = Batches::open(config, policy)?;
                 eprintln!(
                     "{} pages, {} questions, {} printed lines",
                     batches.pages(),

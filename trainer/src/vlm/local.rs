@@ -96,7 +96,7 @@ impl Local {
 impl Answering for Local {
     type View<'a> = LocalView<'a>;
 
-    fn look<'a>(
+    fn view<'a>(
         &'a self,
         original: &'a Original<'a>,
         longest_edge: Option<u32>,

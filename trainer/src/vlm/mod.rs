@@ -190,7 +190,7 @@ pub trait Answering {
     ///
     /// # Errors
     /// A picture that the target cannot take.
-    fn look<'a>(
+    fn view<'a>(
         &'a self,
         original: &'a Original<'a>,
         longest_edge: Option<u32>,

@@ -146,7 +146,7 @@ impl Remote {
 impl Answering for Remote {
     type View<'a> = RemoteView<'a>;
 
-    fn look<'a>(
+    fn view<'a>(
         &'a self,
         original: &'a Original<'a>,
         longest_edge: Option<u32>,

@@ -2,6 +2,7 @@
 import { aborted, check, CropVLMError, typed } from "./errors.js";
 import { bytesOf } from "./fetching.js";
 import { shipped } from "./model.js";
+import { possible, startThreads } from "./threads.js";
 import { wasm } from "./wasm.js";
 import { platform } from "./platform.js";
 
@@ -32,7 +33,7 @@ export class Core {
   #turn = Promise.resolve();
 
   /** Options as `CropVLM.load` has them, URLs absolute; `hear(stage, done, total)` hears stages. */
-  static async load({ model, device, cache, wasmUrl, modelUrl }, { signal, hear } = {}) {
+  static async load({ model, device, threads, cache, wasmUrl, threadsUrl, modelUrl }, { signal, hear } = {}) {
     check(signal);
     const core = new Core();
     try {
@@ -41,11 +42,23 @@ export class Core {
       const { config, weights } = await files({ model, modelUrl, cache: store, signal, hear });
       const call = caller(signal, (stage) => hear?.(stage, 0, null));
       core.#core = await core.#glue.Core.load(config, weights, device ?? "auto", call);
+      await core.#spread(possible(threads), { url: threadsUrl, weights, signal });
     } catch (error) {
       check(signal);
       throw typed(error);
     }
     return core;
+  }
+
+  /** Has pictures encoded by several threads of the processor, where it computes there; by one, where they cannot be had. */
+  async #spread(count, { url, weights, signal }) {
+    if (count < 2 || this.backend.backend !== "cpu") return;
+    try {
+      const threads = await startThreads(count, { url, signal });
+      this.#core.set_threads(threads.module, weights, threads.count);
+    } catch {
+      check(signal);
+    }
   }
 
   get backend() {

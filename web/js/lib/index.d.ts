@@ -61,7 +61,8 @@ export interface LoadOptions {
   /** Where to compute. `"auto"`: on a graphics card where that is measured to be faster. `"webgpu"` falls back to the processor,
    * and `isFallback` says so. */
   device?: "auto" | "webgpu" | "cpu";
-  /** Threads at most. One is used so far. */
+  /** Threads of the processor at most, 8 where nothing is said. There are several in Node and, in a browser, in a worker of a
+   * cross-origin isolated page; one everywhere else. Instances on one thread of JavaScript share those of the first. */
   threads?: number;
   /** Whether to compute in a worker. Default: yes in browsers, no in Node. */
   worker?: boolean;
@@ -71,6 +72,8 @@ export interface LoadOptions {
   cache?: boolean;
   /** Where `cropvlm_bg.wasm` is, if not beside the package's code. */
   wasmUrl?: string | URL;
+  /** Where `cropvlm_threads_bg.wasm` is, if not beside the package's code. */
+  threadsUrl?: string | URL;
   /** Where `model.safetensors` is, if not in the package's folder `model`. */
   modelUrl?: string | URL;
 }

@@ -47,7 +47,7 @@ export class CropVLM {
   /** Loads code and model. */
   static async load(options = {}) {
     const { model = "default", device = "auto", worker = platform.workerByDefault } = options;
-    const { threads, onProgress, signal, cache, wasmUrl, modelUrl } = options;
+    const { threads, onProgress, signal, cache, wasmUrl, threadsUrl, modelUrl } = options;
     if (!DEVICES.includes(device)) throw new CropVLMError("bad-option", `device is ${device}: ${DEVICES.join(", ")}`);
     if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
       throw new CropVLMError("bad-option", `threads is ${threads}: a whole number of at least 1`);
@@ -56,8 +56,10 @@ export class CropVLM {
     const order = {
       model: model === "default" ? model : absolute(model),
       device,
+      threads,
       cache,
       wasmUrl: wasmUrl && absolute(wasmUrl),
+      threadsUrl: threadsUrl && absolute(threadsUrl),
       modelUrl: modelUrl && absolute(modelUrl),
     };
     const hear = progress(onProgress);

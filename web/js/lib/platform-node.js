@@ -1,5 +1,7 @@
-// What Node has: files of the disk and fetch. No worker is started: a server has its own ways to spread work.
+// What Node has: files of the disk, fetch, threads. No worker is started for the whole: a server has its own ways to spread work.
 import { readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
 import { platform } from "./platform.js";
 
 Object.assign(platform, {
@@ -14,4 +16,17 @@ Object.assign(platform, {
     }
   },
   workerByDefault: false,
+
+  threads: () => availableParallelism(),
+
+  startThread(shared) {
+    const worker = new Worker(new URL("./thread-node.js", import.meta.url), { workerData: shared });
+    const ready = new Promise((resolve, reject) => {
+      worker.once("message", resolve);
+      worker.once("error", reject);
+    });
+    // Nobody waits for a thread to end: a program ends when its own work is done.
+    ready.then(() => worker.unref(), () => {});
+    return { ready, end: () => worker.terminate() };
+  },
 });

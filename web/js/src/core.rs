@@ -1,11 +1,16 @@
 //! The engine for JavaScript.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use cropvlm_threads::encoder::{Module, ThreadedEncoder};
 use engine::{
     Backend, Device, EncodeOptions, Encoded, Engine, EngineError, Event, Host, ProposeOptions,
 };
 use grounding::{NormBox, PixelBox};
+use mapnet::MapError;
 use serde_json::{Value, json};
-use tensors::ModelFiles;
+use tensors::{ModelFiles, SINGLE};
 use wasm_bindgen::prelude::*;
 
 use crate::error;
@@ -39,7 +44,13 @@ impl Host for Caller {
 
 /// A loaded model.
 #[wasm_bindgen]
-pub struct Core(Engine);
+pub struct Core {
+    engine: Engine,
+    /// Its encoder on several threads; gone once it has failed.
+    threads: RefCell<Option<Rc<ThreadedEncoder>>>,
+    /// How many they are.
+    count: Cell<u32>,
+}
 
 /// An encoded picture.
 #[wasm_bindgen]
@@ -56,7 +67,7 @@ impl Core {
     ) -> Result<Core, JsValue> {
         let files = ModelFiles::from_memory([
             ("config.json".to_owned(), config),
-            ("model.safetensors".to_owned(), weights),
+            (SINGLE.to_owned(), weights),
         ]);
         let device = match device.as_str() {
             "cpu" => Device::Cpu,
@@ -64,18 +75,39 @@ impl Core {
             _ => Device::Auto,
         };
         let engine = Engine::load(&files, device, &caller).await;
-        engine.map(Core).map_err(|e| said(&e))
+        Ok(Core {
+            engine: engine.map_err(|e| said(&e))?,
+            threads: RefCell::default(),
+            count: Cell::new(1),
+        })
+    }
+
+    /// Has pictures encoded by a module that runs on `count` threads, its pool started, from now on. `weights`: the model's file.
+    ///
+    /// # Errors
+    /// What the module says.
+    pub fn set_threads(
+        &self,
+        module: &Module,
+        weights: Vec<u8>,
+        count: u32,
+    ) -> Result<(), JsValue> {
+        let files = ModelFiles::from_memory([(SINGLE.to_owned(), weights)]);
+        let encoder = ThreadedEncoder::load(module, &files)?;
+        self.threads.replace(Some(Rc::new(encoder)));
+        self.count.set(count);
+        Ok(())
     }
 
     /// Where it computes, as JSON.
     pub fn backend(&self) -> String {
-        let backend = self.0.backend();
+        let backend = self.engine.backend();
         json!({
             "backend": name(backend),
             "adapter": backend.adapter,
             "isFallback": backend.is_fallback,
             "reason": backend.reason.to_string(),
-            "threads": 1,
+            "threads": self.count.get(),
         })
         .to_string()
     }
@@ -91,7 +123,14 @@ impl Core {
             longest_edge: None,
             within: part(&within)?,
         };
-        let encode = async || self.0.encode(picture.pixels(), &options, &caller).await;
+        if let Some(encoded) = self.by_threads(picture, &options, &caller).await? {
+            return Ok(Page(encoded));
+        }
+        let encode = async || {
+            self.engine
+                .encode(picture.pixels(), &options, &caller)
+                .await
+        };
         self.kept(encode).await.map(Page)
     }
 
@@ -110,7 +149,11 @@ impl Core {
             top_k,
             min_size,
         };
-        let propose = async || self.0.propose(&page.0, &question, &options, &caller).await;
+        let propose = async || {
+            self.engine
+                .propose(&page.0, &question, &options, &caller)
+                .await
+        };
         let answer = self.kept(propose).await?;
         let others: Vec<Value> = answer
             .others
@@ -130,7 +173,7 @@ impl Core {
             "confidence": answer.confidence,
             "needed": answer.needed,
             "others": others,
-            "backend": name(self.0.backend()),
+            "backend": name(self.engine.backend()),
             "timings": {
                 "image": times.image,
                 "encode": times.vision,
@@ -143,9 +186,35 @@ impl Core {
 }
 
 impl Core {
+    /// Encodes a picture on several threads. `None` where there is one only, and where they fail: they are not asked again.
+    async fn by_threads(
+        &self,
+        picture: &Picture,
+        options: &EncodeOptions,
+        caller: &Caller,
+    ) -> Result<Option<Encoded>, JsValue> {
+        let threads = self.threads.borrow().clone();
+        let Some(threads) = threads else {
+            return Ok(None);
+        };
+        let encode = async |values: Vec<f32>, size| {
+            let broken = |_| EngineError::Device(MapError::Device("the threads broke".to_owned()));
+            threads.encode(&values, size).map_err(broken)
+        };
+        let pixels = picture.pixels();
+        match self.engine.encode_by(pixels, options, caller, encode).await {
+            Err(EngineError::Device(_)) => {
+                self.threads.take();
+                self.count.set(1);
+                Ok(None)
+            }
+            done => done.map(Some).map_err(|e| said(&e)),
+        }
+    }
+
     /// Does work; once more, on the processor, where the graphics card fails at it. [`Core::backend`] says so from then on.
     async fn kept<T>(&self, work: impl AsyncFn() -> engine::Result<T>) -> Result<T, JsValue> {
-        let had_card = self.0.backend().adapter.is_some();
+        let had_card = self.engine.backend().adapter.is_some();
         let mut done = work().await;
         if had_card && matches!(done, Err(EngineError::Device(_))) {
             done = work().await;

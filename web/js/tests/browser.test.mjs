@@ -2,7 +2,7 @@
 // build tool under a strict policy, in a frame, in two instances, disposed of a hundred times.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { cp, mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { cp, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
@@ -85,7 +85,8 @@ async function filesOf(folder) {
  * module's worker shows by itself: the worker would not start. */
 async function bundled(folder) {
   const names = await filesOf(folder);
-  assert.equal(names.filter((name) => name.endsWith(".wasm")).length, 1, names.join(" "));
+  const modules = names.filter((name) => name.endsWith(".wasm"));
+  assert.equal(modules.length, 2, `the module and the one with threads, once each: ${names.join(" ")}`);
   assert.equal(names.filter((name) => name.endsWith(".safetensors")).length, 1, names.join(" "));
   for (const name of names.filter((name) => /\.m?js$/.test(name))) {
     const text = await readFile(join(folder, name), "utf8");
@@ -112,8 +113,8 @@ test("webpack 5", async () => {
 });
 
 /** Starts a server of an example's own and waits until it answers. */
-async function started(folder, args, port, env = {}) {
-  const child = spawn(process.execPath, args, { cwd: folder, env: { ...process.env, ...env, PORT: String(port) }, stdio: "ignore" });
+async function started(folder, args, port, env = {}, node = process.execPath) {
+  const child = spawn(node, args, { cwd: folder, env: { ...process.env, ...env, PORT: String(port) }, stdio: "ignore" });
   cleanups.push(() => child.kill());
   const url = `http://127.0.0.1:${port}/`;
   for (let tries = 0; tries < 300; tries++) {
@@ -140,12 +141,16 @@ test("Next.js: imported on the server, used on the client", async () => {
   await choosesReceipt(url);
 });
 
-// Its build calls a function that Node has from 22 on.
-const skip = Promise.withResolvers ? false : "SvelteKit 3 needs Node 22";
-test("SvelteKit: imported on the server, used on the client", { skip }, async () => {
+test("SvelteKit: imported on the server, used on the client", async () => {
   const folder = await installed("sveltekit");
-  run(folder, "npx", "vite", "build");
-  const url = await started(folder, ["build/index.js"], await freePort(), { HOST: "127.0.0.1" });
+  // SvelteKit 3 needs Node 22; where the one here is older, one from npm builds and serves.
+  let node = process.execPath;
+  if (!Promise.withResolvers) {
+    run(folder, "npm", "install", "--silent", "--no-audit", "--no-fund", "--no-save", "node@22");
+    node = join(folder, "node_modules/node/bin/node");
+  }
+  run(folder, node, "node_modules/vite/bin/vite.js", "build");
+  const url = await started(folder, ["build/index.js"], await freePort(), { HOST: "127.0.0.1" }, node);
   assert.match(await (await fetch(url)).text(), /13 error codes/);
   await choosesReceipt(url);
 });
@@ -211,15 +216,52 @@ test("in a frame of another origin, and with cross-origin isolation", async () =
   const propose = async () => {
     const { CropVLM } = await import("/cropvlm/index.js");
     const crop = await CropVLM.load();
-    return (await crop.propose("/receipt.jpg", "What is the total?")).box.join(" ");
+    const { box } = await crop.propose("/receipt.jpg", "What is the total?");
+    return [box.join(" "), crop.threads];
   };
-  assert.equal(await frame.evaluate(propose), BOX);
+  assert.deepEqual(await frame.evaluate(propose), [BOX, 1]);
   await page.close();
   const isolated = await bare({ "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" });
   const { page: other } = await opened(isolated);
   assert.equal(await other.evaluate(() => crossOriginIsolated), true);
-  assert.equal(await other.evaluate(propose), BOX);
+  const cores = await other.evaluate(() => navigator.hardwareConcurrency);
+  assert.deepEqual(await other.evaluate(propose), [BOX, Math.min(cores, 8)]);
   await other.close();
+});
+
+test("threads that cannot be had, or that the page's own thread may not wait for, cost no proposal", async () => {
+  const headers = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
+  const { page } = await opened(await bare(headers, (folder) => writeFile(join(folder, "broken.wasm"), "no module")));
+  const found = await page.evaluate(async () => {
+    const { CropVLM } = await import("/cropvlm/index.js");
+    const found = {};
+    for (const [name, options] of Object.entries({
+      missing: { threadsUrl: "/missing.wasm" },
+      broken: { threadsUrl: "/broken.wasm" },
+      "one asked for": { threads: 1 },
+      "no worker": { worker: false },
+    })) {
+      const crop = await CropVLM.load(options);
+      found[name] = [(await crop.propose("/receipt.jpg", "What is the total?")).box.join(" "), crop.threads];
+      await crop.dispose();
+    }
+    return found;
+  });
+  for (const [name, said] of Object.entries(found)) assert.deepEqual(said, [BOX, 1], name);
+  await page.close();
+});
+
+test("Vite's page uses several threads where it is isolated", async () => {
+  const folder = await installed("vite");
+  run(folder, "npx", "vite", "build");
+  const headers = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
+  const { page, fetched } = await opened(await serve(join(folder, "dist"), headers));
+  await page.locator("input[type=file]").setInputFiles(receipt);
+  await page.waitForFunction(() => /Box|:/.test(document.querySelector("output").textContent), null, { timeout: 90_000 });
+  assert.equal(await page.locator("output").textContent(), SAID);
+  const modules = new Set(fetched.filter((address) => /\.wasm/.test(address)));
+  assert.equal(modules.size, 2, [...modules].join(" "));
+  await page.close();
 });
 
 test("a call that is aborted ends at once, whatever its worker does, and the next call works", async () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { brotliCompressSync } from "node:zlib";
@@ -173,12 +173,34 @@ test("a model folder that is none is refused with a code", async (t) => {
 
 test("two instances work side by side, and one that was disposed of says so", async () => {
   const other = await cropvlm.CropVLM.load({ device: "webgpu" });
-  assert.deepEqual([other.backend, other.isFallback, other.threads], ["cpu", true, 1]);
+  assert.deepEqual([other.backend, other.isFallback, other.threads], ["cpu", true, crop.threads]);
   const both = await Promise.all([crop, other].map((one) => one.propose(receipt, "What is the total?")));
   assert.deepEqual(both[0].box, both[1].box);
   await other.dispose();
   await assert.rejects(other.propose(receipt, "What?"), code("disposed"));
   assert.equal(typeof crop[Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose")], "function");
+});
+
+test("threads are as many as the processor has, or as asked for, and find what one finds", async () => {
+  assert.equal(crop.threads, Math.min(availableParallelism(), 8));
+  const one = await cropvlm.CropVLM.load({ threads: 1 });
+  assert.equal(one.threads, 1);
+  const [many, alone] = await Promise.all([crop, one].map((each) => each.propose(receipt, "What is the total?")));
+  assert.deepEqual([many.box, many.confidence, many.others], [alone.box, alone.confidence, alone.others]);
+  await one.dispose();
+});
+
+test("a program ends when its work is done, whatever its threads do", async () => {
+  const program = `
+    import { CropVLM } from "cropvlm";
+    import { readFile } from "node:fs/promises";
+    const crop = await CropVLM.load({ threads: 2 });
+    const { box } = await crop.propose(new Uint8Array(await readFile(process.argv[2])), "What is the total?");
+    console.log(crop.threads, ...box);`;
+  await writeFile(join(folder, "ends.js"), program);
+  const picture = new URL("web/samples/receipt.jpg", root).pathname;
+  const said = execFileSync(process.execPath, ["ends.js", picture], { cwd: folder, encoding: "utf8", timeout: 60_000 });
+  assert.equal(said.trim(), [Math.min(availableParallelism(), 2), ...TOTAL].join(" "));
 });
 
 test("messages speak every provider's language", async () => {
@@ -238,7 +260,7 @@ test("the tarball keeps its budget, and needs nothing", async () => {
   const list = JSON.parse(await readFile(new URL("package.json", pkg)));
   assert.equal(list.dependencies, undefined);
   assert.equal(list.scripts, undefined);
-  const names = ["cropvlm_bg.wasm", "cropvlm.js", "index.js", "core.js", "worker.js", "remote.js", "wasm.js", "fetching.js", "platform.js", "start.js", "sources.js", "errors.js", "messages.js", "zoom.js"];
+  const names = ["cropvlm_bg.wasm", "cropvlm.js", "index.js", "core.js", "worker.js", "remote.js", "wasm.js", "fetching.js", "platform.js", "start.js", "blob.js", "threads.js", "sources.js", "errors.js", "messages.js", "zoom.js"];
   const sizes = await Promise.all(names.map(async (name) => brotliCompressSync(await readFile(new URL(name, pkg))).length));
   const code = sizes.reduce((sum, size) => sum + size, 0);
   assert.ok(code <= 500_000, `${code} bytes of code by brotli`);

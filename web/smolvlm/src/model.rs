@@ -115,7 +115,7 @@ impl Model {
         let images = cut.images.into_iter();
         Ok(Some(Strip {
             tiles: Tiles {
-                fineness: tiles,
+                tiles_per_edge: tiles,
                 side: self.0.tile() as u32,
                 rows: cut.rows as u32,
                 columns: cut.columns as u32,

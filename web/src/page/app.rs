@@ -19,11 +19,11 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, Url, UrlSearchParams};
 
 use crate::ask::{Asking, Chosen};
-use crate::desk::Desk;
+use crate::ask_panel::AskPanel;
+use crate::lesson_panel::LessonPanel;
 use crate::link::{Arrived, Link};
 use crate::local::Coming;
 use crate::models::Models;
-use crate::panel::Panel;
 use crate::readers::Readers;
 use crate::table::{Canvas, Table};
 use crate::ui::Ui;
@@ -44,9 +44,9 @@ pub struct App {
     pub asking: RefCell<Option<Asking>>,
     /// An answer of the model in this browser.
     pub coming: RefCell<Coming>,
-    pub desk: Desk,
+    pub ask_panel: AskPanel,
     pub readers: Readers,
-    pub learn: Panel,
+    pub learn: LessonPanel,
     pub models: Models,
     /// The network that proposes, and its files where they are of this computer.
     pub model: RefCell<ModelFolder>,
@@ -86,9 +86,9 @@ impl App {
         let shared = Shared::from_hash(&window.location().hash()?);
         let state = State::opened_with(ui.question.value());
         let app = Rc::new(App {
-            desk: Desk::find(&ui.document)?,
+            ask_panel: AskPanel::find(&ui.document)?,
             readers: Readers::find(&ui.document)?,
-            learn: Panel::find(&ui.document)?,
+            learn: LessonPanel::find(&ui.document)?,
             models: Models::find(&ui.document)?,
             ui,
             state: RefCell::new(state),
@@ -227,7 +227,7 @@ impl App {
             FromWorker::Stage(stage) => {
                 view::draw_stage(&self.ui, &stage);
                 if let Stage::Ready(running) = &stage {
-                    self.offer_fineness(running.tile);
+                    self.offer_tiles_per_edge(running.tile);
                     self.draw_kept();
                 }
                 Event::Model(stage)

@@ -120,9 +120,9 @@ impl App {
         if busy {
             return;
         }
-        self.list(&self.desk.reasons, &[]);
+        self.list(&self.ask_panel.reasons, &[]);
         if purpose == Purpose::Copy {
-            say(&self.desk.prompt_note, None);
+            say(&self.ask_panel.prompt_note, None);
         }
         let lacking = match self.choose_provider(purpose) {
             Ok(chosen) => {
@@ -143,7 +143,7 @@ impl App {
     /// The provider with everything that it needs.
     fn choose_provider(&self, purpose: Purpose) -> Result<Chosen, String> {
         let endpoint = self.endpoint()?;
-        let answerer = self.desk.chosen.get();
+        let answerer = self.ask_panel.chosen.get();
         // A request that is copied has no key in it anyway.
         let lacking = self.lacks(answerer, &endpoint);
         if let Some(lacking) = lacking.filter(|_| purpose != Purpose::Copy) {
@@ -152,8 +152,8 @@ impl App {
         Ok(Chosen {
             answerer,
             endpoint,
-            prompt: self.desk.prompt.value(),
-            crop_only: self.desk.crop_only.checked(),
+            prompt: self.ask_panel.prompt.value(),
+            crop_only: self.ask_panel.crop_only.checked(),
             purpose,
             price: self.price(),
         })
@@ -164,10 +164,12 @@ impl App {
         if comparing {
             return self.clear_runs();
         }
-        self.desk.answer.wait(match self.desk.chosen.get() {
-            Answerer::Provider(_) => text::SENDING,
-            Answerer::Here => asking::READING,
-        });
+        self.ask_panel
+            .answer
+            .wait(match self.ask_panel.chosen.get() {
+                Answerer::Provider(_) => text::SENDING,
+                Answerer::Here => asking::READING,
+            });
         show(&self.ui.answer_row, true);
     }
 
@@ -216,7 +218,7 @@ impl App {
         let variant = asking.variants[0];
         let told = self
             .run(asking, variant, |text, thoughts| {
-                self.desk.answer.stream(text, thoughts);
+                self.ask_panel.answer.stream(text, thoughts);
             })
             .await;
         if !self.is_asking(asking.job) {
@@ -224,7 +226,7 @@ impl App {
         }
         match told {
             Ok(told) => {
-                let place = &self.desk.answer;
+                let place = &self.ask_panel.answer;
                 place.finish(&told.answer.text, &told.answer.thoughts);
                 place.note(Some(&facts(asking, variant, &told)));
                 self.ask_ended(asking.job, None);
@@ -300,7 +302,7 @@ impl App {
 
     /// What has arrived of an answer stays; the words of waiting do not.
     pub fn leave_waiting(&self) {
-        let place = &self.desk.answer;
+        let place = &self.ask_panel.answer;
         if place.waits() {
             place.plain("");
         }

@@ -14,8 +14,8 @@ use crate::ui::say;
 impl App {
     /// Empties the columns.
     pub fn clear_runs(&self) {
-        say(&self.desk.verdict, None);
-        for column in &self.desk.columns {
+        say(&self.ask_panel.verdict, None);
+        for column in &self.ask_panel.columns {
             column.answer.wait(asking::NOT_YET);
         }
     }
@@ -25,7 +25,7 @@ impl App {
         let mut answers: [Option<Vec<Piece>>; 3] = [const { None }; 3];
         let mut spent: Option<Money> = Some(Money::default());
         let mut failed = None;
-        for (column, answer) in self.desk.columns.iter().zip(&mut answers) {
+        for (column, answer) in self.ask_panel.columns.iter().zip(&mut answers) {
             let told = self
                 .run(asking, column.variant, |text, thoughts| {
                     column.answer.stream(text, thoughts);
@@ -65,7 +65,7 @@ impl App {
             if let Some(spent) = spent {
                 words = format!("{words} {}", asking::sum(spent));
             }
-            say(&self.desk.verdict, Some(&words));
+            say(&self.ask_panel.verdict, Some(&words));
             self.ask_ended(asking.job(), None);
         } else if let Some(error) = failed {
             self.ask_ended(asking.job(), Some(&error.to_string()));
@@ -75,7 +75,7 @@ impl App {
 
     /// Columns that never had an answer say so.
     pub fn leave_runs(&self) {
-        for column in &self.desk.columns {
+        for column in &self.ask_panel.columns {
             if column.answer.waits() {
                 column.answer.plain(asking::NOT_ASKED);
             }
@@ -85,7 +85,7 @@ impl App {
     /// Marks what the answers with a second picture have and the first does not, and the other way round.
     fn mark(&self, full: &[Piece], crop: &[Piece], blank: &[Piece]) {
         let pairs = [(full, crop), (crop, full), (blank, full)];
-        for (column, (answer, other)) in self.desk.columns.iter().zip(pairs) {
+        for (column, (answer, other)) in self.ask_panel.columns.iter().zip(pairs) {
             let differs = marked(&plain(answer), &plain(other));
             column.answer.draw(&with_marks(answer.to_vec(), &differs));
         }

@@ -50,7 +50,7 @@ pub fn wire(app: &Rc<App>) {
     wire_tools(app);
     on(&ui.ask, "click", app, |app, _| app.ask());
     on(&ui.stop, "click", app, |app, _| app.stop());
-    on(&app.desk.compare, "click", app, |app, _| app.compare());
+    on(&app.ask_panel.compare, "click", app, |app, _| app.compare());
     for name in ["key", "base_url", "model"] {
         let field = match name {
             "key" => &ui.key,

@@ -2,7 +2,7 @@
 //!
 //! One click is one or several acts: "Take 10 steps" asks for the next step when the one before has come back, so that
 //! stopping is simply not asking again. Another picture, question or answer ends what was learned; the ordinary
-//! proposals never see it. [`crate::panel`] has the elements, [`crate::lesson`] draws.
+//! proposals never see it. [`crate::lesson_panel`] has the elements, [`crate::lesson`] draws.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ use cropvlm_web::text::{self, learn};
 use crate::app::App;
 use crate::input::on;
 use crate::lesson;
-use crate::panel::Run;
+use crate::lesson_panel::Run;
 use crate::ui::say;
 
 /// Steps of one click on "Take 10 steps".

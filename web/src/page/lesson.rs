@@ -10,7 +10,7 @@ use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 
 use crate::app::App;
-use crate::panel::{Panel, Run, draw_busy};
+use crate::lesson_panel::{LessonPanel, Run, draw_busy};
 use crate::ui::show;
 use crate::view::lay;
 
@@ -247,7 +247,7 @@ fn draw_step(app: &App, step: &Step) {
     panel.moved_said.set_text_content(Some(&learn::moved(step)));
 }
 
-fn draw_curve(panel: &Panel, run: &Run) {
+fn draw_curve(panel: &LessonPanel, run: &Run) {
     show(&panel.curve, run.points.len() > 1);
     let least = run.points.iter().map(|point| point.least);
     let floor = least.fold(-1.0, f64::min).floor();

@@ -116,7 +116,7 @@ impl App {
             Answering::Download { received, total } => Some(asking::fetching(*received, *total)),
             Answering::Reading => Some(asking::READING.to_owned()),
         };
-        say(&self.desk.here, said.as_deref());
+        say(&self.ask_panel.here, said.as_deref());
     }
 
     /// An answer is whole.
@@ -125,7 +125,7 @@ impl App {
         let mut coming = self.coming.borrow_mut();
         if coming.job == job {
             coming.ended = Some(answer);
-            say(&self.desk.here, None);
+            say(&self.ask_panel.here, None);
         }
     }
 
@@ -134,7 +134,7 @@ impl App {
         let mut coming = self.coming.borrow_mut();
         if coming.job != 0 {
             coming.ended = Some(Err(text::BROKEN.to_owned()));
-            say(&self.desk.here, None);
+            say(&self.ask_panel.here, None);
         }
     }
 }

@@ -5,25 +5,25 @@
 //! (the whole), [`input`] (controls), [`intake`] (paste, drop, input methods), [`readers`] (pictures that need more than the worker),
 //! [`pictures`] (where pictures come from), [`edit`] (the box by hand), [`zoom`] (the picture larger),
 //! [`sharing`] (crops and links leave), [`view`], [`tiles`] and [`gallery`] (what is shown),
-//! [`panel`], [`learn`] and [`lesson`] (GRPO, live), [`link`] (the worker), [`recover`] (when it breaks), [`desk`], [`provider`], [`ask`], [`send`], [`answer`], [`markdown`], [`compare`] and [`request`]
+//! [`lesson_panel`], [`learn`] and [`lesson`] (GRPO, live), [`link`] (the worker), [`recover`] (when it breaks), [`ask_panel`], [`provider`], [`ask`], [`send`], [`answer`], [`markdown`], [`compare`] and [`request`]
 //! (asking a provider).
 
 mod answer;
 mod app;
 mod ask;
+mod ask_panel;
 mod compare;
-mod desk;
 mod edit;
 mod gallery;
 mod input;
 mod intake;
 mod learn;
 mod lesson;
+mod lesson_panel;
 mod link;
 mod local;
 mod markdown;
 mod models;
-mod panel;
 mod pictures;
 mod provider;
 mod readers;

@@ -34,33 +34,33 @@ const EDGES: [u32; 5] = [MAX_SENT_EDGE, 1_024, 768, 512, 256];
 
 /// Fills and wires the settings.
 pub fn wire(app: &Rc<App>) {
-    let desk = &app.desk;
+    let panel = &app.ask_panel;
     for answerer in Answerer::all() {
-        app.option(&desk.provider, answerer.id(), answerer.name());
+        app.option(&panel.provider, answerer.id(), answerer.name());
     }
     for edge in EDGES {
-        app.option(&desk.edge, &edge.to_string(), &asking::edge(edge));
+        app.option(&panel.edge, &edge.to_string(), &asking::edge(edge));
     }
     if let Some(kept) = local().and_then(|storage| storage.get_item(SETTINGS).ok().flatten()) {
-        *desk.settings.borrow_mut() = Settings::from_json(&kept);
+        *panel.settings.borrow_mut() = Settings::from_json(&kept);
     }
     {
-        let settings = desk.settings.borrow();
+        let settings = panel.settings.borrow();
         if EDGES.contains(&settings.edge) {
-            desk.edge.set_value(&settings.edge.to_string());
+            panel.edge.set_value(&settings.edge.to_string());
         }
-        desk.enlarge.set_checked(settings.enlarge);
-        desk.crop_only.set_checked(settings.crop_only);
-        desk.prompt.set_value(or_usual(&settings.prompt));
+        panel.enlarge.set_checked(settings.enlarge);
+        panel.crop_only.set_checked(settings.crop_only);
+        panel.prompt.set_value(or_usual(&settings.prompt));
     }
     if let Some(kept) = storage().and_then(|storage| storage.get_item(STORED).ok().flatten()) {
-        *desk.keys.borrow_mut() = KeyRing::from_json(&kept);
-        desk.keep.set_checked(true);
+        *panel.keys.borrow_mut() = KeyRing::from_json(&kept);
+        panel.keep.set_checked(true);
     }
-    let chosen = Answerer::from_id(&desk.settings.borrow().provider);
+    let chosen = Answerer::from_id(&panel.settings.borrow().provider);
     app.take_provider(chosen.unwrap_or(FIRST));
-    on(&desk.provider, "change", app, |app, _| {
-        let chosen = Answerer::from_id(&app.desk.provider.value());
+    on(&panel.provider, "change", app, |app, _| {
+        let chosen = Answerer::from_id(&app.ask_panel.provider.value());
         app.leave_provider();
         app.take_provider(chosen.unwrap_or(FIRST));
         app.keep_settings();
@@ -72,8 +72,8 @@ pub fn wire(app: &Rc<App>) {
         app.dispatch(Event::OtherProvider);
     });
     on(&app.ui.key, "change", app, |app, _| app.keep_key());
-    on(&desk.keep, "change", app, |app, _| app.keep_key());
-    for field in [&app.ui.model, &desk.price_in, &desk.price_out] {
+    on(&panel.keep, "change", app, |app, _| app.keep_key());
+    for field in [&app.ui.model, &panel.price_in, &panel.price_out] {
         on(field, "input", app, |app, _| {
             app.keep_settings();
             app.draw_forecast();
@@ -81,9 +81,9 @@ pub fn wire(app: &Rc<App>) {
     }
     on(&app.ui.base_url, "input", app, |app, _| app.keep_settings());
     let choices: [&EventTarget; 3] = [
-        desk.edge.as_ref(),
-        desk.enlarge.as_ref(),
-        desk.crop_only.as_ref(),
+        panel.edge.as_ref(),
+        panel.enlarge.as_ref(),
+        panel.crop_only.as_ref(),
     ];
     for field in choices {
         on(field, "change", app, |app, _| {
@@ -91,7 +91,7 @@ pub fn wire(app: &Rc<App>) {
             app.draw_forecast();
         });
     }
-    on(&desk.test, "click", app, |app, _| app.test());
+    on(&panel.test, "click", app, |app, _| app.test());
     crate::request::wire(app);
 }
 
@@ -113,27 +113,27 @@ impl App {
 
     /// Remembers what is typed for the provider that is left.
     fn leave_provider(&self) {
-        let desk = &self.desk;
+        let panel = &self.ask_panel;
         let typed = Typed {
             base_url: self.ui.base_url.value(),
             model: self.ui.model.value(),
-            price_in: desk.price_in.value(),
-            price_out: desk.price_out.value(),
+            price_in: panel.price_in.value(),
+            price_out: panel.price_out.value(),
         };
-        let id = desk.chosen.get().id().to_owned();
-        desk.settings.borrow_mut().typed.insert(id, typed);
+        let id = panel.chosen.get().id().to_owned();
+        panel.settings.borrow_mut().typed.insert(id, typed);
     }
 
     /// Remembers the settings for the next visit; where the browser refuses, for this one.
     pub fn keep_settings(&self) {
-        let desk = &self.desk;
+        let panel = &self.ask_panel;
         self.leave_provider();
-        let mut settings = desk.settings.borrow_mut();
-        desk.chosen.get().id().clone_into(&mut settings.provider);
+        let mut settings = panel.settings.borrow_mut();
+        panel.chosen.get().id().clone_into(&mut settings.provider);
         settings.edge = self.edge();
-        settings.enlarge = desk.enlarge.checked();
-        settings.crop_only = desk.crop_only.checked();
-        let prompt = desk.prompt.value();
+        settings.enlarge = panel.enlarge.checked();
+        settings.crop_only = panel.crop_only.checked();
+        let prompt = panel.prompt.value();
         settings.prompt = if prompt == TEMPLATE {
             String::new()
         } else {
@@ -146,11 +146,11 @@ impl App {
 
     /// Puts a provider's settings into the fields: those typed before, or its defaults.
     fn take_provider(&self, chosen: Answerer) {
-        let desk = &self.desk;
-        desk.chosen.set(chosen);
-        desk.provider.set_value(chosen.id());
+        let panel = &self.ask_panel;
+        panel.chosen.set(chosen);
+        panel.provider.set_value(chosen.id());
         self.show_fields(chosen == Answerer::Here);
-        let typed = desk.settings.borrow().typed.get(chosen.id()).cloned();
+        let typed = panel.settings.borrow().typed.get(chosen.id()).cloned();
         let mut typed = typed.unwrap_or_else(|| Typed {
             model: chosen.model().to_owned(),
             ..Typed::default()
@@ -165,13 +165,13 @@ impl App {
         });
         self.ui.model.set_value(&typed.model);
         self.ui.model.set_placeholder(chosen.model());
-        desk.price_in.set_value(&typed.price_in);
-        desk.price_out.set_value(&typed.price_out);
-        desk.models.set_text_content(None);
+        panel.price_in.set_value(&typed.price_in);
+        panel.price_out.set_value(&typed.price_out);
+        panel.models.set_text_content(None);
         let profile = chosen.provider().map(Provider::profile);
         for (link, page) in [
-            (&desk.key_page, profile.and_then(|it| it.key_page)),
-            (&desk.prices_page, profile.and_then(|it| it.prices_page)),
+            (&panel.key_page, profile.and_then(|it| it.key_page)),
+            (&panel.prices_page, profile.and_then(|it| it.prices_page)),
         ] {
             link.set_attribute("href", page.unwrap_or_default()).ok();
             show(link, page.is_some());
@@ -183,14 +183,14 @@ impl App {
 
     /// Help for the chosen provider, and no word of an earlier test.
     fn draw_setup(&self) {
-        say(&self.desk.tested, None);
-        self.desk.tested.class_list().remove_1("good").ok();
-        let help = match self.desk.chosen.get() {
+        say(&self.ask_panel.tested, None);
+        self.ask_panel.tested.class_list().remove_1("good").ok();
+        let help = match self.ask_panel.chosen.get() {
             Answerer::Provider(provider) => setup(provider, &page_origin()),
             Answerer::Here => asking::HERE_HELP.map(str::to_owned).to_vec(),
         };
-        self.list(&self.desk.help, &help);
-        self.list(&self.desk.reasons, &[]);
+        self.list(&self.ask_panel.help, &help);
+        self.list(&self.ask_panel.reasons, &[]);
     }
 
     /// Sentences as a list; hidden where there are none.
@@ -205,11 +205,11 @@ impl App {
     /// Keeps the key in the field with the origin it was typed for, and shows the key of the origin in the address.
     pub fn bind_key(&self) {
         let to = origin(&self.ui.base_url.value());
-        let from = self.desk.bound.borrow().clone();
+        let from = self.ask_panel.bound.borrow().clone();
         if to == from {
             return;
         }
-        let mut keys = self.desk.keys.borrow_mut();
+        let mut keys = self.ask_panel.keys.borrow_mut();
         let typed = self.ui.key.value();
         match (&from, &to) {
             // Typed before there was an address: it belongs to the first one.
@@ -220,27 +220,30 @@ impl App {
         let key = to.as_deref().map_or("", |to| keys.get(to)).to_owned();
         drop(keys);
         self.ui.key.set_value(&key);
-        *self.desk.bound.borrow_mut() = to;
+        *self.ask_panel.bound.borrow_mut() = to;
         self.keep_key();
     }
 
     /// Remembers the key for its origin; in session storage only where the box is ticked.
     fn keep_key(&self) {
-        if let Some(origin) = self.desk.bound.borrow().as_deref() {
-            self.desk
+        if let Some(origin) = self.ask_panel.bound.borrow().as_deref() {
+            self.ask_panel
                 .keys
                 .borrow_mut()
                 .put(origin, &self.ui.key.value());
         }
         let kept = match storage() {
-            Some(storage) if self.desk.keep.checked() => storage
-                .set_item(STORED, &self.desk.keys.borrow().to_json())
+            Some(storage) if self.ask_panel.keep.checked() => storage
+                .set_item(STORED, &self.ask_panel.keys.borrow().to_json())
                 .is_ok(),
             Some(storage) => storage.remove_item(STORED).is_ok(),
             None => false,
         };
-        let refused = self.desk.keep.checked() && !kept;
-        say(&self.desk.keep_note, refused.then_some(asking::NOT_KEPT));
+        let refused = self.ask_panel.keep.checked() && !kept;
+        say(
+            &self.ask_panel.keep_note,
+            refused.then_some(asking::NOT_KEPT),
+        );
     }
 
     /// Where to ask, as typed, with the key of that origin and no other.
@@ -259,13 +262,13 @@ impl App {
 
     /// A click on "Test the connection".
     fn test(self: &Rc<Self>) {
-        let desk = &self.desk;
-        if let Some(earlier) = desk.testing.borrow_mut().take() {
+        let panel = &self.ask_panel;
+        if let Some(earlier) = panel.testing.borrow_mut().take() {
             earlier.abort();
         }
-        self.list(&desk.reasons, &[]);
-        desk.tested.class_list().remove_1("good").ok();
-        let Some(provider) = desk.chosen.get().provider() else {
+        self.list(&panel.reasons, &[]);
+        panel.tested.class_list().remove_1("good").ok();
+        let Some(provider) = panel.chosen.get().provider() else {
             return;
         };
         let ready = self.endpoint().and_then(|endpoint| {
@@ -276,32 +279,32 @@ impl App {
         });
         let (endpoint, check, abort) = match ready {
             Ok(ready) => ready,
-            Err(why) => return say(&desk.tested, Some(&why)),
+            Err(why) => return say(&panel.tested, Some(&why)),
         };
-        say(&desk.tested, Some(asking::TESTING));
-        *desk.testing.borrow_mut() = Some(abort.clone());
+        say(&panel.tested, Some(asking::TESTING));
+        *panel.testing.borrow_mut() = Some(abort.clone());
         let app = Rc::clone(self);
         spawn_local(async move {
             let result = send::check(provider, &check, &endpoint.key, &abort).await;
             if abort.signal().aborted() {
                 return;
             }
-            let desk = &app.desk;
+            let panel = &app.ask_panel;
             match result {
                 Ok(works) => {
-                    desk.models.set_text_content(None);
+                    panel.models.set_text_content(None);
                     for model in works.models.iter().take(500) {
-                        if let Some(option) = app.child(&desk.models, "option", "") {
+                        if let Some(option) = app.child(&panel.models, "option", "") {
                             option.set_attribute("value", model).ok();
                         }
                     }
-                    desk.tested.class_list().add_1("good").ok();
-                    say(&desk.tested, Some(&works.said(&endpoint.model)));
+                    panel.tested.class_list().add_1("good").ok();
+                    say(&panel.tested, Some(&works.said(&endpoint.model)));
                 }
                 Err(error) => {
-                    say(&desk.tested, Some(&error.to_string()));
+                    say(&panel.tested, Some(&error.to_string()));
                     let url = &endpoint.base_url;
-                    app.explain(&error, provider, url, &desk.tested).await;
+                    app.explain(&error, provider, url, &panel.tested).await;
                 }
             }
         });
@@ -320,24 +323,27 @@ impl App {
         }
         let permission = send::permission(on_this_computer(base_url)).await;
         let reasons = no_reply(provider, base_url, &page_origin(), permission);
-        let list = &self.desk.reasons;
+        let list = &self.ask_panel.reasons;
         below.insert_adjacent_element("afterend", list).ok();
         self.list(list, &reasons);
     }
 
     /// The price as typed.
     pub fn price(&self) -> Option<Price> {
-        Price::parse(&self.desk.price_in.value(), &self.desk.price_out.value())
+        Price::parse(
+            &self.ask_panel.price_in.value(),
+            &self.ask_panel.price_out.value(),
+        )
     }
 
     /// Longest edge of the full image as it is to be sent.
     pub fn edge(&self) -> u32 {
-        self.desk.edge.value().parse().unwrap_or(MAX_SENT_EDGE)
+        self.ask_panel.edge.value().parse().unwrap_or(MAX_SENT_EDGE)
     }
 
     /// What a smaller crop is enlarged to, pixels; 0 where it is sent as it is.
     pub fn enlarge(&self) -> u32 {
-        if self.desk.enlarge.checked() {
+        if self.ask_panel.enlarge.checked() {
             ENLARGED_EDGE
         } else {
             0
@@ -348,7 +354,7 @@ impl App {
     pub fn forecast(&self) -> (Option<Sizes>, Option<Forecast>) {
         let sizes = self.sizes();
         let model = self.ui.model.value();
-        let provider = self.desk.chosen.get().provider();
+        let provider = self.ask_panel.chosen.get().provider();
         let forecast = sizes
             .as_ref()
             .and_then(|sizes| forecast(provider?, &model, sizes));
@@ -362,20 +368,20 @@ impl App {
             original: shown.picture.size?,
             crop: enlarged(shown.crop.as_ref()?.size(), self.enlarge()),
             edge: self.edge(),
-            crop_only: self.desk.crop_only.checked(),
+            crop_only: self.ask_panel.crop_only.checked(),
         })
     }
 
     /// Shows what the next question will cost.
     pub fn draw_forecast(&self) {
         let (sizes, forecast) = self.forecast();
-        let words = match self.desk.chosen.get() {
+        let words = match self.ask_panel.chosen.get() {
             Answerer::Here => asking::FREE.to_owned(),
             Answerer::Provider(_) => {
                 asking::forecast(sizes.as_ref(), forecast.as_ref(), self.price().as_ref())
             }
         };
-        self.desk.forecast.set_text_content(Some(&words));
+        self.ask_panel.forecast.set_text_content(Some(&words));
         self.draw_prompt();
     }
 

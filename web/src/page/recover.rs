@@ -29,7 +29,7 @@ impl App {
                             self.threads
                         },
                         after,
-                        fineness: self.fineness(),
+                        tiles_per_edge: self.tiles_per_edge(),
                     },
                     &self.model_files.borrow(),
                 );

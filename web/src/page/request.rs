@@ -19,32 +19,32 @@ use crate::ui::say;
 
 /// Wires the prompt; [`crate::provider`] has filled it.
 pub fn wire(app: &Rc<App>) {
-    let desk = &app.desk;
-    on(&desk.prompt, "input", app, |app, _| {
+    let panel = &app.ask_panel;
+    on(&panel.prompt, "input", app, |app, _| {
         app.keep_settings();
         app.draw_prompt();
     });
     on(&app.ui.question, "input", app, |app, _| app.draw_prompt());
-    on(&desk.prompt_reset, "click", app, |app, _| {
-        app.desk.prompt.set_value(TEMPLATE);
+    on(&panel.prompt_reset, "click", app, |app, _| {
+        app.ask_panel.prompt.set_value(TEMPLATE);
         app.keep_settings();
         app.draw_prompt();
     });
     // A question that came with a sample or a link has typed nothing.
-    on(&desk.request, "toggle", app, |app, _| app.draw_prompt());
-    on(&desk.curl, "click", app, |app, _| app.begin(Purpose::Copy));
+    on(&panel.request, "toggle", app, |app, _| app.draw_prompt());
+    on(&panel.curl, "click", app, |app, _| app.begin(Purpose::Copy));
     app.draw_prompt();
 }
 
 impl App {
     /// Shows the prompt as "Ask" sends it.
     pub fn draw_prompt(&self) {
-        let template = self.desk.prompt.value();
-        let pictures = Pictures::of(Variant::Crop, self.desk.crop_only.checked());
+        let template = self.ask_panel.prompt.value();
+        let pictures = Pictures::of(Variant::Crop, self.ask_panel.crop_only.checked());
         let prompt = fill(&template, &self.ui.question(), pictures);
-        self.desk.sent.set_text_content(Some(&prompt));
+        self.ask_panel.sent.set_text_content(Some(&prompt));
         let lacking = lacks_question(&template).then_some(asking::NO_QUESTION_IN_PROMPT);
-        say(&self.desk.prompt_note, lacking);
+        say(&self.ask_panel.prompt_note, lacking);
     }
 
     /// Copies the request of "Ask" as a command, without the key.
@@ -71,7 +71,7 @@ impl App {
         } else {
             asking::CURL_NOT_COPIED
         };
-        say(&self.desk.prompt_note, Some(said));
+        say(&self.ask_panel.prompt_note, Some(said));
     }
 }
 

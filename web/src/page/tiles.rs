@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use cropvlm_web::protocol::{FINENESS, Tiles, ToWorker};
+use cropvlm_web::protocol::{TILES_PER_EDGE, Tiles, ToWorker};
 use cropvlm_web::state::Event;
 use cropvlm_web::text;
 use wasm_bindgen::JsCast;
@@ -22,8 +22,8 @@ pub fn wire(app: &Rc<App>) {
         view::draw_views(app);
     });
     on(&tools.inside, "toggle", app, |app, _| app.show_canvas());
-    on(&tools.fineness, "change", app, |app, _| {
-        app.post(&ToWorker::Fineness(app.fineness()), None);
+    on(&tools.tiles_per_edge, "change", app, |app, _| {
+        app.post(&ToWorker::TilesPerEdge(app.tiles_per_edge()), None);
         // Where it looks depends on the tiles.
         app.dispatch(Event::OtherTiles);
         app.show_canvas();
@@ -33,22 +33,22 @@ pub fn wire(app: &Rc<App>) {
 }
 
 impl App {
-    /// Tiles along the longest edge that the person wishes, see [`ToWorker::Fineness`].
-    pub fn fineness(&self) -> u32 {
-        self.ui.tools.fineness.value().parse().unwrap_or(1)
+    /// Tiles along the longest edge that the person wishes, see [`ToWorker::TilesPerEdge`].
+    pub fn tiles_per_edge(&self) -> u32 {
+        self.ui.tools.tiles_per_edge.value().parse().unwrap_or(1)
     }
 
     /// Offers a text policy's sizes; a map policy has one.
-    pub fn offer_fineness(&self, tile: Option<u32>) {
+    pub fn offer_tiles_per_edge(&self, tile: Option<u32>) {
         let tools = &self.ui.tools;
         show(&tools.tiled, tile.is_some());
         let Some(tile) = tile else { return };
-        if tools.fineness.length() > 0 {
+        if tools.tiles_per_edge.length() > 0 {
             return;
         }
-        for fineness in FINENESS {
-            let words = text::fineness(tile, fineness);
-            self.option(&tools.fineness, &fineness.to_string(), &words);
+        for tiles_per_edge in TILES_PER_EDGE {
+            let words = text::tiles_per_edge(tile, tiles_per_edge);
+            self.option(&tools.tiles_per_edge, &tiles_per_edge.to_string(), &words);
         }
     }
 
@@ -89,7 +89,7 @@ impl App {
     fn canvas_of<'a>(&self, canvas: Option<&'a Canvas>, picture: u32) -> Option<&'a Canvas> {
         let fine = |canvas: &&Canvas| {
             let tiles = canvas.tiles;
-            tiles.is_none_or(|tiles| tiles.fineness == self.fineness())
+            tiles.is_none_or(|tiles| tiles.tiles_per_edge == self.tiles_per_edge())
         };
         canvas
             .filter(|canvas| canvas.picture == picture)

@@ -204,17 +204,17 @@ fn draw_crop(app: &App, crop: Option<&CropView>) {
 fn draw_asked(app: &App, old: Option<&View>, view: &View) {
     let ui = &app.ui;
     ui.ask.set_disabled(view.asking);
-    app.desk.compare.set_disabled(view.asking);
+    app.ask_panel.compare.set_disabled(view.asking);
     show(&ui.stop, view.asking);
     if old.is_some_and(|old| old.asking) && !view.asking {
         app.leave_waiting();
     }
-    app.desk.curl.set_disabled(view.asking);
-    let place = &app.desk.answer;
+    app.ask_panel.curl.set_disabled(view.asking);
+    let place = &app.ask_panel.answer;
     show(&ui.answer_row, view.answer && place.has_something());
-    show(&app.desk.runs, view.runs);
-    let verdict = app.desk.verdict.text_content().unwrap_or_default();
-    show(&app.desk.verdict, view.runs && !verdict.is_empty());
+    show(&app.ask_panel.runs, view.runs);
+    let verdict = app.ask_panel.verdict.text_content().unwrap_or_default();
+    show(&app.ask_panel.verdict, view.runs && !verdict.is_empty());
     for (element, words) in [
         (&ui.answer_note, &view.answer_note),
         (&ui.runs_note, &view.runs_note),

@@ -80,7 +80,7 @@ pub fn crop_facts(width: u32, height: u32, share: f32, model: Option<&Proposed>)
 }
 
 /// A longest edge that can be chosen: tiles of so many pixels, so many along it.
-pub fn fineness(tile: u32, along: u32) -> String {
+pub fn tiles_per_edge(tile: u32, along: u32) -> String {
     let edge = grouped((tile * along) as usize);
     match along {
         1 => format!("{edge} pixels: one tile"),

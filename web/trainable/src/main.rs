@@ -2,10 +2,10 @@
 //!
 //! Of its own, because it is thirty times as large as what a proposal of the map policy needs. The worker
 //! (`web/worker/src/second.rs`) loads it beside itself when it is asked for one of the two, and calls it as a library:
-//! it hears no messages and knows no pictures by number. [`model`] is a policy on a device, [`pupil`] a map policy in its lesson.
+//! it hears no messages and knows no pictures by number. [`model`] is a policy on a device, [`learner`] a map policy in its lesson.
 
+mod learner;
 mod model;
-mod pupil;
 
 use cropvlm_web::exchange::hear_panics;
 

@@ -5,9 +5,7 @@ use cropvlm_web::exchange::{edges, files, pixels, value};
 use cropvlm_web::protocol::{Attention, Evidence, Tiles, Writing};
 use js_sys::{Array, Float32Array, Function};
 use picture::RgbImage;
-use policy::{
-    Filling, ModelFiles, Policy, ProposeOptions, SampleOptions, Seen, TextPolicy, Written,
-};
+use policy::{Filling, ModelFiles, Policy, ProposeOptions, SampleOptions, TextPolicy, Written};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use wasm_bindgen::prelude::*;
@@ -79,7 +77,7 @@ async fn device(webgpu: bool) -> Result<Device, JsError> {
 
 /// A picture as a policy has encoded it.
 #[wasm_bindgen]
-pub struct Encoded(Seen);
+pub struct Encoded(policy::Encoded);
 
 /// A picture as a text policy gets it.
 #[wasm_bindgen]
@@ -102,10 +100,7 @@ impl Model {
 
     /// Side of a text policy's tile, pixels; a map policy has none.
     pub fn tile(&self) -> Option<u32> {
-        match &self.0 {
-            Policy::Text(policy) => Some(policy.tile() as u32),
-            Policy::Map(_) => None,
-        }
+        self.0.abilities().tile
     }
 
     /// Encodes a picture the way up in which it can be read. `tiles` along the longest edge are for a text policy.
@@ -114,8 +109,8 @@ impl Model {
     /// A device that failed.
     pub async fn encode(&self, rgb: Vec<u8>, width: u32, tiles: u32) -> Result<Encoded, JsError> {
         let picture = pixels(rgb, width)?;
-        let seen = self.0.look_upright(&picture, self.longest_edge(tiles));
-        Ok(Encoded(seen.await?))
+        let encoded = self.0.encode_upright(&picture, self.longest_edge(tiles));
+        Ok(Encoded(encoded.await?))
     }
 
     /// Proposes a box: the proposal, and what a text policy read and wrote for it, or nothing. `on_token` gets the latter,
@@ -130,21 +125,21 @@ impl Model {
         on_token: Function,
     ) -> Result<JsValue, JsError> {
         let options = ProposeOptions::default();
-        let (Policy::Text(policy), Seen::Text(seen)) = (&self.0, &encoded.0) else {
+        let (Policy::Text(policy), policy::Encoded::Text(encoded)) = (&self.0, &encoded.0) else {
             let proposal = self.0.propose(&encoded.0, &question, &options).await?;
             return value(&(proposal, None::<Writing>));
         };
         let mut writing = Writing {
-            prompt: policy.prompt(seen, &question)?,
+            prompt: policy.prompt(encoded, &question)?,
             tokens: Vec::new(),
         };
-        let heard = |token: Written| {
+        let on_token = |token: Written| {
             writing.tokens.push((token.text, token.chance));
             if let Ok(so_far) = value(&writing) {
                 on_token.call1(&JsValue::UNDEFINED, &so_far).ok();
             }
         };
-        let proposed = policy.propose_streamed(seen, &question, &options, heard);
+        let proposed = policy.propose_streamed(encoded, &question, &options, on_token);
         let proposal = proposed.await?;
         value(&(proposal, Some(writing)))
     }
@@ -175,10 +170,10 @@ impl Model {
     /// # Errors
     /// As [`Model::propose`].
     pub async fn attend(&self, encoded: &Encoded, question: String) -> Result<JsValue, JsError> {
-        let (Policy::Text(policy), Seen::Text(seen)) = (&self.0, &encoded.0) else {
+        let (Policy::Text(policy), policy::Encoded::Text(encoded)) = (&self.0, &encoded.0) else {
             return value(&None::<Attention>);
         };
-        let found = policy.attention(seen, &question).await?;
+        let found = policy.attention(encoded, &question).await?;
         let attention = Attention {
             map: Evidence::of(found.map.width, found.map.height, &found.map.values),
             bbox: found.bbox,
@@ -197,7 +192,7 @@ impl Model {
         let cut = policy.tiles(&pixels(rgb, width)?, self.longest_edge(tiles))?;
         Ok(Some(Strip {
             tiles: Tiles {
-                fineness: tiles,
+                tiles_per_edge: tiles,
                 side: policy.tile() as u32,
                 rows: cut.rows as u32,
                 columns: cut.columns as u32,

@@ -16,7 +16,6 @@ use cropvlm_web::protocol::{
     Attention, DeviceChoice, DeviceKind, Evidence, FromWorker, Parts, Proposed, Stage, Tiles, Why,
     Writing,
 };
-use cropvlm_web::text;
 use futures_util::FutureExt;
 use futures_util::future::{Either, LocalBoxFuture, Shared, select};
 use futures_util::lock::{Mutex, MutexGuard};
@@ -25,6 +24,7 @@ use mapnet::Proposal;
 use picture::RgbImage;
 use wasm_bindgen_futures::spawn_local;
 
+use crate::error::{Result, WorkerError};
 use crate::fetch::{Chosen, Folder, Source, Told};
 use crate::pictures::Decoded;
 use crate::runner::{On, Runner, View, build, tell};
@@ -33,7 +33,7 @@ use crate::{fetch, gpu, pictures, post, second};
 /// After this long, milliseconds, a device that is being measured in the background counts as slower.
 const PATIENCE: i32 = 45_000;
 
-type Loading = Shared<LocalBoxFuture<'static, Result<(), String>>>;
+type Loading = Shared<LocalBoxFuture<'static, Result<()>>>;
 
 /// The model, however far it is.
 #[derive(Clone, Default)]
@@ -67,7 +67,7 @@ pub struct Order {
     pub device: DeviceChoice,
     pub threads: Option<u32>,
     pub after: Option<String>,
-    pub fineness: u32,
+    pub tiles_per_edge: u32,
 }
 
 impl Engine {
@@ -80,16 +80,16 @@ impl Engine {
         });
     }
 
-    /// How finely a text policy gets pictures from now on, see [`cropvlm_web::protocol::ToWorker::Fineness`].
-    pub fn set_fineness(&self, fineness: u32) {
+    /// How finely a text policy gets pictures from now on, see [`cropvlm_web::protocol::ToWorker::TilesPerEdge`].
+    pub fn set_tiles_per_edge(&self, tiles_per_edge: u32) {
         if let Some(order) = self.inner.order.borrow_mut().as_mut() {
-            order.fineness = fineness;
+            order.tiles_per_edge = tiles_per_edge;
         }
     }
 
-    fn fineness(&self) -> u32 {
+    fn tiles_per_edge(&self) -> u32 {
         let order = self.inner.order.borrow();
-        order.as_ref().map_or(1, |order| order.fineness)
+        order.as_ref().map_or(1, |order| order.tiles_per_edge)
     }
 
     /// A picture or a part of it, as finely as is wished now.
@@ -97,12 +97,12 @@ impl Engine {
         View {
             picture,
             part,
-            fineness: self.fineness(),
+            tiles_per_edge: self.tiles_per_edge(),
         }
     }
 
     /// The runner; loads the model where that has not happened or has failed.
-    async fn runner(&self) -> Result<Rc<Runner>, String> {
+    async fn runner(&self) -> Result<Rc<Runner>> {
         if let Some(runner) = self.inner.runner.borrow().clone() {
             return Ok(runner);
         }
@@ -116,7 +116,9 @@ impl Engine {
         if let Err(why) = loaded {
             // The next click tries anew. Only the first of those that waited tells the page.
             if self.inner.loading.borrow_mut().take().is_some() {
-                post::message(&FromWorker::Stage(Stage::Failed { why: why.clone() }));
+                post::message(&FromWorker::Stage(Stage::Failed {
+                    why: why.to_string(),
+                }));
             }
             return Err(why);
         }
@@ -124,11 +126,16 @@ impl Engine {
             .runner
             .borrow()
             .clone()
-            .ok_or_else(|| text::BROKEN.to_owned())
+            .ok_or(WorkerError::Broken)
     }
 
-    async fn load(self) -> Result<(), String> {
-        let order = self.inner.order.borrow().clone().ok_or(text::BROKEN)?;
+    async fn load(self) -> Result<()> {
+        let order = self
+            .inner
+            .order
+            .borrow()
+            .clone()
+            .ok_or(WorkerError::Broken)?;
         // Not borrowed any more while the files are on their way.
         let known = self.inner.files.borrow().clone();
         let files = match known {
@@ -148,10 +155,9 @@ impl Engine {
             DeviceChoice::WebGpu => match self.webgpu(&files, true).await {
                 Ok(runner) => self.take(runner, Why::Asked),
                 Err(reason) => {
-                    let why = if reason.is_empty() {
-                        Why::NoWebGpu
-                    } else {
-                        Why::WebGpuFailed(reason)
+                    let why = match reason {
+                        WorkerError::NoWebGpu => Why::NoWebGpu,
+                        failed => Why::WebGpuFailed(failed.to_string()),
                     };
                     let runner = self.cpu(&files).await?;
                     self.take(runner, why)
@@ -199,21 +205,21 @@ impl Engine {
         runner
     }
 
-    async fn cpu(&self, files: &Folder) -> Result<Runner, String> {
+    async fn cpu(&self, files: &Folder) -> Result<Runner> {
         let threads = self.inner.order.borrow().as_ref().and_then(|o| o.threads);
         build(files, On::Cpu { threads }, true)
             .await
-            .map_err(|why| text::model_not_loaded(&why))
+            .map_err(|why| WorkerError::NotLoaded(Box::new(why)))
     }
 
-    /// The model on WebGPU. The error is the reason, empty where there is no WebGPU at all.
-    async fn webgpu(&self, files: &Folder, aloud: bool) -> Result<Runner, String> {
+    /// The model on WebGPU.
+    async fn webgpu(&self, files: &Folder, show_stages: bool) -> Result<Runner> {
         if gpu::adapter_name().await.is_none() {
-            return Err(String::new());
+            return Err(WorkerError::NoWebGpu);
         }
         let engine = self.clone();
         gpu::hear_lost(move |reason| engine.lost(&reason));
-        build(files, On::WebGpu, aloud).await
+        build(files, On::WebGpu, show_stages).await
     }
 
     /// Measures WebGPU in the background; it takes over where it is faster.
@@ -248,7 +254,7 @@ impl Engine {
                     other_ms: gpu.milliseconds,
                 },
             ),
-            Err(reason) => tell(&cpu, Why::WebGpuFailed(reason)),
+            Err(reason) => tell(&cpu, Why::WebGpuFailed(reason.to_string())),
         }
     }
 
@@ -270,7 +276,7 @@ impl Engine {
     }
 
     /// From WebGPU to the CPU.
-    async fn fall_back(&self, reason: &str) -> Result<Rc<Runner>, String> {
+    async fn fall_back(&self, reason: &str) -> Result<Rc<Runner>> {
         if let Some(runner) = self.inner.runner.borrow().clone()
             && runner.device == DeviceKind::Cpu
         {
@@ -283,7 +289,12 @@ impl Engine {
             tell(&spare, why);
             return Ok(spare);
         }
-        let files = self.inner.files.borrow().clone().ok_or(text::BROKEN)?;
+        let files = self
+            .inner
+            .files
+            .borrow()
+            .clone()
+            .ok_or(WorkerError::Broken)?;
         let runner = self.cpu(&files).await?;
         let runner = self.take(runner, why);
         *self.inner.spare.borrow_mut() = Some(Rc::clone(&runner));
@@ -294,10 +305,10 @@ impl Engine {
     ///
     /// # Errors
     /// A sentence for a person.
-    pub async fn files(&self) -> Result<Rc<Folder>, String> {
+    pub async fn files(&self) -> Result<Rc<Folder>> {
         self.runner().await?;
         let files = self.inner.files.borrow().clone();
-        files.ok_or_else(|| text::BROKEN.to_owned())
+        files.ok_or(WorkerError::Broken)
     }
 
     /// Whether the loaded model is a map policy.
@@ -327,14 +338,14 @@ impl Engine {
     }
 
     /// Encodes a picture before anybody asks about it.
-    pub async fn look_ahead(&self, number: u32, decoded: Rc<Decoded>) {
+    pub async fn encode_ahead(&self, number: u32, decoded: Rc<Decoded>) {
         let runner = self.inner.runner.borrow().clone();
         let Some(runner) = runner else { return };
         // A click that is already there goes first.
         post::pause(0).await;
         if let Some(_turn) = self.inner.turn.try_lock() {
             let view = self.view(number, None);
-            runner.look(view, &decoded.pixels).await.ok();
+            runner.encode(view, &decoded.pixels).await.ok();
         }
     }
 
@@ -349,11 +360,11 @@ impl Engine {
         decoded: &Decoded,
         question: &str,
         inside: Option<NormBox>,
-    ) -> Result<(Proposed, Vec<u8>), String> {
+    ) -> Result<(Proposed, Vec<u8>)> {
         let mut runner = self.runner().await?;
         let _turn = self.inner.turn.lock().await;
         if self.newest_job.get() != job {
-            return Err(text::SUPERSEDED.to_owned());
+            return Err(WorkerError::Superseded);
         }
         let start = post::now();
         // The device may have changed while this waited for its turn.
@@ -364,17 +375,17 @@ impl Engine {
         let part = inside.map(|inside| inside.to_pixels(width, height));
         let view = self.view(number, part);
         let cut = part.map(|part| picture::crop(&decoded.pixels, part));
-        let seen = cut.as_ref().unwrap_or(&decoded.pixels);
+        let part = cut.as_ref().unwrap_or(&decoded.pixels);
         let known = runner.knows(view);
-        let (proposal, writing) = match self.on(&runner, view, seen, question, job).await {
+        let (proposal, writing) = match self.on(&runner, view, part, question, job).await {
             Err(reason) if runner.device == DeviceKind::WebGpu => {
-                runner = self.fall_back(&reason).await?;
-                self.on(&runner, view, seen, question, job).await?
+                runner = self.fall_back(&reason.to_string()).await?;
+                self.on(&runner, view, part, question, job).await?
             }
             proposal => proposal?,
         };
         let inside = inside.unwrap_or(NormBox::FULL);
-        let bbox = proposal.bbox.ok_or(text::NO_BOX)?;
+        let bbox = proposal.bbox.ok_or(WorkerError::NoBox)?;
         let evidence = proposal.evidence.as_ref();
         let evidence = evidence.map(|map| Evidence::of(map.width, map.height, &map.values));
         let quarters = (proposal.rotation / 90.0).round().rem_euclid(4.0) as u32;
@@ -427,7 +438,7 @@ impl Engine {
         number: u32,
         decoded: &Decoded,
         question: &str,
-    ) -> Result<Vec<Place>, String> {
+    ) -> Result<Vec<Place>> {
         self.runner().await?;
         let _turn = self.inner.turn.lock().await;
         // The device may have changed while this waited for its turn.
@@ -446,7 +457,7 @@ impl Engine {
         number: u32,
         decoded: &Decoded,
         question: &str,
-    ) -> Result<Attention, String> {
+    ) -> Result<Attention> {
         self.runner().await?;
         let _turn = self.inner.turn.lock().await;
         // The device may have changed while this waited for its turn.
@@ -460,9 +471,9 @@ impl Engine {
     ///
     /// # Errors
     /// A sentence for a person.
-    pub async fn canvas(&self, decoded: &Decoded) -> Result<(RgbImage, Option<Tiles>), String> {
+    pub async fn canvas(&self, decoded: &Decoded) -> Result<(RgbImage, Option<Tiles>)> {
         let runner = self.runner().await?;
-        runner.canvas(&decoded.pixels, self.fineness())
+        runner.canvas(&decoded.pixels, self.tiles_per_edge())
     }
 
     /// A proposal on a runner; ends early when its device is lost, where wgpu might wait forever.
@@ -473,7 +484,7 @@ impl Engine {
         pixels: &RgbImage,
         question: &str,
         job: u32,
-    ) -> Result<(Proposal, Option<Writing>), String> {
+    ) -> Result<(Proposal, Option<Writing>)> {
         let proposing = runner.propose(view, pixels, question, Some(job));
         if runner.device == DeviceKind::Cpu {
             return proposing.await;
@@ -488,7 +499,7 @@ impl Engine {
         };
         match select(pin!(proposing), pin!(lost)).await {
             Either::Left((proposal, _)) => proposal,
-            Either::Right((reason, _)) => Err(reason),
+            Either::Right((reason, _)) => Err(WorkerError::Device(reason)),
         }
     }
 }

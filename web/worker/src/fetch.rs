@@ -7,13 +7,13 @@ use std::rc::Rc;
 
 use cropvlm_web::folder::{self, INDEX, SINGLE, Weights};
 use cropvlm_web::protocol::{Answering, FromWorker, Stage};
-use cropvlm_web::text;
 use js_sys::{Reflect, Uint8Array};
 use tensors::{Index, ModelFiles};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{File, ReadableStreamDefaultReader, Response};
 
+use crate::error::{Result, WorkerError};
 use crate::{kept, post};
 
 /// Progress is told at most this often, milliseconds.
@@ -58,8 +58,8 @@ impl Folder {
     pub async fn each_weight_file(
         &self,
         told: Told,
-        mut take: impl FnMut(&str, Option<&Uint8Array>) -> Result<(), String>,
-    ) -> Result<(), String> {
+        mut take: impl FnMut(&str, Option<&Uint8Array>) -> Result<()>,
+    ) -> Result<()> {
         let progress = Progress::new(told, self.total);
         for name in &self.weights {
             let on_chunk = |chunk: &Uint8Array| take(name, Some(chunk));
@@ -81,7 +81,7 @@ impl Folder {
 ///
 /// # Errors
 /// A sentence naming the file that could not be fetched.
-pub async fn model(source: Source, told: Told) -> Result<Folder, String> {
+pub async fn model(source: Source, told: Told) -> Result<Folder> {
     let progress = Progress::new(told, None);
     // Which kind of model it is, this file says: it is kept where nothing else answers.
     let config = file(&source, "config.json", false, &progress).await;
@@ -89,7 +89,7 @@ pub async fn model(source: Source, told: Told) -> Result<Folder, String> {
         (Err(_), Source::Address(_)) => file(&source, "config.json", true, &progress).await?,
         (config, _) => config?,
     };
-    let wanted = folder::wanted(&config)?;
+    let wanted = folder::wanted(&config).map_err(WorkerError::Folder)?;
     let text = wanted.weights != Weights::Single;
     let file = async |name: &str| file(&source, name, text, &progress).await;
     if text {
@@ -117,7 +117,8 @@ pub async fn model(source: Source, told: Told) -> Result<Folder, String> {
         }
     }
     let files = ModelFiles::from_memory(files);
-    let index = Index::of(&files).map_err(|error| text::model_not_loaded(&error.to_string()))?;
+    let index =
+        Index::of(&files).map_err(|error| WorkerError::NotLoaded(Box::new(error.into())))?;
     let (weights, total) = match index {
         Some(index) => {
             let total = index.metadata.as_ref();
@@ -210,12 +211,7 @@ impl Progress {
 }
 
 /// A whole file.
-async fn file(
-    source: &Source,
-    name: &str,
-    keep: bool,
-    progress: &Progress,
-) -> Result<Vec<u8>, String> {
+async fn file(source: &Source, name: &str, keep: bool, progress: &Progress) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let on_chunk = |chunk: &Uint8Array| {
         let start = bytes.len();
@@ -233,9 +229,12 @@ async fn stream(
     name: &str,
     keep: bool,
     progress: &Progress,
-    mut on_chunk: impl FnMut(&Uint8Array) -> Result<(), String>,
-) -> Result<(), String> {
-    let wrong = |reason: &str| text::model_not_fetched(name, reason);
+    mut on_chunk: impl FnMut(&Uint8Array) -> Result<()>,
+) -> Result<()> {
+    let wrong = |reason: &str| WorkerError::NotFetched {
+        file: name.to_owned(),
+        reason: reason.to_owned(),
+    };
     let (stream, length, heard) = match source {
         Source::Address(folder) => {
             let url = format!("{folder}{name}");
@@ -280,7 +279,11 @@ async fn stream(
 }
 
 /// The reply for an address, and whether `progress` has heard of its bytes.
-async fn fetched(url: &str, keep: bool, progress: &Progress) -> Result<(Response, bool), JsValue> {
+async fn fetched(
+    url: &str,
+    keep: bool,
+    progress: &Progress,
+) -> std::result::Result<(Response, bool), JsValue> {
     if !keep {
         let response = JsFuture::from(post::scope().fetch_with_str(url)).await?;
         return Ok((response.dyn_into()?, false));

@@ -8,16 +8,16 @@ use std::cell::Cell;
 
 use cropvlm_web::lesson::{Act, Lesson, Settings};
 use cropvlm_web::protocol::FromWorker;
-use cropvlm_web::text::{self, learn};
 use futures_util::lock::Mutex;
 
 use crate::engine::Engine;
+use crate::error::{Result, WorkerError};
 use crate::pictures::Decoded;
 use crate::post;
-use crate::second::{Pupil, Second};
+use crate::second::{Learner, Second};
 
 /// What the page asks for.
-pub struct Wish {
+pub struct LessonRequest {
     pub job: u32,
     pub picture: u32,
     pub question: String,
@@ -28,21 +28,21 @@ pub struct Wish {
 
 /// The lesson that is being taken, if one is.
 #[derive(Default)]
-pub struct School {
+pub struct Lessons {
     /// The policy that learns, and the number of its picture.
-    pupil: Mutex<Option<(u32, Pupil)>>,
+    learner: Mutex<Option<(u32, Learner)>>,
     newest: Cell<u32>,
 }
 
-impl School {
+impl Lessons {
     /// Another picture is there: the lesson about the one before ends, and its memory is given back.
     pub async fn leave(&self, picture: u32) {
-        let mut pupil = self.pupil.lock().await;
-        pupil.take_if(|(of, _)| *of != picture);
+        let mut learner = self.learner.lock().await;
+        learner.take_if(|(of, _)| *of != picture);
     }
 
-    /// Notes what is wanted now; what was wanted before is dropped where it stands.
-    pub fn hear(&self, job: u32) {
+    /// Cancels the running lesson: its job is no longer the newest.
+    pub fn supersede(&self, job: u32) {
         self.newest.set(job);
     }
 
@@ -54,36 +54,39 @@ impl School {
         &self,
         engine: &Engine,
         decoded: &Decoded,
-        wish: &Wish,
-    ) -> Result<Lesson, String> {
+        request: &LessonRequest,
+    ) -> Result<Lesson> {
         let files = engine.files().await?;
         if !engine.draws_maps() {
-            return Err(learn::NO_LESSON.to_owned());
+            return Err(WorkerError::NoLesson);
         }
-        let mut pupil = self.pupil.lock().await;
-        self.still(wish.job)?;
-        if pupil.as_ref().is_none_or(|(of, _)| *of != wish.picture) {
+        let mut learner = self.learner.lock().await;
+        self.still(request.job)?;
+        if learner
+            .as_ref()
+            .is_none_or(|(of, _)| *of != request.picture)
+        {
             // First the memory of the old one, then the new one.
-            *pupil = None;
+            *learner = None;
             let trainable = Second::trainable().await?;
             let _turn = engine.turn().await;
-            let new = trainable.pupil(&files.files, &decoded.pixels).await?;
-            *pupil = Some((wish.picture, new));
+            let new = trainable.learner(&files.files, &decoded.pixels).await?;
+            *learner = Some((request.picture, new));
         }
-        let (_, pupil) = pupil.as_ref().ok_or(text::BROKEN)?;
-        if !pupil.learns(&wish.question, &wish.answer) || wish.act == Act::Forget {
-            pupil.begin(&wish.question, &wish.answer);
+        let (_, learner) = learner.as_ref().ok_or(WorkerError::Broken)?;
+        if !learner.learns(&request.question, &request.answer) || request.act == Act::Forget {
+            learner.begin(&request.question, &request.answer);
         }
-        let wanted = wish.act == Act::Step && pupil.has_group();
+        let wanted = request.act == Act::Step && learner.has_group();
         let step = if wanted {
             let _turn = engine.turn().await;
-            pupil.step(&wish.settings).await?
+            learner.step(&request.settings).await?
         } else {
             None
         };
-        self.draw(engine, decoded, wish, pupil).await?;
+        self.draw(engine, decoded, request, learner).await?;
         let _turn = engine.turn().await;
-        pupil.tell(wanted && step.is_none(), &step).await
+        learner.tell(wanted && step.is_none(), &step).await
     }
 
     /// Draws a group and has every crop read.
@@ -91,32 +94,32 @@ impl School {
         &self,
         engine: &Engine,
         decoded: &Decoded,
-        wish: &Wish,
-        pupil: &Pupil,
-    ) -> Result<(), String> {
+        request: &LessonRequest,
+        learner: &Learner,
+    ) -> Result<()> {
         let boxes = {
             let _turn = engine.turn().await;
-            pupil.draw(&wish.settings).await?
+            learner.draw(&request.settings).await?
         };
         let (width, height) = decoded.pixels.dimensions();
         let of = boxes.len() as u32;
         for (part, bbox) in (1..).zip(boxes) {
-            let job = wish.job;
+            let job = request.job;
             post::message(&FromWorker::Learning { job, part, of });
             post::pause(0).await;
             self.still(job)?;
             let _turn = engine.turn().await;
             let crop = picture::crop(&decoded.pixels, bbox.to_pixels(width, height));
-            pupil.read(&crop).await?;
+            learner.read(&crop).await?;
         }
         Ok(())
     }
 
-    fn still(&self, job: u32) -> Result<(), String> {
+    fn still(&self, job: u32) -> Result<()> {
         if self.newest.get() == job {
             Ok(())
         } else {
-            Err(text::SUPERSEDED.to_owned())
+            Err(WorkerError::Superseded)
         }
     }
 }

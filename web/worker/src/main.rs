@@ -3,12 +3,13 @@
 //! The order of reading: here messages arrive ([`cropvlm_web::protocol`]); [`pictures`] decodes, cuts and encodes;
 //! [`fetch`] brings the model's files, [`kept`] has those that stayed; [`engine`] chooses a device and proposes; [`runner`] is
 //! the model on one of them, [`threads`] modules on several threads; [`lesson`] is GRPO, live; [`reader`] answers; [`second`] loads what this module
-//! is too small for: SmolVLM, and all that needs burn; [`gpu`] is what the browser says about WebGPU; [`post`] is the way back.
+//! is too small for: SmolVLM, and all that needs burn; [`gpu`] is what the browser says about WebGPU; [`error`] what can go wrong; [`post`] is the way back.
 //!
 //! Each message is handled by a task of its own: a picture is decoded while the model is still being fetched, and
 //! a click waits for both without blocking either.
 
 mod engine;
+mod error;
 mod fetch;
 mod gpu;
 mod kept;
@@ -31,7 +32,7 @@ use web_sys::{Blob, File, MessageEvent};
 
 use crate::engine::{Engine, Order};
 use crate::fetch::Chosen;
-use crate::lesson::{School, Wish};
+use crate::lesson::{LessonRequest, Lessons};
 use crate::pictures::{Pictures, Refusal};
 use crate::reader::Reader;
 
@@ -39,7 +40,7 @@ use crate::reader::Reader;
 struct Worker {
     engine: Engine,
     pictures: Pictures,
-    school: School,
+    lessons: Lessons,
     reader: Reader,
 }
 
@@ -54,7 +55,7 @@ fn main() {
     let worker = Rc::new(Worker {
         engine: Engine::default(),
         pictures: Pictures::default(),
-        school: School::default(),
+        lessons: Lessons::default(),
         reader: Reader::default(),
     });
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
@@ -92,22 +93,22 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
             device,
             threads,
             after,
-            fineness,
+            tiles_per_edge,
         } => worker.engine.start(Order {
             files: chosen(&payload),
             model,
             device,
             threads,
             after,
-            fineness,
+            tiles_per_edge,
         }),
-        ToWorker::Fineness(fineness) => worker.engine.set_fineness(fineness),
+        ToWorker::TilesPerEdge(tiles_per_edge) => worker.engine.set_tiles_per_edge(tiles_per_edge),
         ToWorker::Picture { picture } => {
             let Ok(file) = payload.dyn_into::<Blob>() else {
                 return;
             };
             // A lesson about the picture before it is of no more use.
-            worker.school.hear(0);
+            worker.lessons.supersede(0);
             let decoding = worker.pictures.add(picture, file);
             spawn_local(async move {
                 match decoding.await {
@@ -121,8 +122,8 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
                             notes: decoded.notes.clone(),
                             redraw: decoded.redraw,
                         });
-                        worker.engine.look_ahead(picture, decoded).await;
-                        worker.school.leave(picture).await;
+                        worker.engine.encode_ahead(picture, decoded).await;
+                        worker.lessons.leave(picture).await;
                     }
                     Err(Refusal { why, other }) => {
                         worker.pictures.forget(picture);
@@ -164,7 +165,10 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
                     Ok((proposed, crop)) => {
                         post::with_file(&FromWorker::Proposed(proposed), &crop, "image/png")
                     }
-                    Err(why) => post::message(&FromWorker::ProposeRefused { job, why }),
+                    Err(why) => post::message(&FromWorker::ProposeRefused {
+                        job,
+                        why: why.to_string(),
+                    }),
                 }
             });
         }
@@ -182,11 +186,14 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
                 });
             match enlarged {
                 Ok(file) => post::with_file(&FromWorker::Enlarged { job }, &file, "image/png"),
-                Err(why) => post::message(&FromWorker::EncodeRefused { job, why }),
+                Err(why) => post::message(&FromWorker::EncodeRefused {
+                    job,
+                    why: why.to_string(),
+                }),
             }
         }),
         ToWorker::Answer { job, model, prompt } => {
-            worker.reader.hear(job);
+            worker.reader.supersede(job);
             let files: Array = payload.dyn_into().unwrap_or_default();
             let files = files
                 .iter()
@@ -195,14 +202,17 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
             spawn_local(async move {
                 let reader = &worker.reader;
                 let answer = reader.answer(&worker.engine, job, &model, &prompt, files);
-                let answer = answer.await;
+                let answer = answer.await.map_err(|why| why.to_string());
                 post::message(&FromWorker::Answered { job, answer });
             });
         }
         ToWorker::StopAnswer { job } => worker.reader.stop(job),
         ToWorker::Blank { job, width, height } => match pictures::blank(width, height) {
             Ok(file) => post::with_file(&FromWorker::Blank { job }, &file, "image/png"),
-            Err(why) => post::message(&FromWorker::EncodeRefused { job, why }),
+            Err(why) => post::message(&FromWorker::EncodeRefused {
+                job,
+                why: why.to_string(),
+            }),
         },
         ToWorker::Places {
             job,
@@ -213,6 +223,7 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
                 Ok(decoded) => worker.engine.places(picture, &decoded, &question).await,
                 Err(why) => Err(why),
             };
+            let places = places.map_err(|why| why.to_string());
             post::message(&FromWorker::Places { job, places });
         }),
         ToWorker::Turn { picture } => spawn_local(async move {
@@ -244,7 +255,7 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
                 }
                 Err(why) => post::message(&FromWorker::Cut {
                     job,
-                    pixels: Err(why),
+                    pixels: Err(why.to_string()),
                 }),
             }
         }),
@@ -257,6 +268,7 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
                 Ok(decoded) => worker.engine.attention(picture, &decoded, &question).await,
                 Err(why) => Err(why),
             };
+            let attention = attention.map_err(|why| why.to_string());
             post::message(&FromWorker::Attended { job, attention });
         }),
         ToWorker::Learn {
@@ -267,8 +279,8 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
             settings,
             act,
         } => {
-            worker.school.hear(job);
-            let wish = Wish {
+            worker.lessons.supersede(job);
+            let request = LessonRequest {
                 job,
                 picture,
                 question,
@@ -278,9 +290,15 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
             };
             spawn_local(async move {
                 let lesson = match worker.pictures.get(picture).await {
-                    Ok(decoded) => worker.school.learn(&worker.engine, &decoded, &wish).await,
+                    Ok(decoded) => {
+                        worker
+                            .lessons
+                            .learn(&worker.engine, &decoded, &request)
+                            .await
+                    }
                     Err(why) => Err(why),
                 };
+                let lesson = lesson.map_err(|why| why.to_string());
                 post::message(&FromWorker::Learned { job, lesson });
             });
         }
@@ -314,7 +332,10 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
                     };
                     post::with_file(&message, &sent.file, sent.media_type);
                 }
-                Err(why) => post::message(&FromWorker::EncodeRefused { job, why }),
+                Err(why) => post::message(&FromWorker::EncodeRefused {
+                    job,
+                    why: why.to_string(),
+                }),
             }
         }),
     }

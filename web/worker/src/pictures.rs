@@ -17,6 +17,8 @@ use picture::{Filter, Format, PictureError, RgbImage};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
 
+use crate::error::{Result, WorkerError};
+
 /// Quality of the JPEG that is sent to an endpoint, 1 to 100.
 const JPEG_QUALITY: u8 = 92;
 /// A file up to this size, bytes, is sent as it is, if it is small enough in pixels and upright.
@@ -26,7 +28,7 @@ const SENT_AS_IS: usize = 4_000_000;
 const SHOWN_AS_PNG: u64 = 4_000_000;
 
 /// A picture, or what is wrong with it.
-pub type Decoding = Shared<LocalBoxFuture<'static, Result<Rc<Decoded>, Refusal>>>;
+pub type Decoding = Shared<LocalBoxFuture<'static, std::result::Result<Rc<Decoded>, Refusal>>>;
 
 /// Why a picture was not read.
 #[derive(Clone)]
@@ -69,10 +71,10 @@ impl Pictures {
     }
 
     /// A picture by its number; waits until it is decoded.
-    pub async fn get(&self, number: u32) -> Result<Rc<Decoded>, String> {
+    pub async fn get(&self, number: u32) -> Result<Rc<Decoded>> {
         let decoding = self.all.borrow().get(&number).cloned();
-        let decoded = decoding.ok_or(text::SUPERSEDED)?.await;
-        decoded.map_err(|refusal| refusal.why)
+        let decoded = decoding.ok_or(WorkerError::Superseded)?.await;
+        decoded.map_err(|refusal| WorkerError::Picture(refusal.why))
     }
 
     /// Forgets what came before a picture that could be decoded: a large one takes 300 MB.
@@ -86,7 +88,7 @@ impl Pictures {
     }
 }
 
-async fn decode(file: &Blob) -> Result<Decoded, Refusal> {
+async fn decode(file: &Blob) -> std::result::Result<Decoded, Refusal> {
     // Moved, changed or a folder: browsers say it in words of their own, each in others.
     let buffer = JsFuture::from(file.array_buffer()).await;
     let buffer = buffer.map_err(|_| Refusal {
@@ -133,7 +135,7 @@ fn other_reader(bytes: &[u8], error: &PictureError) -> Option<OtherReader> {
 }
 
 /// The picture as it was read, as a file to be shown, with its media type.
-pub fn shown(decoded: &Decoded) -> Result<(Vec<u8>, &'static str), String> {
+pub fn shown(decoded: &Decoded) -> Result<(Vec<u8>, &'static str)> {
     let scaled = scaled(&decoded.pixels, MAX_SHOWN_EDGE);
     let pixels = scaled.as_ref().unwrap_or(&decoded.pixels);
     let (width, height) = pixels.dimensions();
@@ -145,7 +147,7 @@ pub fn shown(decoded: &Decoded) -> Result<(Vec<u8>, &'static str), String> {
     } else {
         (picture::encode_png_with(pixels, profile), "image/png")
     };
-    Ok((file.map_err(|error| error.to_string())?, media_type))
+    Ok((file?, media_type))
 }
 
 /// The picture with its longest edge at `edge`; none where it is no longer.
@@ -157,16 +159,15 @@ fn scaled(pixels: &RgbImage, edge: u32) -> Option<RgbImage> {
 }
 
 /// Pixels of the original as PNG, turned by so many quarters clockwise.
-pub fn cut(decoded: &Decoded, pixels: PixelBox, quarters: u32) -> Result<Vec<u8>, String> {
+pub fn cut(decoded: &Decoded, pixels: PixelBox, quarters: u32) -> Result<Vec<u8>> {
     let crop = picture::turned(picture::crop(&decoded.pixels, pixels), quarters);
-    picture::encode_png_with(&crop, decoded.profile.as_ref()).map_err(|error| error.to_string())
+    Ok(picture::encode_png_with(&crop, decoded.profile.as_ref())?)
 }
 
 /// The picture as PNG, turned by 90 degrees clockwise.
-pub fn turned(decoded: &Decoded) -> Result<Vec<u8>, String> {
+pub fn turned(decoded: &Decoded) -> Result<Vec<u8>> {
     let turned = picture::turned(decoded.pixels.clone(), 1);
-    let file = picture::encode_png_with(&turned, decoded.profile.as_ref());
-    file.map_err(|error| error.to_string())
+    Ok(picture::encode_png_with(&turned, decoded.profile.as_ref())?)
 }
 
 /// Pixels of the original as PNG, turned by so many quarters clockwise and enlarged by Lanczos resampling.
@@ -175,10 +176,10 @@ pub fn enlarge(
     pixels: PixelBox,
     quarters: u32,
     (width, height): (u32, u32),
-) -> Result<Vec<u8>, String> {
+) -> Result<Vec<u8>> {
     let crop = picture::turned(picture::crop(&decoded.pixels, pixels), quarters);
     let large = picture::resize(&crop, width, height, Filter::Lanczos);
-    picture::encode_png_with(&large, decoded.profile.as_ref()).map_err(|error| error.to_string())
+    Ok(picture::encode_png_with(&large, decoded.profile.as_ref())?)
 }
 
 /// A picture as it goes to an endpoint.
@@ -194,7 +195,7 @@ pub struct Sent {
 }
 
 /// The file as it is where that is small, else a JPEG whose longest edge is at most `edge` pixels.
-pub fn encode_to_send(decoded: &Decoded, edge: u32) -> Result<Sent, String> {
+pub fn encode_to_send(decoded: &Decoded, edge: u32) -> Result<Sent> {
     let (width, height) = decoded.pixels.dimensions();
     let edge = edge.clamp(1, MAX_SENT_EDGE);
     if let Some((file, media_type)) = &decoded.as_is
@@ -210,8 +211,7 @@ pub fn encode_to_send(decoded: &Decoded, edge: u32) -> Result<Sent, String> {
     let scaled = scaled(&decoded.pixels, edge);
     let pixels = scaled.as_ref().unwrap_or(&decoded.pixels);
     let (width, height) = pixels.dimensions();
-    let file = picture::encode_jpeg_with(pixels, JPEG_QUALITY, decoded.profile.as_ref())
-        .map_err(|error| error.to_string())?;
+    let file = picture::encode_jpeg_with(pixels, JPEG_QUALITY, decoded.profile.as_ref())?;
     Ok(Sent {
         file,
         media_type: "image/jpeg",
@@ -222,7 +222,7 @@ pub fn encode_to_send(decoded: &Decoded, edge: u32) -> Result<Sent, String> {
 
 /// A grey PNG in the size of a crop, as `cropvlm eval` shows it for `full+blank`: mid-grey says nothing, and keeps
 /// the number of image tokens.
-pub fn blank(width: u32, height: u32) -> Result<Vec<u8>, String> {
+pub fn blank(width: u32, height: u32) -> Result<Vec<u8>> {
     let grey = RgbImage::from_pixel(width.max(1), height.max(1), [127; 3].into());
-    picture::encode_png(&grey).map_err(|error| error.to_string())
+    Ok(picture::encode_png(&grey)?)
 }

@@ -53,16 +53,6 @@ pub async fn pause(milliseconds: i32) {
     JsFuture::from(promise).await.ok();
 }
 
-/// What a JavaScript error says.
-pub fn said(error: JsValue) -> String {
-    match error.dyn_into::<js_sys::Error>() {
-        Ok(error) => error.message().into(),
-        Err(other) => other
-            .as_string()
-            .unwrap_or_else(|| "no reason was given".into()),
-    }
-}
-
 /// Says on the console what nobody has to act on.
 pub fn warn(what: &str) {
     web_sys::console::warn_1(&what.into());

@@ -6,7 +6,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use cropvlm_web::protocol::{Answered, Answering, FromWorker};
-use cropvlm_web::text;
 use futures_util::lock::Mutex;
 use js_sys::Uint8Array;
 use picture::RgbImage;
@@ -14,6 +13,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
 
 use crate::engine::Engine;
+use crate::error::{Result, WorkerError};
 use crate::fetch::{self, Source, Told};
 use crate::post;
 use crate::second::{Model, Second};
@@ -34,7 +34,7 @@ pub struct Reader {
 
 impl Reader {
     /// Notes which question is to be answered; 0: none.
-    pub fn hear(&self, job: u32) {
+    pub fn supersede(&self, job: u32) {
         self.newest.set(job);
     }
 
@@ -56,7 +56,7 @@ impl Reader {
         folder: &str,
         prompt: &str,
         pictures: Vec<Blob>,
-    ) -> Result<Answered, String> {
+    ) -> Result<Answered> {
         let mut decoded = Vec::new();
         for picture in &pictures {
             decoded.push(pixels(picture).await?);
@@ -88,7 +88,7 @@ impl Reader {
         })
     }
 
-    async fn model(&self, engine: &Engine, folder: &str, job: u32) -> Result<Rc<Model>, String> {
+    async fn model(&self, engine: &Engine, folder: &str, job: u32) -> Result<Rc<Model>> {
         if let Some(model) = engine.reader(folder) {
             return Ok(model);
         }
@@ -102,27 +102,26 @@ impl Reader {
         *loaded = None;
         let files = fetch::model(Source::Address(folder.to_owned()), Told::Answer(job)).await?;
         if !files.is_text() {
-            return Err(text::NO_READER.to_owned());
+            return Err(WorkerError::NoReader);
         }
         let (module, _) = Second::smolvlm(engine.most_threads()).await?;
         let model = module.text_policy(&files, false, Told::Answer(job)).await;
-        let model = Rc::new(model.map_err(|why| text::model_not_loaded(&why))?);
+        let model = Rc::new(model.map_err(|why| WorkerError::NotLoaded(Box::new(why)))?);
         *loaded = Some((folder.to_owned(), Rc::clone(&model)));
         Ok(model)
     }
 
-    fn still(&self, job: u32) -> Result<(), String> {
+    fn still(&self, job: u32) -> Result<()> {
         if self.newest.get() == job {
             Ok(())
         } else {
-            Err(text::STOPPED.to_owned())
+            Err(WorkerError::Stopped)
         }
     }
 }
 
 /// The pixels of a picture that the page made.
-async fn pixels(file: &Blob) -> Result<RgbImage, String> {
-    let buffer = JsFuture::from(file.array_buffer()).await;
-    let bytes = Uint8Array::new(&buffer.map_err(post::said)?).to_vec();
-    picture::decode(&bytes).map_err(|error| error.to_string())
+async fn pixels(file: &Blob) -> Result<RgbImage> {
+    let buffer = JsFuture::from(file.array_buffer()).await?;
+    Ok(picture::decode(&Uint8Array::new(&buffer).to_vec())?)
 }

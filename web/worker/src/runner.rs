@@ -1,4 +1,4 @@
-//! A policy on a device: building it, warming it up, measuring it, and remembering the last pictures it has seen.
+//! A policy on a device: building it, warming it up, measuring it, and remembering the last pictures it has encoded.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,6 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use tensors::ModelFiles;
 
+use crate::error::{Result, WorkerError};
 use crate::fetch::{Folder, Told};
 use crate::post;
 use crate::second::{self, Second};
@@ -37,7 +38,7 @@ pub struct View {
     pub picture: u32,
     pub part: Option<PixelBox>,
     /// How finely a text policy gets it: tiles along the longest edge. A map policy has one size.
-    pub fineness: u32,
+    pub tiles_per_edge: u32,
 }
 
 /// Where a policy is to run.
@@ -79,13 +80,13 @@ pub struct Runner {
     /// One proposal after warming up, milliseconds.
     pub milliseconds: f64,
     /// What was encoded last, the newest at the end: several questions about it cost little.
-    seen: RefCell<Vec<(View, Rc<Encoded>)>>,
+    remembered: RefCell<Vec<(View, Rc<Encoded>)>>,
 }
 
 impl Runner {
     /// Whether a view is encoded already.
     pub fn knows(&self, view: View) -> bool {
-        self.seen.borrow().iter().any(|(of, _)| *of == view)
+        self.remembered.borrow().iter().any(|(of, _)| *of == view)
     }
 
     /// SmolVLM on the processor, if this is it: a reader, too.
@@ -113,32 +114,32 @@ impl Runner {
     }
 
     /// Encodes a view, unless it is remembered. `pixels` are the view's.
-    pub async fn look(&self, view: View, pixels: &RgbImage) -> Result<(), String> {
+    pub async fn encode(&self, view: View, pixels: &RgbImage) -> Result<()> {
         self.encoded(view, pixels).await.map(|_| ())
     }
 
-    async fn encoded(&self, view: View, pixels: &RgbImage) -> Result<Rc<Encoded>, String> {
+    async fn encoded(&self, view: View, pixels: &RgbImage) -> Result<Rc<Encoded>> {
         let known = self
-            .seen
+            .remembered
             .borrow()
             .iter()
             .find(|(of, _)| *of == view)
             .cloned();
-        if let Some((_, seen)) = known {
-            return Ok(seen);
+        if let Some((_, encoded)) = known {
+            return Ok(encoded);
         }
-        let seen = Rc::new(match &self.model {
+        let encoded = Rc::new(match &self.model {
             Model::Core(engine) => Encoded::Core(self.encode(engine, pixels).await?),
             Model::Second { model, .. } => {
-                Encoded::Second(model.encode(pixels, view.fineness).await?)
+                Encoded::Second(model.encode(pixels, view.tiles_per_edge).await?)
             }
         });
-        let mut all = self.seen.borrow_mut();
+        let mut all = self.remembered.borrow_mut();
         // Another picture makes what came before it useless; another part, the part before it.
         all.retain(|(of, _)| View { part: None, ..view } == *of);
-        all.push((view, Rc::clone(&seen)));
+        all.push((view, Rc::clone(&encoded)));
         debug_assert!(all.len() <= REMEMBERED);
-        Ok(seen)
+        Ok(encoded)
     }
 
     /// Threads that compute, on the CPU.
@@ -150,17 +151,13 @@ impl Runner {
     }
 
     /// Encodes pixels, on several threads where there are some; once they fail, on one.
-    async fn encode(
-        &self,
-        engine: &engine::Engine,
-        pixels: &RgbImage,
-    ) -> Result<engine::Encoded, String> {
+    async fn encode(&self, engine: &engine::Engine, pixels: &RgbImage) -> Result<engine::Encoded> {
         let options = EncodeOptions::default();
         let threads = self.threads.borrow().clone();
         if let Some(threads) = threads {
             let encode = async |values: Vec<f32>, size| {
                 let encoded = threads.encode(&values, size);
-                encoded.map_err(|why| EngineError::Device(MapError::Device(why)))
+                encoded.map_err(|why| EngineError::Device(MapError::Device(why.to_string())))
             };
             match engine.encode_by(pixels, &options, &Quiet, encode).await {
                 Ok(encoded) => return Ok(encoded),
@@ -170,8 +167,7 @@ impl Runner {
                 }
             }
         }
-        let encoded = engine.encode(pixels, &options, &Quiet).await;
-        encoded.map_err(|error| error.to_string())
+        Ok(engine.encode(pixels, &options, &Quiet).await?)
     }
 
     /// Side of a text policy's tile, pixels.
@@ -190,7 +186,7 @@ impl Runner {
         pixels: &RgbImage,
         question: &str,
         job: Option<u32>,
-    ) -> Result<(Proposal, Option<Writing>), String> {
+    ) -> Result<(Proposal, Option<Writing>)> {
         let encoded = self.encoded(view, pixels).await?;
         match (&self.model, &*encoded) {
             (Model::Core(engine), Encoded::Core(encoded)) => {
@@ -199,8 +195,7 @@ impl Runner {
                     ..ProposeOptions::default()
                 };
                 let answer = engine.propose(encoded, question, &options, &Quiet).await;
-                let answer = answer.map_err(|error| error.to_string())?;
-                Ok((answer.proposal, None))
+                Ok((answer?.proposal, None))
             }
             (
                 Model::Second {
@@ -211,7 +206,7 @@ impl Runner {
                 Encoded::Second(encoded),
             ) => {
                 let found = model.attend(encoded, question).await?;
-                let found = found.ok_or_else(|| text::NO_ATTENTION.to_owned())?;
+                let found = found.ok_or(WorkerError::NoAttention)?;
                 Ok((training_free(&found), None))
             }
             (Model::Second { model, .. }, Encoded::Second(encoded)) => {
@@ -222,7 +217,7 @@ impl Runner {
                 };
                 model.propose(encoded, question, on_token).await
             }
-            _ => Err(text::BROKEN.to_owned()),
+            _ => Err(WorkerError::Broken),
         }
     }
 
@@ -232,18 +227,18 @@ impl Runner {
         view: View,
         pixels: &RgbImage,
         question: &str,
-    ) -> Result<Vec<Place>, String> {
+    ) -> Result<Vec<Place>> {
         let encoded = self.encoded(view, pixels).await?;
         let boxes: Vec<NormBox> = match (&self.model, &*encoded) {
             (Model::Core(engine), Encoded::Core(encoded)) => {
                 let mut rng = ChaCha8Rng::seed_from_u64(0);
                 let drawn = engine.sample(encoded, question, DRAWS.0, &mut rng);
-                drawn.map_err(|error| error.to_string())?
+                drawn?
             }
             (Model::Second { model, .. }, Encoded::Second(encoded)) => {
                 model.sample(encoded, question, DRAWS.1).await?
             }
-            _ => return Err(text::BROKEN.to_owned()),
+            _ => return Err(WorkerError::Broken),
         };
         Ok(group(&boxes))
     }
@@ -253,19 +248,21 @@ impl Runner {
     pub fn canvas(
         &self,
         pixels: &RgbImage,
-        fineness: u32,
-    ) -> Result<(RgbImage, Option<Tiles>), String> {
+        tiles_per_edge: u32,
+    ) -> Result<(RgbImage, Option<Tiles>)> {
         let config = match &self.model {
             Model::Core(engine) => engine.model().config(),
             Model::Second { model, .. } => {
-                let strip = model.strip(pixels, fineness)?.ok_or(text::BROKEN)?;
+                let strip = model
+                    .strip(pixels, tiles_per_edge)?
+                    .ok_or(WorkerError::Broken)?;
                 return Ok((strip.0, Some(strip.1)));
             }
         };
         let [width, height] = canvas::canvas_of(config, pixels, None);
         let grey = canvas::canvas(pixels, width, height);
         let rgb = grey.into_iter().flat_map(|value| [value; 3]).collect();
-        let canvas = RgbImage::from_raw(width, height, rgb).ok_or(text::BROKEN)?;
+        let canvas = RgbImage::from_raw(width, height, rgb).ok_or(WorkerError::Broken)?;
         Ok((canvas, None))
     }
 
@@ -275,26 +272,30 @@ impl Runner {
         view: View,
         pixels: &RgbImage,
         question: &str,
-    ) -> Result<Attention, String> {
+    ) -> Result<Attention> {
         let found = match (&self.model, &*self.encoded(view, pixels).await?) {
             (Model::Second { model, .. }, Encoded::Second(encoded)) => {
                 model.attend(encoded, question).await?
             }
             _ => None,
         };
-        found.ok_or_else(|| text::NO_ATTENTION.to_owned())
+        found.ok_or(WorkerError::NoAttention)
     }
 }
 
-/// Builds the network on a device, warms it up and measures one proposal. `aloud` tells the page the stages.
-pub async fn build(folder: &Folder, on: On, aloud: bool) -> Result<Runner, String> {
+/// Builds the network on a device, warms it up and measures one proposal. `show_stages` tells the page the stages.
+pub async fn build(folder: &Folder, on: On, show_stages: bool) -> Result<Runner> {
     let files = &folder.files;
     let tell = |stage| {
-        if aloud {
+        if show_stages {
             post::message(&FromWorker::Stage(stage));
         }
     };
-    let told = if aloud { Told::Stage } else { Told::Nobody };
+    let told = if show_stages {
+        Told::Stage
+    } else {
+        Told::Nobody
+    };
     tell(Stage::Upload);
     let text = folder.is_text();
     let (model, device, threads) = match on {
@@ -307,7 +308,7 @@ pub async fn build(folder: &Folder, on: On, aloud: bool) -> Result<Runner, Strin
             let engine = map_policy(files, engine::Device::Gpu).await?;
             let backend = engine.backend();
             if backend.adapter.is_none() {
-                return Err(backend.reason.to_string());
+                return Err(WorkerError::Device(backend.reason.to_string()));
             }
             (Model::Core(Box::new(engine)), DeviceKind::WebGpu, None)
         }
@@ -338,7 +339,7 @@ pub async fn build(folder: &Folder, on: On, aloud: bool) -> Result<Runner, Strin
         threads: RefCell::new(threads),
         device,
         milliseconds: 0.0,
-        seen: RefCell::default(),
+        remembered: RefCell::default(),
     };
     let blank = RgbImage::from_fn(WARM_UP_SIDE * 3 / 4, WARM_UP_SIDE, |x, y| {
         [200 + ((x ^ y) & 31) as u8; 3].into()
@@ -356,22 +357,18 @@ pub async fn build(folder: &Folder, on: On, aloud: bool) -> Result<Runner, Strin
         let view = View {
             picture: u32::MAX - round,
             part: None,
-            fineness: 1,
+            tiles_per_edge: 1,
         };
         runner.propose(view, &blank, WARM_UP_QUESTION, None).await?;
         runner.milliseconds = post::now() - start;
     }
-    runner.seen.take();
+    runner.remembered.take();
     Ok(runner)
 }
 
 /// A map policy on a device, by this module's own kernels.
-async fn map_policy(files: &ModelFiles, device: engine::Device) -> Result<engine::Engine, String> {
-    let engine = engine::Engine::load(files, device, &Quiet).await;
-    engine.map_err(|error| match error {
-        EngineError::OtherModel(kind) => text::other_model(&kind),
-        other => other.to_string(),
-    })
+async fn map_policy(files: &ModelFiles, device: engine::Device) -> Result<engine::Engine> {
+    Ok(engine::Engine::load(files, device, &Quiet).await?)
 }
 
 /// The proposal that follows from where a model looks.
@@ -398,7 +395,7 @@ async fn threads_of(files: &ModelFiles, most: Option<u32>) -> Option<Rc<Threads>
     match Threads::start(files, most).await {
         Ok(threads) => threads.map(Rc::new),
         Err(why) => {
-            post::warn(&text::no_threads(&why));
+            post::warn(&text::no_threads(&why.to_string()));
             None
         }
     }

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tensors::ModelFiles;
 use wasm_bindgen::prelude::*;
 
+use crate::error::{Result, WorkerError, said};
 use crate::fetch::{Folder, Told};
 use crate::{post, threads};
 
@@ -44,26 +45,30 @@ export async function loadSecond(name) {
 ")]
 extern "C" {
     #[wasm_bindgen(js_name = loadSecond, catch)]
-    async fn load_js(name: &str) -> Result<JsValue, JsValue>;
+    async fn load_js(name: &str) -> std::result::Result<JsValue, JsValue>;
 
     type Module;
     #[wasm_bindgen(method, getter = Loader)]
     fn loaders(this: &Module) -> Loaders;
-    #[wasm_bindgen(method, getter = Pupil)]
-    fn pupils(this: &Module) -> Pupils;
+    #[wasm_bindgen(method, getter = Learner)]
+    fn learner_class(this: &Module) -> LearnerClass;
 
     /// The class of [`LoaderJs`].
     type Loaders;
     #[wasm_bindgen(method, catch, js_name = start)]
-    async fn start_loading(this: &Loaders, files: Array, webgpu: bool) -> Result<JsValue, JsValue>;
+    async fn start_loading(
+        this: &Loaders,
+        files: Array,
+        webgpu: bool,
+    ) -> std::result::Result<JsValue, JsValue>;
 
     type LoaderJs;
     #[wasm_bindgen(method, catch)]
-    fn push(this: &LoaderJs, name: &str, bytes: &Uint8Array) -> Result<(), JsValue>;
+    fn push(this: &LoaderJs, name: &str, bytes: &Uint8Array) -> std::result::Result<(), JsValue>;
     #[wasm_bindgen(method, catch)]
-    fn end(this: &LoaderJs, name: &str) -> Result<(), JsValue>;
+    fn end(this: &LoaderJs, name: &str) -> std::result::Result<(), JsValue>;
     #[wasm_bindgen(method, catch)]
-    fn finish(this: &LoaderJs) -> Result<JsValue, JsValue>;
+    fn finish(this: &LoaderJs) -> std::result::Result<JsValue, JsValue>;
 
     type ModelJs;
     #[wasm_bindgen(method)]
@@ -74,23 +79,27 @@ extern "C" {
         rgb: Uint8Array,
         width: u32,
         tiles: u32,
-    ) -> Result<JsValue, JsValue>;
+    ) -> std::result::Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     async fn propose(
         this: &ModelJs,
         encoded: &JsValue,
         question: &str,
         on_token: &JsValue,
-    ) -> Result<JsValue, JsValue>;
+    ) -> std::result::Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     async fn sample(
         this: &ModelJs,
         encoded: &JsValue,
         question: &str,
         n: usize,
-    ) -> Result<JsValue, JsValue>;
+    ) -> std::result::Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    async fn attend(this: &ModelJs, encoded: &JsValue, question: &str) -> Result<JsValue, JsValue>;
+    async fn attend(
+        this: &ModelJs,
+        encoded: &JsValue,
+        question: &str,
+    ) -> std::result::Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     async fn read(
         this: &ModelJs,
@@ -98,16 +107,16 @@ extern "C" {
         tiles: u32,
         text: &str,
         max_tokens: usize,
-    ) -> Result<JsValue, JsValue>;
+    ) -> std::result::Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    fn write(this: &ModelJs, answer: &AnswerJs) -> Result<String, JsValue>;
+    fn write(this: &ModelJs, answer: &AnswerJs) -> std::result::Result<String, JsValue>;
     #[wasm_bindgen(method, catch)]
     fn strip(
         this: &ModelJs,
         rgb: Uint8Array,
         width: u32,
         tiles: u32,
-    ) -> Result<Option<StripJs>, JsValue>;
+    ) -> std::result::Result<Option<StripJs>, JsValue>;
 
     /// An answer that is being written.
     type AnswerJs;
@@ -122,38 +131,46 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn pixels(this: &StripJs) -> Uint8Array;
     #[wasm_bindgen(method, catch)]
-    fn tiles(this: &StripJs) -> Result<JsValue, JsValue>;
+    fn tiles(this: &StripJs) -> std::result::Result<JsValue, JsValue>;
 
-    /// The class of [`PupilJs`].
-    type Pupils;
+    /// The class of [`LearnerJs`].
+    type LearnerClass;
     #[wasm_bindgen(method, catch)]
     async fn start(
-        this: &Pupils,
+        this: &LearnerClass,
         files: Array,
         rgb: Uint8Array,
         width: u32,
-    ) -> Result<JsValue, JsValue>;
+    ) -> std::result::Result<JsValue, JsValue>;
 
-    type PupilJs;
+    type LearnerJs;
     #[wasm_bindgen(method)]
-    fn learns(this: &PupilJs, question: &str, answer: &str) -> bool;
+    fn learns(this: &LearnerJs, question: &str, answer: &str) -> bool;
     #[wasm_bindgen(method)]
-    fn begin(this: &PupilJs, question: &str, answer: &str);
+    fn begin(this: &LearnerJs, question: &str, answer: &str);
     #[wasm_bindgen(method)]
-    fn has_group(this: &PupilJs) -> bool;
+    fn has_group(this: &LearnerJs) -> bool;
     #[wasm_bindgen(method, catch)]
-    async fn draw(this: &PupilJs, settings: JsValue) -> Result<JsValue, JsValue>;
+    async fn draw(this: &LearnerJs, settings: JsValue) -> std::result::Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    async fn read(this: &PupilJs, rgb: Uint8Array, width: u32) -> Result<JsValue, JsValue>;
+    async fn read(
+        this: &LearnerJs,
+        rgb: Uint8Array,
+        width: u32,
+    ) -> std::result::Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    async fn step(this: &PupilJs, settings: JsValue) -> Result<JsValue, JsValue>;
+    async fn step(this: &LearnerJs, settings: JsValue) -> std::result::Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    async fn tell(this: &PupilJs, skipped: bool, step: &JsValue) -> Result<JsValue, JsValue>;
+    async fn tell(
+        this: &LearnerJs,
+        skipped: bool,
+        step: &JsValue,
+    ) -> std::result::Result<JsValue, JsValue>;
 
     /// Anything of the module's that has memory of it.
     type Owned;
     #[wasm_bindgen(method, catch)]
-    fn free(this: &Owned) -> Result<(), JsValue>;
+    fn free(this: &Owned) -> std::result::Result<(), JsValue>;
 }
 
 /// A module, once it is here.
@@ -169,14 +186,14 @@ pub struct Encoded(Handle<JsValue>);
 pub struct Answer(Handle<AnswerJs>);
 
 /// A map policy in its lesson, in the module's memory.
-pub struct Pupil(Handle<PupilJs>);
+pub struct Learner(Handle<LearnerJs>);
 
 impl Second {
     /// The module that needs burn; once it is here, it stays.
     ///
     /// # Errors
     /// A sentence for a person.
-    pub async fn trainable() -> Result<Self, String> {
+    pub async fn trainable() -> Result<Self> {
         Self::load(TRAINABLE).await
     }
 
@@ -184,34 +201,28 @@ impl Second {
     ///
     /// # Errors
     /// A sentence for a person.
-    pub async fn smolvlm(most: Option<u32>) -> Result<(Self, u32), String> {
+    pub async fn smolvlm(most: Option<u32>) -> Result<(Self, u32)> {
         let count = threads::possible(most);
         if count > 1 {
             match threads::start(SMOLVLM_THREADS, count).await {
                 Ok(module) => return Ok((Self(module.unchecked_into()), count)),
-                Err(why) => post::warn(&text::no_threads(&why)),
+                Err(why) => post::warn(&text::no_threads(&why.to_string())),
             }
         }
         Ok((Self::load(SMOLVLM).await?, 1))
     }
 
-    async fn load(name: &str) -> Result<Self, String> {
-        match load_js(name).await {
-            Ok(module) => Ok(Self(module.unchecked_into())),
-            Err(why) => Err(text::no_module(&post::said(why))),
-        }
+    async fn load(name: &str) -> Result<Self> {
+        let module = load_js(name).await;
+        let module = module.map_err(|why| WorkerError::NoModule(said(why)))?;
+        Ok(Self(module.unchecked_into()))
     }
 
     /// A text policy from a model folder, its weights fetched as they are taken. `webgpu` is for the module that needs burn.
     ///
     /// # Errors
     /// What is wrong with the folder or the device.
-    pub async fn text_policy(
-        &self,
-        folder: &Folder,
-        webgpu: bool,
-        told: Told,
-    ) -> Result<Model, String> {
+    pub async fn text_policy(&self, folder: &Folder, webgpu: bool, told: Told) -> Result<Model> {
         let model = self.filled(folder, webgpu, told).await;
         if model.is_err() {
             // What is broken is not kept.
@@ -220,19 +231,19 @@ impl Second {
         model
     }
 
-    async fn filled(&self, folder: &Folder, webgpu: bool, told: Told) -> Result<Model, String> {
+    async fn filled(&self, folder: &Folder, webgpu: bool, told: Told) -> Result<Model> {
         let files = pairs(&folder.files)?;
         let loader = self.0.loaders().start_loading(files, webgpu).await;
-        let loader: Handle<LoaderJs> = Handle(loader.map_err(post::said)?.unchecked_into());
+        let loader: Handle<LoaderJs> = Handle(loader?.unchecked_into());
         let take = |name: &str, chunk: Option<&Uint8Array>| {
             let taken = match chunk {
                 Some(bytes) => loader.0.push(name, bytes),
                 None => loader.0.end(name),
             };
-            taken.map_err(post::said)
+            Ok(taken?)
         };
         folder.each_weight_file(told, take).await?;
-        let model = loader.0.finish().map_err(post::said)?;
+        let model = loader.0.finish()?;
         Ok(Model(Handle(model.unchecked_into())))
     }
 
@@ -240,10 +251,14 @@ impl Second {
     ///
     /// # Errors
     /// What is wrong with the folder; a device that failed.
-    pub async fn pupil(&self, files: &ModelFiles, picture: &RgbImage) -> Result<Pupil, String> {
+    pub async fn learner(&self, files: &ModelFiles, picture: &RgbImage) -> Result<Learner> {
         let (rgb, width) = rgb(picture);
-        let pupil = self.0.pupils().start(pairs(files)?, rgb, width).await;
-        Ok(Pupil(Handle(pupil.map_err(post::said)?.unchecked_into())))
+        let learner = self
+            .0
+            .learner_class()
+            .start(pairs(files)?, rgb, width)
+            .await;
+        Ok(Learner(Handle(learner?.unchecked_into())))
     }
 }
 
@@ -257,10 +272,10 @@ impl Model {
     ///
     /// # Errors
     /// A device that failed.
-    pub async fn encode(&self, picture: &RgbImage, tiles: u32) -> Result<Encoded, String> {
+    pub async fn encode(&self, picture: &RgbImage, tiles: u32) -> Result<Encoded> {
         let (rgb, width) = rgb(picture);
         let encoded = self.0.0.encode(rgb, width, tiles).await;
-        Ok(Encoded(Handle(encoded.map_err(post::said)?)))
+        Ok(Encoded(Handle(encoded?)))
     }
 
     /// Proposes a box, and what a text policy read and wrote for it, of which `on_token` hears token by token.
@@ -272,7 +287,7 @@ impl Model {
         encoded: &Encoded,
         question: &str,
         mut on_token: impl FnMut(Writing) + 'static,
-    ) -> Result<(Proposal, Option<Writing>), String> {
+    ) -> Result<(Proposal, Option<Writing>)> {
         let on_token = Closure::<dyn FnMut(JsValue)>::new(move |so_far| {
             if let Ok(writing) = value(so_far) {
                 on_token(writing);
@@ -283,7 +298,7 @@ impl Model {
             .0
             .propose(&encoded.0.0, question, on_token.as_ref())
             .await;
-        value(proposed.map_err(post::said)?)
+        value(proposed?)
     }
 
     /// Draws boxes at temperature 1.
@@ -295,22 +310,18 @@ impl Model {
         encoded: &Encoded,
         question: &str,
         n: usize,
-    ) -> Result<Vec<NormBox>, String> {
+    ) -> Result<Vec<NormBox>> {
         let drawn = self.0.0.sample(&encoded.0.0, question, n).await;
-        Ok(boxes(drawn.map_err(post::said)?))
+        Ok(boxes(drawn?))
     }
 
     /// Where a text policy looks; nothing for a map policy.
     ///
     /// # Errors
     /// As [`Model::propose`].
-    pub async fn attend(
-        &self,
-        encoded: &Encoded,
-        question: &str,
-    ) -> Result<Option<Attention>, String> {
+    pub async fn attend(&self, encoded: &Encoded, question: &str) -> Result<Option<Attention>> {
         let found = self.0.0.attend(&encoded.0.0, question).await;
-        value(found.map_err(post::said)?)
+        value(found?)
     }
 
     /// Lets SmolVLM read pictures and a prompt, to answer with at most `max_tokens` tokens.
@@ -323,13 +334,13 @@ impl Model {
         tiles: u32,
         prompt: &str,
         max_tokens: usize,
-    ) -> Result<Answer, String> {
+    ) -> Result<Answer> {
         let pairs = pictures.iter().map(|picture| {
             let (rgb, width) = rgb(picture);
             Array::of2(&rgb, &width.into())
         });
         let read = self.0.0.read(pairs.collect(), tiles, prompt, max_tokens);
-        let answer = read.await.map_err(post::said)?;
+        let answer = read.await?;
         Ok(Answer(Handle(answer.unchecked_into())))
     }
 
@@ -337,28 +348,24 @@ impl Model {
     ///
     /// # Errors
     /// Weights that compute no numbers.
-    pub fn write(&self, answer: &Answer) -> Result<String, String> {
-        self.0.0.write(&answer.0.0).map_err(post::said)
+    pub fn write(&self, answer: &Answer) -> Result<String> {
+        Ok(self.0.0.write(&answer.0.0)?)
     }
 
     /// The picture as a text policy gets it, its tiles in a strip; nothing for a map policy.
     ///
     /// # Errors
     /// More tiles than the model takes.
-    pub fn strip(
-        &self,
-        picture: &RgbImage,
-        tiles: u32,
-    ) -> Result<Option<(RgbImage, Tiles)>, String> {
+    pub fn strip(&self, picture: &RgbImage, tiles: u32) -> Result<Option<(RgbImage, Tiles)>> {
         let (rgb, width) = rgb(picture);
-        let Some(strip) = self.0.0.strip(rgb, width, tiles).map_err(post::said)? else {
+        let Some(strip) = self.0.0.strip(rgb, width, tiles)? else {
             return Ok(None);
         };
         let strip = Handle(strip);
-        let tiles: Tiles = value(strip.0.tiles().map_err(post::said)?)?;
+        let tiles: Tiles = value(strip.0.tiles()?)?;
         let values = strip.0.pixels().to_vec();
         let pixels = RgbImage::from_raw(tiles.side, tiles.side * tiles.count(), values);
-        let pixels = pixels.ok_or_else(|| text::BROKEN.to_owned())?;
+        let pixels = pixels.ok_or(WorkerError::Broken)?;
         Ok(Some((pixels, tiles)))
     }
 }
@@ -375,7 +382,7 @@ impl Answer {
     }
 }
 
-impl Pupil {
+impl Learner {
     /// Whether this question and this answer are being learned.
     pub fn learns(&self, question: &str, answer: &str) -> bool {
         self.0.0.learns(question, answer)
@@ -395,37 +402,38 @@ impl Pupil {
     ///
     /// # Errors
     /// A device that failed.
-    pub async fn draw(&self, settings: &Settings) -> Result<Vec<NormBox>, String> {
+    pub async fn draw(&self, settings: &Settings) -> Result<Vec<NormBox>> {
         let drawn = self.0.0.draw(given(settings)?).await;
-        Ok(boxes(drawn.map_err(post::said)?))
+        Ok(boxes(drawn?))
     }
 
     /// Reads the crop of the group's next box.
     ///
     /// # Errors
     /// A device that failed.
-    pub async fn read(&self, crop: &RgbImage) -> Result<(), String> {
+    pub async fn read(&self, crop: &RgbImage) -> Result<()> {
         let (rgb, width) = rgb(crop);
         let read = self.0.0.read(rgb, width).await;
-        read.map(|_| ()).map_err(post::said)
+        read?;
+        Ok(())
     }
 
     /// One step on the present group; `None` where it has nothing to learn from.
     ///
     /// # Errors
     /// A device that failed.
-    pub async fn step(&self, settings: &Settings) -> Result<Option<Step>, String> {
+    pub async fn step(&self, settings: &Settings) -> Result<Option<Step>> {
         let step = self.0.0.step(given(settings)?).await;
-        value(step.map_err(post::said)?)
+        value(step?)
     }
 
     /// The group, the step before it (`skipped` where it was not taken), and the likeliest box.
     ///
     /// # Errors
     /// A device that failed.
-    pub async fn tell(&self, skipped: bool, step: &Option<Step>) -> Result<Lesson, String> {
+    pub async fn tell(&self, skipped: bool, step: &Option<Step>) -> Result<Lesson> {
         let told = self.0.0.tell(skipped, &given(step)?).await;
-        value(told.map_err(post::said)?)
+        value(told?)
     }
 }
 
@@ -440,9 +448,9 @@ impl<T: AsRef<JsValue>> Drop for Handle<T> {
 }
 
 /// The files of a model folder, `[name, bytes]`.
-fn pairs(files: &ModelFiles) -> Result<Array, String> {
+fn pairs(files: &ModelFiles) -> Result<Array> {
     let pair = |name: &str| {
-        let bytes = files.get(name).map_err(|error| error.to_string())?;
+        let bytes = files.get(name)?;
         Ok(Array::of2(&name.into(), &Uint8Array::from(bytes)))
     };
     files.names().map(pair).collect()
@@ -464,12 +472,12 @@ fn boxes(edges: JsValue) -> Vec<NormBox> {
 }
 
 /// A value for the module.
-fn given(value: &impl Serialize) -> Result<JsValue, String> {
+fn given(value: &impl Serialize) -> Result<JsValue> {
     let serializer = serde_wasm_bindgen::Serializer::new();
-    value.serialize(&serializer).map_err(|e| e.to_string())
+    Ok(value.serialize(&serializer)?)
 }
 
 /// A value of the module's.
-fn value<T: DeserializeOwned>(value: JsValue) -> Result<T, String> {
-    serde_wasm_bindgen::from_value(value).map_err(|error| error.to_string())
+fn value<T: DeserializeOwned>(value: JsValue) -> Result<T> {
+    Ok(serde_wasm_bindgen::from_value(value)?)
 }

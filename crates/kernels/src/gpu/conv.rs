@@ -8,6 +8,18 @@ use super::run::Run;
 use crate::maps::Then;
 use crate::tensors::{Convolution, KernelError, Tensors};
 
+/// The kernel; `half`: multiplying in f16.
+pub(super) fn wgsl(half: bool) -> String {
+    let plain = include_str!("conv.wgsl");
+    match half {
+        false => plain.to_owned(),
+        true => {
+            let four = plain.replace("alias Four = vec4<f32>;", "alias Four = vec4<f16>;");
+            format!("enable f16;\n{four}")
+        }
+    }
+}
+
 /// Places and channels that a workgroup computes; as in `conv.wgsl`.
 const TILE: [usize; 2] = [128, 32];
 
@@ -51,7 +63,7 @@ impl GpuConv {
             to,
             kernel: [kh, kw],
             stride,
-            weights: gpu.upload(&sorted),
+            weights: gpu.upload_products(&sorted),
             bias: gpu.upload(&padded),
         }
     }

@@ -2,7 +2,11 @@
 // A workgroup computes 128 places x 32 channels, an invocation 8 places x 4 channels. For every place of the kernel, eight
 // input channels at a time go through the workgroup's memory, of which there are two halves: while some invocations still
 // multiply one, others fill the other, so that one barrier a step is enough.
+// Weights and inputs are multiplied, and four products at a time added up, as `Four` has them: f32, or f16 where the card is
+// fast with that (`conv.rs` puts it in). All else is f32.
 // Twin on the processor: `Conv::run` and `Winograd::run`.
+
+alias Four = vec4<f32>;
 
 struct Numbers {
   in_height: u32, in_width: u32,
@@ -18,15 +22,15 @@ struct Numbers {
 
 @group(0) @binding(0) var<uniform> n: Numbers;
 @group(0) @binding(1) var<storage, read> maps: array<vec4<f32>>;         // [H, W, depth]
-@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;      // [kh, kw, 4 depth, to]
+@group(0) @binding(2) var<storage, read> weights: array<Four>;           // [kh, kw, 4 depth, to]
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;         // [to]
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;    // [H', W', to]
 
 const PLACES = 128u;
 const CHANNELS = 8u; // in fours
 
-var<workgroup> seen: array<array<vec4<f32>, 256>, 2>;   // [PLACES, 2] fours of input channels
-var<workgroup> kernel: array<array<vec4<f32>, 64>, 2>;  // [8 input channels, CHANNELS]
+var<workgroup> inputs: array<array<Four, 256>, 2>;  // [PLACES, 2] fours of input channels
+var<workgroup> kernel: array<array<Four, 64>, 2>;       // [8 input channels, CHANNELS]
 
 @compute @workgroup_size(8, 16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) id: vec3<u32>) {
@@ -64,10 +68,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) i
       let far_start = ((far_top + ky) * n.in_width + far_left + kx) * n.depth + local % 2u;
       let tap = (ky * n.kernel_width + kx) * n.depth * 4u;
       for (var c = 0u; c < n.depth; c += 2u) {
-        seen[half][local] = fetch(near_start + c, is_near);
-        seen[half][local + 128u] = fetch(far_start + c, is_far);
+        inputs[half][local] = fetch(near_start + c, is_near);
+        inputs[half][local + 128u] = fetch(far_start + c, is_far);
         if local < 64u {
-          var weight = vec4(0.0);
+          var weight = Four();
           if is_weight { weight = weights[(tap + c * 4u + row) * n.to + column]; }
           kernel[half][local] = weight;
         }
@@ -79,22 +83,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) i
           let w2 = kernel[half][k + 2u * CHANNELS];
           let w3 = kernel[half][k + 3u * CHANNELS];
           let at = id.y * 2u + four;
-          let v0 = seen[half][at];
-          let v1 = seen[half][at + 32u];
-          let v2 = seen[half][at + 64u];
-          let v3 = seen[half][at + 96u];
-          let v4 = seen[half][at + 128u];
-          let v5 = seen[half][at + 160u];
-          let v6 = seen[half][at + 192u];
-          let v7 = seen[half][at + 224u];
-          sum0 += v0.x * w0 + v0.y * w1 + v0.z * w2 + v0.w * w3;
-          sum1 += v1.x * w0 + v1.y * w1 + v1.z * w2 + v1.w * w3;
-          sum2 += v2.x * w0 + v2.y * w1 + v2.z * w2 + v2.w * w3;
-          sum3 += v3.x * w0 + v3.y * w1 + v3.z * w2 + v3.w * w3;
-          sum4 += v4.x * w0 + v4.y * w1 + v4.z * w2 + v4.w * w3;
-          sum5 += v5.x * w0 + v5.y * w1 + v5.z * w2 + v5.w * w3;
-          sum6 += v6.x * w0 + v6.y * w1 + v6.z * w2 + v6.w * w3;
-          sum7 += v7.x * w0 + v7.y * w1 + v7.z * w2 + v7.w * w3;
+          let v0 = inputs[half][at];
+          let v1 = inputs[half][at + 32u];
+          let v2 = inputs[half][at + 64u];
+          let v3 = inputs[half][at + 96u];
+          let v4 = inputs[half][at + 128u];
+          let v5 = inputs[half][at + 160u];
+          let v6 = inputs[half][at + 192u];
+          let v7 = inputs[half][at + 224u];
+          sum0 += vec4<f32>(v0.x * w0 + v0.y * w1 + v0.z * w2 + v0.w * w3);
+          sum1 += vec4<f32>(v1.x * w0 + v1.y * w1 + v1.z * w2 + v1.w * w3);
+          sum2 += vec4<f32>(v2.x * w0 + v2.y * w1 + v2.z * w2 + v2.w * w3);
+          sum3 += vec4<f32>(v3.x * w0 + v3.y * w1 + v3.z * w2 + v3.w * w3);
+          sum4 += vec4<f32>(v4.x * w0 + v4.y * w1 + v4.z * w2 + v4.w * w3);
+          sum5 += vec4<f32>(v5.x * w0 + v5.y * w1 + v5.z * w2 + v5.w * w3);
+          sum6 += vec4<f32>(v6.x * w0 + v6.y * w1 + v6.z * w2 + v6.w * w3);
+          sum7 += vec4<f32>(v7.x * w0 + v7.y * w1 + v7.z * w2 + v7.w * w3);
         }
         half = 1u - half;
       }
@@ -115,11 +119,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) i
 }
 
 // Four input channels of a place; zeros where it lies beyond the maps.
-fn fetch(at: u32, is_inside: bool) -> vec4<f32> {
-  if !is_inside { return vec4(0.0); }
+fn fetch(at: u32, is_inside: bool) -> Four {
+  if !is_inside { return Four(); }
   let value = maps[at];
-  if n.rectify == 1u { return max(value, vec4(0.0)); }
-  return value;
+  if n.rectify == 1u { return Four(max(value, vec4(0.0))); }
+  return Four(value);
 }
 
 // Hands over four channels of a place, if it is one.

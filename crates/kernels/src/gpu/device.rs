@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use half::f16;
 use wgpu::{
     Adapter, Backends, Buffer, BufferDescriptor, BufferUsages, ComputePipeline, Device,
-    DeviceDescriptor, MapMode, PollType, Queue,
+    DeviceDescriptor, Features, MapMode, PollType, Queue,
 };
 
 use super::adapter;
@@ -31,6 +32,12 @@ pub enum GpuError {
         /// What is missing.
         &'static str,
     ),
+    /// The card, or its driver, has no f16.
+    #[error("the graphics adapter {adapter} does not multiply in f16")]
+    NoHalf {
+        /// Its name.
+        adapter: String,
+    },
     /// The card was found and could not be opened.
     #[error("the graphics adapter {adapter} cannot be used: {why}")]
     Refused {
@@ -84,6 +91,7 @@ pub struct Gpu(Arc<Opened>);
 struct Opened {
     name: String,
     is_software: bool,
+    half: bool,
     device: Device,
     queue: Queue,
     kernels: Kernels,
@@ -109,11 +117,19 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::NoAdapter`], [`GpuError::Refused`].
     pub async fn open() -> Result<Self, GpuError> {
-        Self::open_by(Backends::PRIMARY).await
+        Self::open_by(Backends::PRIMARY, false).await
     }
 
-    /// As [`Gpu::open`], through some interfaces only.
-    pub(super) async fn open_by(backends: Backends) -> Result<Self, GpuError> {
+    /// As [`Gpu::open`]; convolutions multiply in f16, and add up in f32.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`]; [`GpuError::NoHalf`].
+    pub async fn open_half() -> Result<Self, GpuError> {
+        Self::open_by(Backends::PRIMARY, true).await
+    }
+
+    /// As [`Gpu::open`] or, with `half`, [`Gpu::open_half`], through some interfaces only.
+    pub(super) async fn open_by(backends: Backends, half: bool) -> Result<Self, GpuError> {
         let Found {
             adapter,
             name,
@@ -123,9 +139,16 @@ impl Gpu {
             adapter: name.clone(),
             why: one_line(&why),
         };
+        if half && !adapter.features().contains(Features::SHADER_F16) {
+            return Err(GpuError::NoHalf { adapter: name });
+        }
         let limits = adapter.limits();
         let wanted = DeviceDescriptor {
             label: Some("cropvlm"),
+            required_features: match half {
+                true => Features::SHADER_F16,
+                false => Features::empty(),
+            },
             required_limits: wgpu::Limits {
                 max_buffer_size: limits.max_buffer_size,
                 max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
@@ -145,7 +168,7 @@ impl Gpu {
             lock(&told).get_or_insert(format!("the device was lost. {why}"));
         });
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let kernels = Kernels::of(&device);
+        let kernels = Kernels::of(&device, half);
         if let Some(error) = scope.pop().await {
             device.destroy();
             return Err(refused(error.to_string()));
@@ -153,6 +176,7 @@ impl Gpu {
         Ok(Self(Arc::new(Opened {
             name: name.clone(),
             is_software,
+            half,
             device,
             queue,
             kernels,
@@ -168,6 +192,11 @@ impl Gpu {
     /// Whether the processor imitates a card (lavapipe, SwiftShader, WARP).
     pub fn is_software(&self) -> bool {
         self.0.is_software
+    }
+
+    /// Whether convolutions multiply in f16.
+    pub fn is_half(&self) -> bool {
+        self.0.half
     }
 
     /// Takes the card away, as a driver does that restarts: what is computed from now on fails.
@@ -198,6 +227,15 @@ impl Gpu {
     /// A buffer that kernels read, such as weights.
     pub(super) fn upload(&self, values: &[f32]) -> Buffer {
         self.filled(bytemuck::cast_slice(values), BufferUsages::STORAGE)
+    }
+
+    /// Weights of a convolution, an even number of them, in what it multiplies.
+    pub(super) fn upload_products(&self, values: &[f32]) -> Buffer {
+        if !self.0.half {
+            return self.upload(values);
+        }
+        let bits: Vec<u16> = values.iter().map(|v| f16::from_f32(*v).to_bits()).collect();
+        self.filled(bytemuck::cast_slice(&bits), BufferUsages::STORAGE)
     }
 
     /// A buffer with contents, a whole number of words. A lost device panics nothing here, as it would with a buffer that

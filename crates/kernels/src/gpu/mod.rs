@@ -3,8 +3,8 @@
 //!
 //! The weights are uploaded once; a picture is one submission, of which only what a question needs comes back. Each
 //! kernel has a file of WGSL and one of Rust beside it, and a test that holds it to its twin on the processor. No
-//! workgroup has more than 256 invocations or 16 KB of memory, and no feature of a card is asked for, so that whatever
-//! speaks WebGPU can run them. All numbers are f32.
+//! workgroup has more than 256 invocations or 16 KB of memory, and no feature of a card is needed, so that whatever
+//! speaks WebGPU can run them. Numbers are f32; where a card has f16 and [`check`] finds it precise enough, convolutions multiply in that.
 //!
 //! Maps lie as on the processor, channels last, but without a frame, and with their channels filled up to a multiple
 //! of eight ([`maps::GpuMaps`]).

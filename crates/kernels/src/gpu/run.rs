@@ -5,6 +5,7 @@ use wgpu::{
     ComputePass, ComputePipeline, Device,
 };
 
+use super::conv;
 use super::device::{Gpu, GpuError, kernel};
 use super::maps::GpuMaps;
 use crate::maps::Maps;
@@ -23,10 +24,11 @@ pub(super) struct Kernels {
 }
 
 impl Kernels {
-    pub(super) fn of(device: &Device) -> Self {
+    /// Compiles them; `half`: convolutions multiply in f16.
+    pub(super) fn of(device: &Device, half: bool) -> Self {
         Self {
             stem: kernel(device, "stem", include_str!("stem.wgsl")),
-            conv: kernel(device, "conv", include_str!("conv.wgsl")),
+            conv: kernel(device, "conv", &conv::wgsl(half)),
             moments: kernel(device, "moments", include_str!("moments.wgsl")),
             norm: kernel(device, "norm", include_str!("norm.wgsl")),
             film: kernel(device, "film", include_str!("film.wgsl")),

@@ -141,6 +141,39 @@ fn convolutions_are_those_of_the_processor() {
 }
 
 #[test]
+fn in_f16_a_convolution_differs_by_its_eleven_bits_and_no_more() {
+    let gpu = match block_on(Gpu::open_half()) {
+        Ok(gpu) => gpu,
+        Err(GpuError::NoAdapter | GpuError::NoHalf { .. }) => {
+            writeln!(std::io::stderr(), "no adapter with f16: skipped").ok();
+            return;
+        }
+        Err(other) => panic!("{other}"),
+    };
+    assert!(gpu.is_half());
+    let mut rng = ChaCha8Rng::seed_from_u64(12);
+    let x = maps(&mut rng, [17, 9, 43]);
+    let (weights, bias) = (noise(&mut rng, 56 * 43 * 9), noise(&mut rng, 56));
+    let parts = ([56, 43, 3, 3], weights.as_slice(), bias.as_slice());
+    let wanted = plain(&Conv::new(parts.0, parts.1, parts.2, [1, 2]).apply(&x.with_frame()));
+    let mut run = Run::new(&gpu);
+    let conv = GpuConv::new(&gpu, parts, [1, 2]);
+    let out = conv.apply(&mut run, &GpuMaps::upload(&gpu, &x), Of::All, Then::Set);
+    let gap = apart(&read(run, &out), &wanted);
+    // Each product is rounded to 2^-11 of itself, and sums of many roundings are smaller than their sum.
+    assert!(gap < 1e-3, "{gap:e}");
+    assert!(gap > CLOSE, "it is not computed in f32: {gap:e}");
+    // The network is used where its numbers are the processor's, up to that.
+    let t = network(&mut rng);
+    let cpu = (Encoder::of(&t).unwrap(), Decoder::of(&t).unwrap());
+    let net = (
+        GpuEncoder::of(&gpu, &t).unwrap(),
+        GpuDecoder::of(&gpu, &t).unwrap(),
+    );
+    block_on(check((&cpu.0, &cpu.1), (&net.0, &net.1))).unwrap();
+}
+
+#[test]
 fn a_block_is_that_of_the_processor() {
     let Some(gpu) = card() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(3);
@@ -374,7 +407,7 @@ fn a_picture_that_the_card_has_no_room_for_is_refused_before_anything_is_compute
 #[test]
 fn without_any_adapter_a_sentence_says_what_to_install() {
     // No interface to look through: as on a machine without a card and without a driver.
-    let error = block_on(Gpu::open_by(Backends::empty())).unwrap_err();
+    let error = block_on(Gpu::open_by(Backends::empty(), false)).unwrap_err();
     assert_eq!(error, GpuError::NoAdapter);
     let sentence = error.to_string();
     assert!(

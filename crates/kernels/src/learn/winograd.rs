@@ -11,7 +11,8 @@ use rayon::prelude::*;
 use super::layout::{Last, pieces, write};
 use super::product::{COLUMNS, Left, Product};
 use super::{PARTS, Shape, added_up};
-use crate::winograd::{self, POINTS, SIDE, TILE, back, transformed};
+use crate::maps::TILE;
+use crate::winograd::{self, POINTS, SIDE, back, transformed};
 
 /// Tiles that are transformed at a time, about: with the kernels they fill half of the second cache.
 const RUN: usize = 32;

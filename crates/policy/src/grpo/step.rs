@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::{GroupLogprobs, GrpoSettings, ScaleRewards, loss};
 use crate::map::readback::values;
 use crate::map::{Features, MapPolicy};
-use crate::{Logprobs, Policy, PolicyError, Result, Rollout, Seen};
+use crate::{Encoded, Logprobs, Policy, PolicyError, Result, Rollout};
 
 /// What a step needs of a policy.
 pub trait Learner {
     /// A picture as this policy has encoded it.
-    type Seen;
+    type Encoded;
 
     /// Log-probabilities of every token of a group at a temperature, see [`Policy::token_logprobs`].
     ///
@@ -21,7 +21,7 @@ pub trait Learner {
     /// As [`Policy::token_logprobs`].
     fn token_logprobs(
         &self,
-        seen: &Self::Seen,
+        encoded: &Self::Encoded,
         question: &str,
         rollouts: &[Rollout],
         temperature: f64,
@@ -32,16 +32,16 @@ pub trait Learner {
 }
 
 impl Learner for Policy {
-    type Seen = Seen;
+    type Encoded = Encoded;
 
     fn token_logprobs(
         &self,
-        seen: &Seen,
+        encoded: &Encoded,
         question: &str,
         rollouts: &[Rollout],
         temperature: f64,
     ) -> Result<Logprobs> {
-        Self::token_logprobs(self, seen, question, rollouts, temperature)
+        Self::token_logprobs(self, encoded, question, rollouts, temperature)
     }
 
     fn gradients(&self, gradients: &mut Gradients) -> GradientsParams {
@@ -50,16 +50,16 @@ impl Learner for Policy {
 }
 
 impl Learner for MapPolicy {
-    type Seen = Features;
+    type Encoded = Features;
 
     fn token_logprobs(
         &self,
-        seen: &Features,
+        encoded: &Features,
         question: &str,
         rollouts: &[Rollout],
         temperature: f64,
     ) -> Result<Logprobs> {
-        Self::token_logprobs(self, seen, question, rollouts, temperature)
+        Self::token_logprobs(self, encoded, question, rollouts, temperature)
     }
 
     fn gradients(&self, gradients: &mut Gradients) -> GradientsParams {
@@ -131,11 +131,12 @@ impl Group {
     pub fn refer_to<L: Learner>(
         &mut self,
         reference: &L,
-        seen: &L::Seen,
+        encoded: &L::Encoded,
         settings: &GrpoSettings,
     ) -> Result<()> {
         let temperature = settings.logprob_temperature;
-        let found = reference.token_logprobs(seen, &self.question, &self.rollouts, temperature)?;
+        let found =
+            reference.token_logprobs(encoded, &self.question, &self.rollouts, temperature)?;
         self.reference = Some(found.logprobs.without_autodiff()); // [G, T]
         Ok(())
     }
@@ -246,7 +247,7 @@ pub struct Step {
 /// As [`Policy::token_logprobs`] and [`loss()`]; a failed device.
 pub async fn step<L: Learner>(
     policy: &L,
-    seen: &L::Seen,
+    encoded: &L::Encoded,
     group: &Group,
     settings: &GrpoSettings,
     weight: f64,
@@ -256,7 +257,7 @@ pub async fn step<L: Learner>(
         return Err(PolicyError::Rollouts(why.into()));
     }
     let temperature = settings.logprob_temperature;
-    let measured = policy.token_logprobs(seen, &group.question, &group.rollouts, temperature)?;
+    let measured = policy.token_logprobs(encoded, &group.question, &group.rollouts, temperature)?;
     let Logprobs {
         logprobs,
         mask,

@@ -25,9 +25,9 @@ pub async fn legibility(
 ) -> Result<f32> {
     // A crop is not blown up: letters stay of the sizes that the network has learned.
     let edge = longest_edge.min(picture.width().max(picture.height()));
-    let seen = policy.look(picture, Some(edge)).await?;
+    let encoded = policy.encode(picture, Some(edge)).await?;
     let text = Text::anywhere(text);
-    let best = seen
+    let best = encoded
         .text
         .first()
         .and_then(|i| i.find(&text, 1).first().copied());

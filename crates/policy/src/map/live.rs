@@ -47,7 +47,7 @@ pub struct Live {
     /// The same without: what KL is measured against, and whose letters read.
     reference: MapPolicy,
     /// The picture, encoded once. No gradient flows into it: the encoder is no part of the lesson.
-    seen: Features,
+    encoded: Features,
     optimizer: ModuleOptimizer,
 }
 
@@ -83,7 +83,7 @@ impl Live {
         let mut reference = policy.without_gradients();
         reference.prepare()?; // it reads all the crops
         Ok(Self {
-            seen: reference.look(picture, longest_edge).await?,
+            encoded: reference.encode(picture, longest_edge).await?,
             first: policy.net().clone(),
             optimizer: AdamConfig::new().init(),
             policy,
@@ -108,7 +108,7 @@ impl Live {
         rng: &mut impl Rng,
     ) -> Result<Vec<Rollout>> {
         let policy = self.policy.without_gradients();
-        policy.sample(&self.seen, question, options, rng).await
+        policy.sample(&self.encoded, question, options, rng).await
     }
 
     /// The likeliest box of the policy as it is now.
@@ -117,7 +117,7 @@ impl Live {
     /// A failed device.
     pub async fn best(&self, question: &str) -> Result<Option<NormBox>> {
         let policy = self.policy.without_gradients();
-        Ok(policy.propose(&self.seen, question).await?.bbox)
+        Ok(policy.propose(&self.encoded, question).await?.bbox)
     }
 
     /// The reward for a crop: how well a text can be read in it, see [`legibility`].
@@ -147,11 +147,11 @@ impl Live {
             return Ok(None);
         }
         if settings.beta > 0.0 {
-            group.refer_to(&self.reference, &self.seen, settings)?;
+            group.refer_to(&self.reference, &self.encoded, settings)?;
         }
         // A box is one token.
         let weight = settings.loss_type.accumulated(1, rollouts.len() as f64);
-        let found = step(&self.policy, &self.seen, &group, settings, weight).await?;
+        let found = step(&self.policy, &self.encoded, &group, settings, weight).await?;
         let before = numbers(found.logprobs).await?;
         let gradients = found.gradients;
         let optimizer = &mut self.optimizer;
@@ -159,7 +159,7 @@ impl Live {
             .change(|net| optimizer.step(learning_rate, net, gradients));
         let moved = self.policy.without_gradients();
         let temperature = settings.logprob_temperature;
-        let after = moved.token_logprobs(&self.seen, question, rollouts, temperature)?;
+        let after = moved.token_logprobs(&self.encoded, question, rollouts, temperature)?;
         Ok(Some(LiveStep {
             mean: reward::mean(rewards),
             advantages: group.advantages,
@@ -232,7 +232,7 @@ mod tests {
             let none = live
                 .step("What is it?", &group, &equal, &settings, 1e-4)
                 .await
-                .expect("a look");
+                .expect("encodes");
             assert_eq!(none, None);
             let rested = live
                 .step("What is it?", &group, &rewards, &settings, 1e-4)

@@ -15,9 +15,11 @@ use grounding::NormBox;
 use mapnet::boxes::{COLDEST, MAPS, REACH, SCALE, SHARPEST, centre_percent, whole};
 
 use super::question::encode_questions;
-use super::reading::{Line, reading};
+use super::reading::reading;
 use super::{MapPolicy, batch};
 use crate::Result;
+
+pub use super::targets::Targets;
 
 /// `ln(1 + e^x)`, stable on both sides.
 fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -146,26 +148,6 @@ pub fn log_probs(maps: Tensor<4>, boxes: &[NormBox], temperature: f64) -> Tensor
     Tensor::cat(rows.collect(), 0) // [N]
 }
 
-/// What one batch of canvases is to teach. Boxes in percent of their canvas.
-#[derive(Debug, Clone, Default)]
-pub struct Targets {
-    /// Canvases, all of one size: grey for the map policy, red, green and blue of pixel after pixel
-    /// for the text policy ([`crate::Canvas::colours`]).
-    pub canvases: Vec<Vec<u8>>,
-    /// Canvas width in pixels.
-    pub width: u32,
-    /// Canvas height in pixels.
-    pub height: u32,
-    /// Which canvas a question is about.
-    pub owners: Vec<usize>,
-    /// Questions.
-    pub questions: Vec<String>,
-    /// Every place that answers the question.
-    pub boxes: Vec<Vec<[f32; 4]>>,
-    /// What is printed on the canvases.
-    pub lines: Vec<Line>,
-}
-
 /// The parts of the loss, each a scalar tensor `[1]`.
 pub struct Loss {
     /// What is minimised.
@@ -210,15 +192,15 @@ const READING: f64 = 6.0;
 pub async fn sft(policy: &MapPolicy, targets: &Targets) -> Result<Loss> {
     let (net, device) = (policy.net(), &policy.device);
     let pixels = batch::canvases(&targets.canvases, targets.width, targets.height, device);
-    let mut seen = net.encode(pixels);
-    let read = seen.char_logits().await?;
+    let mut encoded = net.encode(pixels);
+    let read = encoded.char_logits().await?;
     let mut total = Tensor::<1>::zeros([1], device);
     let mut parts = Vec::new();
     if !targets.questions.is_empty() {
-        seen.find_in(&read);
+        encoded.find_in(&read);
         let words = policy.words();
         let texts = encode_questions(&targets.questions, &policy.config, words, device);
-        let maps = net.decode(&seen, &targets.owners, &targets.questions, &texts, words);
+        let maps = net.decode(&encoded, &targets.owners, &targets.questions, &texts, words);
         let pointing = pointing(maps, targets, device);
         for (part, weight) in pointing.iter().zip([1.0, CELLS, EDGES]) {
             total = total + part.1.clone().mul_scalar(weight);
@@ -226,7 +208,7 @@ pub async fn sft(policy: &MapPolicy, targets: &Targets) -> Result<Loss> {
         parts.extend(pointing);
     }
     if !targets.lines.is_empty() {
-        let reading = reading(&seen, &read, targets, device);
+        let reading = reading(&encoded, &read, targets, device);
         total = total + reading.clone().mul_scalar(READING);
         parts.push(("reading", reading));
     }

@@ -24,6 +24,7 @@ pub mod net;
 pub mod question;
 pub(crate) mod readback;
 pub mod reading;
+pub mod targets;
 pub mod weights;
 
 use std::collections::HashMap;
@@ -165,7 +166,7 @@ impl MapPolicy {
     ///
     /// # Errors
     /// A device that failed.
-    pub async fn look(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<Features> {
+    pub async fn encode(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<Features> {
         let mut clock = Timings::default();
         let grey = timed(&mut clock.image, || canvas::grey(picture));
         let turn = Turn::none(picture.width(), picture.height());
@@ -186,7 +187,7 @@ impl MapPolicy {
     ///
     /// # Errors
     /// A device that failed.
-    pub async fn look_upright(
+    pub async fn encode_upright(
         &self,
         picture: &RgbImage,
         longest_edge: Option<u32>,
@@ -213,36 +214,40 @@ impl MapPolicy {
     ///
     /// # Errors
     /// A device that failed.
-    pub async fn distribution(&self, seen: &Features, question: &str) -> Result<BoxDistribution> {
-        let (Some(fast), Some(maps)) = (&self.fast, &seen.fast) else {
-            let maps = self.maps(seen, question); // [1, 9, h, w/2]
+    pub async fn distribution(
+        &self,
+        encoded: &Features,
+        question: &str,
+    ) -> Result<BoxDistribution> {
+        let (Some(fast), Some(maps)) = (&self.fast, &encoded.fast) else {
+            let maps = self.maps(encoded, question); // [1, 9, h, w/2]
             let [_, _, height, width] = maps.dims();
             let values = readback::finite(maps).await?;
             return Ok(BoxDistribution::new(&values, width, height));
         };
-        Ok(fast.distribution_of(maps, &seen.text[0], question)?)
+        Ok(fast.distribution_of(maps, &encoded.text[0], question)?)
     }
 
     /// Raw maps of one question: logit and edge parameters a cell, `[1, 9, H/8, W/16]`.
-    fn maps(&self, seen: &Features, question: &str) -> Tensor<4> {
+    fn maps(&self, encoded: &Features, question: &str) -> Tensor<4> {
         let questions = [question];
         let words = self.words();
         let texts = question::encode_questions(&questions, &self.config, words, &self.device);
-        self.net.decode(seen, &[0], &questions, &texts, words)
+        self.net.decode(encoded, &[0], &questions, &texts, words)
     }
 
     /// Proposes the box whose chance to hold the evidence is worth its area.
-    pub async fn propose(&self, seen: &Features, question: &str) -> Result<Proposal> {
+    pub async fn propose(&self, encoded: &Features, question: &str) -> Result<Proposal> {
         let start = Clock::start();
-        let distribution = self.distribution(seen, question).await?;
+        let distribution = self.distribution(encoded, question).await?;
         let timings = Timings {
             prefill: start.ms(),
-            ..seen.timings
+            ..encoded.timings
         };
         Ok(Proposal::of(
             &distribution,
             &self.config,
-            &seen.turn,
+            &encoded.turn,
             timings,
         ))
     }
@@ -250,17 +255,17 @@ impl MapPolicy {
     /// Draws boxes. Temperature divides the cell logits and widens the edge distributions.
     pub async fn sample(
         &self,
-        seen: &Features,
+        encoded: &Features,
         question: &str,
         options: &SampleOptions,
         rng: &mut impl Rng,
     ) -> Result<Vec<Rollout>> {
         let temperature = check_temperature(options.temperature)?;
-        let distribution = self.distribution(seen, question).await?;
+        let distribution = self.distribution(encoded, question).await?;
         Ok((0..options.n)
             .map(|_| {
                 let drawn = distribution.sample(temperature, rng);
-                let bbox = seen.turn.back(drawn);
+                let bbox = encoded.turn.back(drawn);
                 Rollout {
                     bbox: Some(bbox),
                     completion: bbox.completion(),
@@ -279,7 +284,7 @@ impl MapPolicy {
     /// No rollout, or one without a box; a temperature that is not above 0.
     pub fn token_logprobs(
         &self,
-        seen: &Features,
+        encoded: &Features,
         question: &str,
         rollouts: &[Rollout],
         temperature: f64,
@@ -290,7 +295,7 @@ impl MapPolicy {
             let why = "has none with a box, or one without; the map policy draws boxes only";
             return Err(PolicyError::Rollouts(why.into()));
         };
-        let logprobs = self.log_probs_at(seen, question, &boxes, temperature); // [G]
+        let logprobs = self.log_probs_at(encoded, question, &boxes, temperature); // [G]
         let logprobs = logprobs.reshape([boxes.len(), 1]); // [G, 1]
         let mask = logprobs.clone().detach().ones_like(); // [G, 1]
         Ok(Logprobs {
@@ -314,23 +319,23 @@ impl MapPolicy {
     /// Differentiable log-probabilities of boxes, `[N]`.
     pub fn log_probs(
         &self,
-        seen: &Features,
+        encoded: &Features,
         question: &str,
         boxes: &[NormBox],
     ) -> Result<Tensor<1>> {
-        Ok(self.log_probs_at(seen, question, boxes, 1.0))
+        Ok(self.log_probs_at(encoded, question, boxes, 1.0))
     }
 
     /// The same at a temperature.
     fn log_probs_at(
         &self,
-        seen: &Features,
+        encoded: &Features,
         question: &str,
         boxes: &[NormBox],
         temperature: f64,
     ) -> Tensor<1> {
-        let boxes: Vec<NormBox> = boxes.iter().map(|bbox| seen.turn.onto(*bbox)).collect();
-        loss::log_probs(self.maps(seen, question), &boxes, temperature)
+        let boxes: Vec<NormBox> = boxes.iter().map(|bbox| encoded.turn.onto(*bbox)).collect();
+        loss::log_probs(self.maps(encoded, question), &boxes, temperature)
     }
 }
 

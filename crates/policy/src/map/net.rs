@@ -361,15 +361,15 @@ impl MapNet {
     /// ([`Features::read`]); `words` is the model's table of words. Result `[Q, 9, H/8, W/16]`.
     pub fn decode<S: AsRef<str> + Sync>(
         &self,
-        seen: &Features,
+        encoded: &Features,
         owners: &[usize],
         questions: &[S],
         texts: &Texts,
         words: Option<&Words>,
     ) -> Tensor<4> {
-        let device = seen.fine.device();
+        let device = encoded.fine.device();
         let n = owners.len();
-        let [pictures, _, h, w] = seen.fine.dims();
+        let [pictures, _, h, w] = encoded.fine.dims();
         let own = |x: Tensor<4>| {
             if pictures == 1 && n == 1 {
                 return x;
@@ -385,11 +385,11 @@ impl MapNet {
             film(x, steer(level)) // [Q, C, ...]
         };
 
-        let hints = batch::hints(&seen.text, owners, questions, words, &device); // [Q, hints, h, w]
-        let x = Tensor::cat(vec![level(0, &seen.fine), hints], 1);
+        let hints = batch::hints(&encoded.text, owners, questions, words, &device); // [Q, hints, h, w]
+        let x = Tensor::cat(vec![level(0, &encoded.fine), hints], 1);
         let fine = convolve(&self.enter, x); // [Q, C, h, w/2]
-        let middle = convolve(&self.down_middle, relu(fine.clone())) + level(1, &seen.middle);
-        let coarse = convolve(&self.down_coarse, relu(middle.clone())) + level(2, &seen.coarse);
+        let middle = convolve(&self.down_middle, relu(fine.clone())) + level(1, &encoded.middle);
+        let coarse = convolve(&self.down_coarse, relu(middle.clone())) + level(2, &encoded.coarse);
         let coarse = self.coarse.forward(coarse);
         let middle = self
             .middle

@@ -9,23 +9,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use mapnet::char_logits::{CLASSES, CharLogits, classes_of, extents};
 use rayon::prelude::*;
 
-use super::loss::Targets;
 use super::net::Features;
+use super::targets::Targets;
 
-/// A printed line on a canvas; positions in percent of the canvas, ends may lie outside it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Line {
-    /// Which canvas.
-    pub canvas: usize,
-    /// What it says.
-    pub text: String,
-    /// Middle of its left end, x and y.
-    pub from: [f32; 2],
-    /// Middle of its right end.
-    pub to: [f32; 2],
-    /// Its height.
-    pub height: f32,
-}
+pub use super::targets::Line;
 
 /// Frames a character below which a line is too small to be read; it is left out.
 const CROWDED: f32 = 0.6;
@@ -176,12 +163,12 @@ impl Place {
 
 /// Weighted cross-entropy of the characters of all lines, `[1]`.
 pub fn reading(
-    seen: &Features,
+    encoded: &Features,
     letters: &[CharLogits],
     targets: &Targets,
     device: &Device,
 ) -> Tensor<1> {
-    let [b, rows, columns, _] = seen.characters.dims();
+    let [b, rows, columns, _] = encoded.characters.dims();
     let (mut index, mut wanted, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     let labels: Vec<Labels> = letters
         .par_iter()
@@ -209,7 +196,7 @@ pub fn reading(
     }
     let total: f32 = weights.iter().sum();
     let ints = |values: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(values, [n]), device);
-    let frames = seen
+    let frames = encoded
         .characters
         .clone()
         .reshape([b * rows * columns, CLASSES]);

@@ -6,7 +6,7 @@ use picture::RgbImage;
 use serde::{Deserialize, Serialize};
 use smolvlm::{Scene, SmolVlm, Tiles};
 
-use super::{TextPolicy, TextSeen};
+use super::{TextEncoded, TextPolicy};
 use crate::{EvidenceMap, PolicyError, Result};
 use grounding::NormBox;
 
@@ -20,10 +20,10 @@ pub struct Attention {
 }
 
 impl TextPolicy {
-    /// A picture as the network gets it, with the `longest_edge` of [`TextPolicy::look`].
+    /// A picture as the network gets it, with the `longest_edge` of [`TextPolicy::encode`].
     ///
     /// # Errors
-    /// As [`TextPolicy::look`].
+    /// As [`TextPolicy::encode`].
     pub fn tiles(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<Tiles> {
         let longest_edge = longest_edge.map(|edge| edge as usize);
         let pictures = self.model.pictures(&[picture], longest_edge)?;
@@ -41,20 +41,20 @@ impl TextPolicy {
     ///
     /// # Errors
     /// A tokenizer that fails.
-    pub fn prompt(&self, seen: &TextSeen, question: &str) -> Result<String> {
+    pub fn prompt(&self, encoded: &TextEncoded, question: &str) -> Result<String> {
         let asked = policy_prompt(question, self.case);
         let prompts = self.model.prompts();
-        Ok(prompts.show_prompt(seen.scene.ids(), &asked)?)
+        Ok(prompts.show_prompt(encoded.scene.ids(), &asked)?)
     }
 
     /// Where the decoder looks for a question, see [`relative_attention`]. Costs reading two prompts.
     ///
     /// # Errors
     /// A question too long for the model; a failed device.
-    pub async fn attention(&self, seen: &TextSeen, question: &str) -> Result<Attention> {
+    pub async fn attention(&self, encoded: &TextEncoded, question: &str) -> Result<Attention> {
         let asked = policy_prompt(question, self.case);
-        let generic = generic_attention(&self.model, &seen.scene).await?;
-        relative_attention(&self.model, &seen.scene, &asked, &generic).await
+        let generic = generic_attention(&self.model, &encoded.scene).await?;
+        relative_attention(&self.model, &encoded.scene, &asked, &generic).await
     }
 }
 
@@ -112,8 +112,8 @@ mod tests {
         let model = SmolVlm::random(&tiny::files(), 5, &Device::flex()).expect("model");
         let policy = TextPolicy::new(model).expect("policy");
         let picture = RgbImage::from_fn(60, 80, |x, y| [x as u8 * 3, y as u8 * 2, 90].into());
-        let seen = block_on(policy.look(&picture, None)).expect("seen");
-        let one = block_on(policy.attention(&seen, "What is the total?")).expect("attention");
+        let encoded = block_on(policy.encode(&picture, None)).expect("encodes");
+        let one = block_on(policy.attention(&encoded, "What is the total?")).expect("attention");
         let EvidenceMap {
             width,
             height,
@@ -121,11 +121,11 @@ mod tests {
         } = &one.map;
         assert_eq!(values.len(), width * height);
         assert!(values.iter().all(|v| (0.0..=1.0).contains(v)) && values.contains(&1.0));
-        let other = block_on(policy.attention(&seen, "Who?")).expect("attention");
+        let other = block_on(policy.attention(&encoded, "Who?")).expect("attention");
         assert_ne!(one.map, other.map);
         // The same with more tiles: the global image is the last of them.
-        let seen = block_on(policy.look(&picture, Some(96))).expect("seen");
-        let tiled = block_on(policy.attention(&seen, "Who?")).expect("attention");
+        let encoded = block_on(policy.encode(&picture, Some(96))).expect("encodes");
+        let tiled = block_on(policy.attention(&encoded, "Who?")).expect("attention");
         assert_eq!(tiled.map.values.len(), values.len());
     }
 
@@ -142,8 +142,8 @@ mod tests {
             view.images[0].pixels().all(|p| p.0 == [200, 30, 90]),
             "levels survive"
         );
-        let seen = block_on(policy.look(&picture, None)).expect("seen");
-        let prompt = policy.prompt(&seen, "WHAT is it?").expect("prompt");
+        let encoded = block_on(policy.encode(&picture, None)).expect("encodes");
+        let prompt = policy.prompt(&encoded, "WHAT is it?").expect("prompt");
         assert!(
             prompt.contains("What is it?\nOutline the region"),
             "{prompt}"
@@ -170,9 +170,9 @@ mod tests {
         let global = &tiles.images[4];
         assert_eq!(global.get_pixel(1, 1).0[0], 20);
         assert_eq!(global.get_pixel(side - 2, 1).0[0], 220);
-        let seen = block_on(policy.look(&picture, Some(2 * side))).expect("seen");
+        let encoded = block_on(policy.encode(&picture, Some(2 * side))).expect("encodes");
         assert_eq!(tiles.tokens, 5 * policy.model.prompts().tokens_per_tile());
-        let prompt = policy.prompt(&seen, "Who?").expect("prompt");
+        let prompt = policy.prompt(&encoded, "Who?").expect("prompt");
         assert!(prompt.contains("<row_2_col_2>"), "{prompt}");
     }
 }

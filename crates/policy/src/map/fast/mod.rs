@@ -32,19 +32,19 @@ pub fn copy(config: &MapConfig, net: &MapNet) -> Result<MapModel> {
 }
 
 /// What the encoder made, as the rest of the policy has it.
-pub fn features(seen: Encoded) -> Features {
-    let grid = &seen.characters;
+pub fn features(encoded: Encoded) -> Features {
+    let grid = &encoded.characters;
     let shape = [1, grid.height, grid.width * HALVES, CLASSES];
-    let characters = TensorData::new(seen.characters.values, shape);
+    let characters = TensorData::new(encoded.characters.values, shape);
     Features {
-        fine: tensor(seen.fine),
-        middle: tensor(seen.middle),
-        coarse: tensor(seen.coarse),
+        fine: tensor(encoded.fine),
+        middle: tensor(encoded.middle),
+        coarse: tensor(encoded.coarse),
         characters: Tensor::from_data(characters, &Device::flex()),
         text: Arc::default(),
         timings: Timings::default(),
         turn: Turn::none(1, 1),
-        fast: Some(Arc::new(seen.levels)),
+        fast: Some(Arc::new(encoded.levels)),
     }
 }
 

@@ -128,12 +128,12 @@ fn questions_are_answered_as_by_burn() {
     let fast = policy.fast.as_ref().expect("a loaded policy is prepared");
     let size = [height as usize, width as usize];
     let values = canvas::normalised(page).collect();
-    let seen = features(fast.encoder().encode(values, size));
-    let seen = pollster::block_on(seen.read()).expect("a page");
+    let encoded = features(fast.encoder().encode(values, size));
+    let encoded = pollster::block_on(encoded.read()).expect("a page");
     for asked in ["What is the total?", "What is right of \"DATE\"?"] {
-        let wanted = policy.maps(&seen, asked);
-        let levels = seen.fast.as_ref().expect("the decoder's maps");
-        let found = fast.maps(levels, &seen.text[0], asked).expect("maps");
+        let wanted = policy.maps(&encoded, asked);
+        let levels = encoded.fast.as_ref().expect("the decoder's maps");
+        let found = fast.maps(levels, &encoded.text[0], asked).expect("maps");
         let gap = apart(&found, &of(wanted.clone()));
         assert!(gap < CLOSE, "{asked}: {gap}");
         let [_, _, rows, columns] = wanted.dims();
@@ -190,16 +190,16 @@ fn what_words_mean_counts_as_in_burn() {
     let fast = policy.fast.as_ref().expect("prepared");
     let canvas = &pictures(1, 64, 64)[0];
     let values = canvas::normalised(canvas).collect();
-    let mut seen = features(fast.encoder().encode(values, [64, 64]));
-    seen.text = Arc::new(vec![page]);
+    let mut encoded = features(fast.encoder().encode(values, [64, 64]));
+    encoded.text = Arc::new(vec![page]);
     let asked = "How tall is he?";
-    let wanted = of(policy.maps(&seen, asked));
-    let levels = seen.fast.as_ref().expect("the decoder's maps");
-    let found = fast.maps(levels, &seen.text[0], asked).expect("maps");
+    let wanted = of(policy.maps(&encoded, asked));
+    let levels = encoded.fast.as_ref().expect("the decoder's maps");
+    let found = fast.maps(levels, &encoded.text[0], asked).expect("maps");
     let gap = apart(&found, &wanted);
     assert!(gap < CLOSE, "{gap}");
     // The word that is printed means what the question says: without it, the maps are others.
-    let other = fast.maps(levels, &seen.text[0], "How long is he?");
+    let other = fast.maps(levels, &encoded.text[0], "How long is he?");
     assert!(apart(&other.expect("maps"), &wanted) > 100.0 * CLOSE);
 }
 

@@ -14,7 +14,7 @@ use web_sys::{
 use crate::ui::{get, show};
 
 /// The elements of the lesson, and how far it is.
-pub struct Panel {
+pub struct LessonPanel {
     pub root: HtmlElement,
     pub answer: HtmlInputElement,
     /// Sliders, their names and where their values are told.
@@ -79,9 +79,9 @@ pub struct Run {
     pub typed: Option<(u32, String)>,
 }
 
-impl Panel {
+impl LessonPanel {
     /// Finds the elements.
-    pub fn find(document: &Document) -> Result<Panel, JsValue> {
+    pub fn find(document: &Document) -> Result<LessonPanel, JsValue> {
         let slider = |name: &'static str| {
             let input = get(document, &format!("learn-{name}"))?;
             let told = get(document, &format!("learn-{name}-told"))?;
@@ -92,7 +92,7 @@ impl Panel {
             let photo = get(document, &format!("learn-best-{when}-photo"))?;
             Ok::<_, JsValue>((frame, photo))
         };
-        Ok(Panel {
+        Ok(LessonPanel {
             root: get(document, "learn")?,
             answer: get(document, "learn-answer")?,
             sliders: [
@@ -210,7 +210,7 @@ impl Run {
 }
 
 /// Shows what belongs to being busy.
-pub fn draw_busy(panel: &Panel) {
+pub fn draw_busy(panel: &LessonPanel) {
     let run = panel.run.borrow();
     let plays = run.plays && run.left > 0;
     let name = if plays { learn::PAUSE } else { learn::PLAY };

@@ -17,7 +17,7 @@ use crate::answer::Place;
 use crate::ui::get;
 
 /// Elements and memory of everything around "Ask".
-pub struct Desk {
+pub struct AskPanel {
     pub provider: HtmlSelectElement,
     pub models: HtmlElement,
     pub keep: HtmlInputElement,
@@ -64,9 +64,9 @@ pub struct Column {
     pub answer: Place,
 }
 
-impl Desk {
+impl AskPanel {
     /// Finds the elements.
-    pub fn find(document: &Document) -> Result<Desk, JsValue> {
+    pub fn find(document: &Document) -> Result<AskPanel, JsValue> {
         let column = |variant: Variant| {
             let id = variant.id();
             Ok::<Column, JsValue>(Column {
@@ -75,7 +75,7 @@ impl Desk {
             })
         };
         let [full, crop, blank] = Variant::ALL;
-        Ok(Desk {
+        Ok(AskPanel {
             provider: get(document, "provider")?,
             models: get(document, "models")?,
             keep: get(document, "keep-key")?,

@@ -18,7 +18,7 @@ const READER_EDGE: u32 = 512;
 
 /// A policy in its lesson.
 #[wasm_bindgen]
-pub struct Pupil {
+pub struct Learner {
     live: Live,
     question: String,
     answer: String,
@@ -31,12 +31,12 @@ pub struct Pupil {
 }
 
 #[wasm_bindgen]
-impl Pupil {
+impl Learner {
     /// Loads a map policy, `[name, bytes]` pairs, and encodes the picture.
     ///
     /// # Errors
     /// Files that do not fit; a device that failed.
-    pub async fn start(pairs: Array, rgb: Vec<u8>, width: u32) -> Result<Pupil, JsError> {
+    pub async fn start(pairs: Array, rgb: Vec<u8>, width: u32) -> Result<Learner, JsError> {
         let picture = pixels(rgb, width)?;
         let live = Live::start(
             &ModelFiles::from_memory(files(&pairs)),
@@ -45,7 +45,7 @@ impl Pupil {
             None,
         )
         .await?;
-        Ok(Pupil {
+        Ok(Learner {
             live,
             question: String::new(),
             answer: String::new(),
