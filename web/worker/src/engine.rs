@@ -375,12 +375,12 @@ impl Engine {
         let part = inside.map(|inside| inside.to_pixels(width, height));
         let view = self.view(number, part);
         let cut = part.map(|part| picture::crop(&decoded.pixels, part));
-        let part = cut.as_ref().unwrap_or(&decoded.pixels);
+        let shown = cut.as_ref().unwrap_or(&decoded.pixels);
         let known = runner.knows(view);
-        let (proposal, writing) = match self.on(&runner, view, part, question, job).await {
+        let (proposal, writing) = match self.on(&runner, view, shown, question, job).await {
             Err(reason) if runner.device == DeviceKind::WebGpu => {
                 runner = self.fall_back(&reason.to_string()).await?;
-                self.on(&runner, view, part, question, job).await?
+                self.on(&runner, view, shown, question, job).await?
             }
             proposal => proposal?,
         };

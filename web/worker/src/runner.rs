@@ -129,7 +129,7 @@ impl Runner {
             return Ok(encoded);
         }
         let encoded = Rc::new(match &self.model {
-            Model::Core(engine) => Encoded::Core(self.encode(engine, pixels).await?),
+            Model::Core(engine) => Encoded::Core(self.encode_here(engine, pixels).await?),
             Model::Second { model, .. } => {
                 Encoded::Second(model.encode(pixels, view.tiles_per_edge).await?)
             }
@@ -151,7 +151,11 @@ impl Runner {
     }
 
     /// Encodes pixels, on several threads where there are some; once they fail, on one.
-    async fn encode(&self, engine: &engine::Engine, pixels: &RgbImage) -> Result<engine::Encoded> {
+    async fn encode_here(
+        &self,
+        engine: &engine::Engine,
+        pixels: &RgbImage,
+    ) -> Result<engine::Encoded> {
         let options = EncodeOptions::default();
         let threads = self.threads.borrow().clone();
         if let Some(threads) = threads {
