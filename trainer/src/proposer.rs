@@ -186,13 +186,13 @@ mod tests {
     fn the_engine_proposes_what_the_policy_proposes() {
         let (policy, text, picture) = both();
         for edge in [None, Some(48)] {
-            let encoded = block_on(policy.encode(&picture, edge)).expect("encodes");
+            let trainable = block_on(policy.encode(&picture, edge)).expect("encodes");
             let encoded = text.encode(&picture, edge).expect("encoded");
-            let asked = policy.prompt(&encoded, QUESTION).expect("prompt");
+            let asked = policy.prompt(&trainable, QUESTION).expect("prompt");
             assert_eq!(text.prompt(&encoded, QUESTION).expect("prompt"), asked);
             for unconstrained in [false, true] {
                 let options = ProposeOptions { unconstrained };
-                let wanted = block_on(policy.propose(&encoded, QUESTION, &options));
+                let wanted = block_on(policy.propose(&trainable, QUESTION, &options));
                 let wanted = wanted.expect("proposal");
                 let found = match unconstrained {
                     true => text.propose_freely(&encoded, QUESTION),
@@ -210,14 +210,14 @@ mod tests {
     }
 
     #[test]
-    fn the_engine_streams_draws_and_looks_as_the_policy_does() {
+    fn the_engine_streams_draws_and_attends_as_the_policy_does() {
         let (policy, text, picture) = both();
-        let encoded = block_on(policy.encode(&picture, None)).expect("encodes");
+        let trainable = block_on(policy.encode(&picture, None)).expect("encodes");
         let encoded = text.encode(&picture, None).expect("encoded");
         let mut wanted: Vec<Written> = Vec::new();
         let options = ProposeOptions::default();
         let streamed =
-            policy.propose_streamed(&encoded, QUESTION, &options, |token| wanted.push(token));
+            policy.propose_streamed(&trainable, QUESTION, &options, |token| wanted.push(token));
         block_on(streamed).expect("proposal");
         let mut found = Vec::new();
         text.propose(&encoded, QUESTION, |token| found.push(token))
@@ -234,13 +234,13 @@ mod tests {
             ..SampleOptions::default()
         };
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let wanted = block_on(policy.sample(&encoded, QUESTION, &options, &mut rng));
+        let wanted = block_on(policy.sample(&trainable, QUESTION, &options, &mut rng));
         let wanted: Option<Vec<_>> = wanted.expect("group").iter().map(|row| row.bbox).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let found = text.sample(&encoded, QUESTION, 4, &mut rng).expect("boxes");
         assert_eq!(Some(found), wanted);
 
-        let wanted = block_on(policy.attention(&encoded, QUESTION)).expect("attention");
+        let wanted = block_on(policy.attention(&trainable, QUESTION)).expect("attention");
         let found = text.attention(&encoded, QUESTION).expect("attention");
         assert_eq!(found.bbox, wanted.bbox);
         for (found, wanted) in found.map.values.iter().zip(&wanted.map.values) {
