@@ -220,3 +220,22 @@ fn a_graphics_card_that_is_not_used_is_said_to_be_a_fallback() {
     let none = "no graphics card is used by this build";
     assert_eq!(backend(Device::Gpu), said("cpu", true, none));
 }
+
+/// The npm package's tests need browsers and bundlers and run by name only; what they expect of the model is checked here.
+#[test]
+fn the_npm_tests_expect_the_box_of_the_model_that_ships() {
+    let engine = shipped();
+    let encoded = block_on(engine.encode(&receipt(), &EncodeOptions::default(), &Quiet)).unwrap();
+    let options = ProposeOptions::default();
+    let answer = block_on(engine.propose(&encoded, "What is the total?", &options, &Quiet));
+    let answer = answer.unwrap();
+    let [x1, y1, x2, y2] = answer.bbox.to_array();
+    let size = [answer.pixels.width(), answer.pixels.height()];
+    let wanted = std::fs::read_to_string(root().join("web/js/tests/total.mjs")).unwrap();
+    for line in [
+        format!("export const TOTAL = [{x1}, {y1}, {x2}, {y2}];"),
+        format!("export const CROP = [{}, {}];", size[0], size[1]),
+    ] {
+        assert!(wanted.contains(&line), "web/js/tests/total.mjs: {line}");
+    }
+}

@@ -263,9 +263,13 @@ test("the tarball keeps its budget, and needs nothing", async () => {
   const names = ["cropvlm_bg.wasm", "cropvlm.js", "index.js", "core.js", "worker.js", "remote.js", "wasm.js", "fetching.js", "platform.js", "start.js", "blob.js", "threads.js", "sources.js", "errors.js", "messages.js", "zoom.js"];
   const sizes = await Promise.all(names.map(async (name) => brotliCompressSync(await readFile(new URL(name, pkg))).length));
   const code = sizes.reduce((sum, size) => sum + size, 0);
-  assert.ok(code <= 500_000, `${code} bytes of code by brotli`);
+  assert.ok(code <= 600_000, `${code} bytes of code by brotli`);
+  const threads = brotliCompressSync(await readFile(new URL("cropvlm_threads_bg.wasm", pkg))).length;
+  assert.ok(threads <= 100_000, `${threads} bytes of threads by brotli`);
+  // Weights do not get smaller.
+  const model = (await readFile(new URL("model/model.safetensors", pkg))).length;
   const packed = (await readFile(new URL(`cropvlm-${list.version}.tgz`, pkg))).length;
-  assert.ok(packed <= 2_300_000, `${packed} bytes of tarball`);
+  assert.ok(packed - model <= 1_000_000, `${packed} bytes of tarball, ${model} of model`);
   const files = execFileSync("tar", ["tzf", new URL(`cropvlm-${list.version}.tgz`, pkg).pathname], { encoding: "utf8" });
   for (const name of ["README.md", "LICENSE-MIT", "LICENSE-APACHE", "index.d.ts", "element.d.ts", "model/model.safetensors"]) {
     assert.match(files, new RegExp(`^package/${name}$`, "m"));
