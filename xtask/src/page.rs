@@ -1,10 +1,11 @@
 //! The page: tools, then trunk, into `dist/`.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::step::{command, note, run, run_quiet, step};
+use crate::step::{command, note, run, run_quiet, run_silent, step};
 use crate::{browser, copy, pdf, root, smolvlm, threads, tools, trainable, wasm};
 
 /// The cargo profile of page and worker, which are fetched before the first box: small. See `Cargo.toml` of the workspace.
@@ -38,8 +39,8 @@ impl Setup {
         )?)
     }
 
-    /// Compiles a package of the workspace for the browser; where its module lies, if it is called `name`.
-    pub fn compile(&self, package: &str, profile: &str, name: &str) -> Result<PathBuf> {
+    /// What compiles a package of the workspace for the browser.
+    fn cargo(&self, package: &str, profile: &str) -> Result<Command> {
         let arguments = [
             "build",
             "--locked",
@@ -56,7 +57,16 @@ impl Setup {
         if let Some(name) = &self.toolchain.name {
             cargo.env("RUSTUP_TOOLCHAIN", name);
         }
-        run(&mut cargo)
+        Ok(cargo)
+    }
+
+    fn compile_quietly(&self, package: &str, profile: &str) -> Result<()> {
+        run_silent(&mut self.cargo(package, profile)?)
+    }
+
+    /// Compiles a package of the workspace for the browser; where its module lies, if it is called `name`.
+    pub fn compile(&self, package: &str, profile: &str, name: &str) -> Result<PathBuf> {
+        run(&mut self.cargo(package, profile)?)
             .with_context(|| format!("{package} could not be built; the reason stands above"))?;
         let folder = browser::target().join(wasm::TARGET).join(profile);
         Ok(folder.join(name).with_extension("wasm"))
@@ -70,12 +80,25 @@ impl Setup {
     }
 }
 
+/// Packages that trunk builds.
+const CORE: [&str; 2] = ["cropvlm-web", "cropvlm-worker"];
+
 /// Finds or installs compiler and tools.
 pub fn setup(source: wasm::Source) -> Result<Setup> {
     let toolchain = wasm::find_or_install(source)?;
-    let mut path = tools::find_or_install()?;
-    path.extend(toolchain.path.iter().map(PathBuf::from));
-    Ok(Setup { toolchain, path })
+    with_tools(Setup {
+        path: toolchain.path.iter().map(PathBuf::from).collect(),
+        toolchain,
+    })
+}
+
+/// Adds the folders of the tools.
+fn with_tools(setup: Setup) -> Result<Setup> {
+    let path = tools::find_or_install()?;
+    Ok(Setup {
+        path: path.into_iter().chain(setup.path).collect(),
+        ..setup
+    })
 }
 
 /// Builds the page into `dist/`.
@@ -91,11 +114,28 @@ pub fn build_core(options: &Options) -> Result<Setup> {
         model.exists(),
         "there is no model in models/default. What to do: `git checkout models/default`, or train and export one with `cropvlm`"
     );
-    let setup = setup(options.toolchain)?;
+    let toolchain = wasm::find_or_install(options.toolchain)?;
     step("the crates it needs (cargo fetch)", || {
         // trunk builds with `--offline`, so that it never downloads tools by itself.
         run_quiet(&mut command("cargo", &["fetch", "--locked"]))
             .context("What to do: check that crates.io can be reached")
+    })?;
+    let bare = Setup {
+        path: toolchain.path.iter().map(PathBuf::from).collect(),
+        toolchain: toolchain.clone(),
+    };
+    // Where tools have to be built, what they are for is compiled meanwhile: each alone leaves processors idle at its end.
+    // What goes wrong there, trunk says, which compiles what is left.
+    let setup = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for package in CORE {
+                bare.compile_quietly(package, SMALL).ok();
+            }
+        });
+        with_tools(Setup {
+            path: toolchain.path.iter().map(PathBuf::from).collect(),
+            toolchain: toolchain.clone(),
+        })
     })?;
     step("the page (some minutes when nothing is built yet)", || {
         trunk(&setup)
