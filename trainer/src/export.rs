@@ -65,6 +65,7 @@ impl From<Blocks> for Quant {
   cropvlm export --model runs/first/model --out models/mine
   cropvlm export --model runs/first/model --out full --full --coverage 0.95
   cropvlm export --model runs/more/model --mix models/default --mix-share 0.25 --out models/mine
+  cropvlm export --model models/default --words models/words/words.safetensors --out models/mine
 
 A network that learned more from where another one ended, and the other one, may be mixed weight by weight: between them
 lie networks that have learned the new and forgotten less of the old (Wortsman et al., arXiv 2109.01903).
@@ -86,7 +87,7 @@ pub struct Args {
     #[arg(long, value_enum)]
     precision: Option<Type>,
     /// Pack the weights into blocks and shards (text policy)
-    #[arg(long, value_enum, conflicts_with_all = ["precision", "full", "coverage", "area_price", "doubt_below", "mix"])]
+    #[arg(long, value_enum, conflicts_with_all = ["precision", "full", "coverage", "area_price", "doubt_below", "mix", "words"])]
     quant: Option<Blocks>,
     /// Keep the weights in full precision (map policy)
     #[arg(long)]
@@ -109,6 +110,9 @@ pub struct Args {
     /// Share of the folder of --mix in every weight, 0 to 1; the rest is --model's
     #[arg(long, value_name = "SHARE", requires = "mix")]
     mix_share: Option<f32>,
+    /// Put another table of what words mean in the place of the model's own, with as many words (map policy)
+    #[arg(long, value_name = "FILE")]
+    words: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -121,6 +125,7 @@ pub fn run(args: Args) -> Result<()> {
         Some(&args.model.model),
         args.model.adapter.as_ref(),
         args.mix.as_ref(),
+        args.words.as_ref(),
     ];
     let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
     write::not_an_input(&args.out, &inputs)?;
@@ -205,6 +210,9 @@ fn map(args: &Args, mut policy: MapPolicy) -> Result<ModelFiles> {
     if let (Some(other), Some(share)) = (&args.mix, args.mix_share) {
         policy = mixed(&policy, other, share)?;
     }
+    if let Some(table) = &args.words {
+        policy = with_table(&policy, table)?;
+    }
     if let Some(coverage) = args.coverage {
         policy.config.coverage = coverage;
     }
@@ -261,6 +269,32 @@ fn mixed(policy: &MapPolicy, other: &Path, share: f32) -> Result<MapPolicy> {
     Ok(MapPolicy::load(&out, &Device::flex())?)
 }
 
+/// A policy with another table of words, as long as its own.
+fn with_table(policy: &MapPolicy, path: &Path) -> Result<MapPolicy> {
+    let about = || format!("--words {}", path.display());
+    let read = || -> Result<Weights> {
+        let bytes = std::fs::read(path)?;
+        Ok(tensors::read(&path.display().to_string(), &bytes)?)
+    };
+    let table = read().with_context(about)?;
+    let mut out = policy.files(false)?;
+    let mut weights = tensors::read(SINGLE, out.get(SINGLE)?)?;
+    for (name, values) in table {
+        let own = weights.get_mut(&name).filter(|own| own.0 == values.0);
+        let Some(own) = own else {
+            bail!(
+                "{}: its {name} of shape {:?} is not the shape of the model's table; one of as many words is needed",
+                about(),
+                values.0
+            );
+        };
+        *own = values;
+    }
+    let bytes = tensors::write(SINGLE, weights, tensors::Precision::F32)?;
+    out.insert(SINGLE, bytes);
+    Ok(MapPolicy::load(&out, &Device::flex())?)
+}
+
 /// The weights of the model that is mixed in; where it has no table of words and the policy has, with that table, which changes nothing.
 fn their_weights(files: &ModelFiles, policy: &MapPolicy, own: &Weights) -> Result<Weights> {
     let has_table = || Ok::<bool, anyhow::Error>(files.json::<MapConfig>("config.json")?.words > 0);
@@ -281,6 +315,9 @@ fn text(args: &Args, policy: &TextPolicy) -> Result<ModelFiles> {
     }
     if args.mix.is_some() {
         bail!("--mix is for map policies; this folder holds a text policy");
+    }
+    if args.words.is_some() {
+        bail!("--words is for map policies; this folder holds a text policy");
     }
     if args.full && args.precision.is_some_and(|kind| kind != Type::F32) {
         bail!("--full means f32: leave out one of --full and --precision");

@@ -543,3 +543,46 @@ fn export_mixes_two_models_weight_by_weight() {
     let refused = export(&["--mix", path, "--mix-share", "2"], "wrong");
     assert!(!refused.status.success() && !folder.path().join("wrong").exists());
 }
+
+#[test]
+fn export_puts_another_table_of_words_in_the_place_of_the_models() {
+    let folder = tempfile::tempdir().expect("folder");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/default");
+    let export = |table: &Path, out: &str| {
+        let mut call = Command::new(env!("CARGO_BIN_EXE_cropvlm"));
+        call.args(["export", "--full", "--model"]).arg(&shipped);
+        call.arg("--words").arg(table);
+        call.arg("--out").arg(folder.path().join(out));
+        call.output().expect("cropvlm runs")
+    };
+    let read = |path: &Path| {
+        tensors::read("model", &std::fs::read(path).expect("weights")).expect("weights")
+    };
+    let own = read(&shipped.join("model.safetensors"));
+    let mut table = own.clone();
+    table.retain(|name, _| name == "words.letters" || name == "words.vectors");
+    let vectors = table.get_mut("words.vectors").expect("a table");
+    vectors.1.iter_mut().for_each(|value| *value *= -2.0);
+    let write = |name: &str, table: &std::collections::HashMap<String, tensors::Values>| {
+        let bytes = tensors::write(name, table.clone(), tensors::Precision::F32).expect("bytes");
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("written");
+        path
+    };
+    let done = export(&write("other.safetensors", &table), "done");
+    assert!(done.status.success(), "{done:?}");
+    let found = read(&folder.path().join("done/model.safetensors"));
+    assert_eq!(found["words.vectors"], table["words.vectors"]);
+    assert_eq!(found["stem.weight"], own["stem.weight"]);
+    // A table of another length, whose words the network's layers do not fit.
+    let vectors = table.get_mut("words.vectors").expect("a table");
+    vectors.0[0] -= 1;
+    vectors.1.truncate(vectors.0[0] * vectors.0[1]);
+    let refused = export(&write("short.safetensors", &table), "wrong");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("as many words"),
+        "{said}"
+    );
+    assert!(!folder.path().join("wrong").exists());
+}
