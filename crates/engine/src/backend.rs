@@ -17,7 +17,7 @@ pub struct Backend {
     /// Whether it is not the kind of device that was asked for: the processor in place of a graphics card, or a software
     /// adapter, which is the processor imitating one.
     pub is_fallback: bool,
-    /// Whether convolutions multiply in f16: on graphics cards that have it, if it is precise enough.
+    /// Whether convolutions multiply in f16: on graphics cards that have it, if it is precise enough; not on software adapters.
     pub is_half: bool,
     /// Why this one.
     pub reason: Reason,

@@ -64,10 +64,22 @@ pub(crate) async fn choose(
         return Ok((None, Backend::cpu(device, Reason::AskedFor)));
     }
     let on_cpu = |reason| Ok((None, Backend::cpu(device, reason)));
-    // Where f16 cannot be had, or is too coarse for these weights, f32 is tried.
-    let net = match checked(Gpu::open_half().await, files, model, host).await? {
-        Ok(net) => net,
-        Err(_) => match checked(Gpu::open().await, files, model, host).await? {
+    let plain = match Gpu::open().await {
+        Ok(gpu) => gpu,
+        Err(refused) => return on_cpu(Reason::Refused(refused)),
+    };
+    // Where f16 cannot be had, gains nothing, or is too coarse for these weights, it is f32.
+    let half = match plain.is_software() {
+        true => None,
+        false => Gpu::open_half().await.ok(),
+    };
+    let half = match half {
+        Some(gpu) => checked(gpu, files, model, host).await?.ok(),
+        None => None,
+    };
+    let net = match half {
+        Some(net) => net,
+        None => match checked(plain, files, model, host).await? {
             Ok(net) => net,
             Err(refused) => return on_cpu(Reason::Refused(refused)),
         },
@@ -97,15 +109,11 @@ pub(crate) async fn choose(
 /// # Errors
 /// As [`choose`]; the inner one: why the card must not be used.
 async fn checked(
-    gpu: std::result::Result<Gpu, GpuError>,
+    gpu: Gpu,
     files: &ModelFiles,
     model: &MapModel,
     host: &impl Host,
 ) -> Result<std::result::Result<GpuNet, GpuError>> {
-    let gpu = match gpu {
-        Ok(gpu) => gpu,
-        Err(refused) => return Ok(Err(refused)),
-    };
     let net = GpuNet::load(files, &gpu)?;
     rest(host).await?;
     let checked = net.check(model).await;

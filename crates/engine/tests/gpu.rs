@@ -167,6 +167,20 @@ fn every_map_of_a_receipt_is_that_of_the_processor() {
 }
 
 #[test]
+fn in_f16_the_model_that_ships_is_precise_enough() {
+    let Ok(gpu) = block_on(Gpu::open_half()) else {
+        return skipped();
+    };
+    let engine = load(Device::Cpu);
+    let net = GpuNet::load(&files(), &gpu).unwrap();
+    block_on(net.check(engine.model())).expect("the same numbers, up to f16");
+    // A software adapter is not asked for it: nothing is gained there.
+    if gpu.is_software() {
+        assert!(!load(Device::Gpu).backend().is_half);
+    }
+}
+
+#[test]
 fn a_timed_probe_decides_whether_a_card_is_used_that_nobody_asked_for() {
     let engine = load(Device::Auto);
     let backend = engine.backend();
