@@ -23,9 +23,9 @@ const SIDE: u32 = 160;
 /// What values of card and processor may differ by.
 const CLOSE: f32 = 1e-3;
 
-/// The same where the card multiplies in f16: of probabilities, and of a box's logarithm, which is the sum of five.
+/// The same where the card multiplies in f16: of probabilities, and of a box's logarithm, as a share of it.
 const CLOSE_HALF: f32 = 0.05;
-const CLOSE_HALF_LOG: f64 = 0.5;
+const CLOSE_HALF_LOG: f64 = 0.05;
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
@@ -123,7 +123,11 @@ fn the_samples_get_the_boxes_that_the_processor_gives_them() {
             assert!(gap <= edges, "{name}: {question}: {gap} percent");
             assert_eq!(found.proposal.rotation, wanted.proposal.rotation, "{name}");
             let logprob = (found.proposal.logprob - wanted.proposal.logprob).abs();
-            assert!(logprob < close_log, "{name}: {question}: {logprob:e}");
+            let size = 1.0 + wanted.proposal.logprob.abs();
+            assert!(
+                logprob < close_log * size,
+                "{name}: {question}: {logprob:e}"
+            );
             let evidence =
                 [&found, &wanted].map(|answer| answer.proposal.evidence.as_ref().unwrap());
             let apart = apart(&evidence[0].values, &evidence[1].values);
