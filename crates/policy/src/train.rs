@@ -281,6 +281,14 @@ impl Policy {
         }
     }
 
+    /// How many numbers the trainable weights hold; nothing leaves the device.
+    pub fn trainable_weights(&self) -> usize {
+        match self {
+            Self::Map(policy) => weights::count_where(policy.net(), self.trained()),
+            Self::Text(policy) => weights::count_where(&policy.model().net, self.trained()),
+        }
+    }
+
     /// The policy with other trainable weights.
     ///
     /// # Errors

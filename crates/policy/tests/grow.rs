@@ -105,3 +105,12 @@ fn blocks_are_not_taken_away() {
     let refused = policy.with_blocks([1, 0, 1], 4);
     assert!(matches!(refused, Err(PolicyError::Config(why)) if why.contains("[1, 1, 1]")));
 }
+
+#[test]
+fn weights_are_counted_as_they_are_collected() {
+    let policy = Policy::random_map(&MapConfig::tiny(), 1, &Device::flex()).expect("a policy");
+    let collected = policy.weights().expect("weights");
+    let collected: usize = collected.iter().map(|(_, (_, values))| values.len()).sum();
+    assert!(collected > 1000);
+    assert_eq!(policy.trainable_weights(), collected);
+}

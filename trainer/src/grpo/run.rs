@@ -60,7 +60,7 @@ impl<'a> Run<'a> {
         let plan = estimate::Plan {
             steps,
             groups: self.config.accumulation,
-            trained: count(&replica.policy)?,
+            trained: replica.policy.trainable_weights(),
             held_out: (self.held_out.len(), steps / self.config.eval.every + 2),
         };
         estimate::estimate(&replica.trainer, &replica.policy, draw, &plan)?;
@@ -98,7 +98,7 @@ impl<'a> Run<'a> {
         let (first, steps) = (step, self.steps());
         eprintln!(
             "{:.2} M weights are trained on {} prompts; step {step} of {steps}, {} groups of {} a step{}",
-            count(&replicas[0].policy)? as f64 / 1e6,
+            replicas[0].policy.trainable_weights() as f64 / 1e6,
             self.prompts.len(),
             self.config.accumulation,
             self.config.num_generations,
@@ -434,9 +434,4 @@ fn read_ahead<'a>(
             break;
         }
     }
-}
-
-/// Weights that are trained.
-fn count(policy: &Policy) -> Result<usize> {
-    Ok(policy.weights()?.iter().map(|(_, (_, v))| v.len()).sum())
 }

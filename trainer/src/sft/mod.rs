@@ -91,7 +91,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut optimizer = AdamW::new(&config.optimizer);
     let place = Checkpoint::new(&args.out);
     let (policy, step) = place.load(policy, &mut optimizer)?;
-    let weights: usize = policy.weights()?.iter().map(|(_, (_, v))| v.len()).sum();
+    let weights = policy.trainable_weights();
     eprintln!(
         "{:.2} M weights; step {step} of {}",
         weights as f64 / 1e6,

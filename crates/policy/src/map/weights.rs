@@ -68,6 +68,35 @@ pub fn collect_where<M: Module>(
     }
 }
 
+/// How many numbers the wanted parameters hold; nothing leaves the device.
+pub fn count_where<M: Module>(module: &M, wanted: fn(&str) -> bool) -> usize {
+    struct Count {
+        path: Vec<String>,
+        wanted: fn(&str) -> bool,
+        numbers: usize,
+    }
+    impl ModuleVisitor for Count {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_string());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if (self.wanted)(&self.path.join(".")) {
+                self.numbers += param.val().shape().num_elements();
+            }
+        }
+    }
+    let mut count = Count {
+        path: Vec::new(),
+        wanted,
+        numbers: 0,
+    };
+    module.visit(&mut count);
+    count.numbers
+}
+
 /// Draws every parameter that has not been drawn yet, in order of declaration.
 pub fn settle<M: Module>(module: &M) {
     struct Touch;
