@@ -145,19 +145,38 @@ impl Engine {
         options: &ProposeOptions,
         host: &impl Host,
     ) -> Result<Answer> {
+        if let Some(card) = self.card() {
+            let there = async |levels: &[Maps; 3], hints: &[f32], steer: &[f32]| -> Result<_> {
+                Ok(card.decode(levels, hints, steer).await?)
+            };
+            let found = self.propose_by(encoded, question, options, host, there);
+            return self.by_card(found.await);
+        }
+        let here = async |levels: &[Maps; 3], hints: &[f32], steer: &[f32]| -> Result<_> {
+            Ok(self.model.decoder().decode(levels, hints, steer))
+        };
+        self.propose_by(encoded, question, options, host, here)
+            .await
+    }
+
+    /// As [`Engine::propose`], with a decoder from elsewhere, such as one on several threads: it gets the features' three levels, a
+    /// question's hints and how it steers the network, and gives maps ([`kernels::Decoder::decode`]).
+    ///
+    /// # Errors
+    /// As [`Engine::propose`]; the decoder's own.
+    pub async fn propose_by(
+        &self,
+        encoded: &Encoded,
+        question: &str,
+        options: &ProposeOptions,
+        host: &impl Host,
+        decoder: impl AsyncFnOnce(&[Maps; 3], &[f32], &[f32]) -> Result<Vec<f32>>,
+    ) -> Result<Answer> {
         options.check()?;
         let question = cut(question)?;
         step(host, Stage::Propose).await?;
-        let (proposal, best, distribution) = match self.card() {
-            None => self.model.propose_with(&encoded.features, question)?,
-            Some(card) => {
-                let there = async |levels: &[Maps; 3], hints: &[f32], steer: &[f32]| -> Result<_> {
-                    Ok(card.decode(levels, hints, steer).await?)
-                };
-                let found = self.model.propose_by(&encoded.features, question, there);
-                self.by_card(found.await)?
-            }
-        };
+        let found = self.model.propose_by(&encoded.features, question, decoder);
+        let (proposal, best, distribution) = found.await?;
         let config = self.model.config();
         let turn = encoded.features.turn;
         let place = |bbox: NormBox| encoded.place(turn.back(bbox), options);

@@ -3,11 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use cropvlm_threads::encoder::{Module, ThreadedEncoder};
+use cropvlm_threads::net::{Module, ThreadedNet};
 use engine::{
-    Backend, Device, EncodeOptions, Encoded, Engine, EngineError, Event, Host, ProposeOptions,
+    Answer, Backend, Device, EncodeOptions, Encoded, Engine, EngineError, Event, Host,
+    ProposeOptions,
 };
 use grounding::{NormBox, PixelBox};
+use kernels::Maps;
 use mapnet::MapError;
 use serde_json::{Value, json};
 use tensors::{ModelFiles, SINGLE};
@@ -46,8 +48,8 @@ impl Host for Caller {
 #[wasm_bindgen]
 pub struct Core {
     engine: Engine,
-    /// Its encoder on several threads; gone once it has failed.
-    threads: RefCell<Option<Rc<ThreadedEncoder>>>,
+    /// Its network on several threads; gone once it has failed.
+    threads: RefCell<Option<Rc<ThreadedNet>>>,
     /// How many they are.
     count: Cell<u32>,
 }
@@ -82,7 +84,7 @@ impl Core {
         })
     }
 
-    /// Has pictures encoded by a module that runs on `count` threads, its pool started, from now on. `weights`: the model's file.
+    /// Has everything computed by a module that runs on `count` threads, its pool started, from now on. `weights`: the model's file.
     ///
     /// # Errors
     /// What the module says.
@@ -93,8 +95,8 @@ impl Core {
         count: u32,
     ) -> Result<(), JsValue> {
         let files = ModelFiles::from_memory([(SINGLE.to_owned(), weights)]);
-        let encoder = ThreadedEncoder::load(module, &files)?;
-        self.threads.replace(Some(Rc::new(encoder)));
+        let net = ThreadedNet::load(module, &files)?;
+        self.threads.replace(Some(Rc::new(net)));
         self.count.set(count);
         Ok(())
     }
@@ -149,12 +151,17 @@ impl Core {
             top_k,
             min_size,
         };
-        let propose = async || {
-            self.engine
-                .propose(&page.0, &question, &options, &caller)
-                .await
+        let answer = match self.ask_threads(page, &question, &options, &caller).await? {
+            Some(answer) => answer,
+            None => {
+                let propose = async || {
+                    self.engine
+                        .propose(&page.0, &question, &options, &caller)
+                        .await
+                };
+                self.kept(propose).await?
+            }
         };
-        let answer = self.kept(propose).await?;
         let others: Vec<Value> = answer
             .others
             .iter()
@@ -197,12 +204,35 @@ impl Core {
         let Some(threads) = threads else {
             return Ok(None);
         };
-        let encode = async |values: Vec<f32>, size| {
-            let broken = |_| EngineError::Device(MapError::Device("the threads broke".to_owned()));
-            threads.encode(&values, size).map_err(broken)
-        };
+        let encode = async |values: Vec<f32>, size| threads.encode(&values, size).map_err(broken);
         let pixels = picture.pixels();
-        match self.engine.encode_by(pixels, options, caller, encode).await {
+        self.unless_broken(self.engine.encode_by(pixels, options, caller, encode).await)
+    }
+
+    /// As [`Core::by_threads`], a question.
+    async fn ask_threads(
+        &self,
+        page: &Page,
+        question: &str,
+        options: &ProposeOptions,
+        caller: &Caller,
+    ) -> Result<Option<Answer>, JsValue> {
+        let threads = self.threads.borrow().clone();
+        let Some(threads) = threads else {
+            return Ok(None);
+        };
+        let decode = async |levels: &[Maps; 3], hints: &[f32], steer: &[f32]| {
+            threads.decode(levels, hints, steer).map_err(broken)
+        };
+        let answer = self
+            .engine
+            .propose_by(&page.0, question, options, caller, decode);
+        self.unless_broken(answer.await)
+    }
+
+    /// What came of work on several threads; `None` where they failed, and they are gone then.
+    fn unless_broken<T>(&self, result: engine::Result<T>) -> Result<Option<T>, JsValue> {
+        match result {
             Err(EngineError::Device(_)) => {
                 self.threads.take();
                 self.count.set(1);
@@ -221,6 +251,11 @@ impl Core {
         }
         done.map_err(|e| said(&e))
     }
+}
+
+/// Threads that failed.
+fn broken(_: JsValue) -> EngineError {
+    EngineError::Device(MapError::Device("the threads broke".to_owned()))
 }
 
 /// Where it computes, as JavaScript calls it.

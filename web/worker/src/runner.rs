@@ -10,6 +10,7 @@ use cropvlm_web::protocol::{
 use cropvlm_web::text;
 use engine::{EncodeOptions, EngineError, ProposeOptions, Quiet};
 use grounding::{NormBox, PixelBox};
+use kernels::Maps;
 use mapnet::{EvidenceMap, MapError, Proposal, Timings, canvas};
 use picture::RgbImage;
 use rand_chacha::ChaCha8Rng;
@@ -174,6 +175,32 @@ impl Runner {
         Ok(engine.encode(pixels, &options, &Quiet).await?)
     }
 
+    /// Answers a question, on several threads where there are some; once they fail, on one.
+    async fn answer(
+        &self,
+        engine: &engine::Engine,
+        encoded: &engine::Encoded,
+        question: &str,
+        options: &ProposeOptions,
+    ) -> Result<engine::Answer> {
+        let threads = self.threads.borrow().clone();
+        if let Some(threads) = threads {
+            let decode = async |levels: &[Maps; 3], hints: &[f32], steer: &[f32]| {
+                let maps = threads.decode(levels, hints, steer);
+                maps.map_err(|why| EngineError::Device(MapError::Device(why.to_string())))
+            };
+            let answer = engine.propose_by(encoded, question, options, &Quiet, decode);
+            match answer.await {
+                Err(EngineError::Device(why)) => {
+                    post::warn(&text::no_threads(&why.to_string()));
+                    self.threads.take();
+                }
+                done => return Ok(done?),
+            }
+        }
+        Ok(engine.propose(encoded, question, options, &Quiet).await?)
+    }
+
     /// Side of a text policy's tile, pixels.
     pub fn tile(&self) -> Option<u32> {
         match &self.model {
@@ -198,8 +225,8 @@ impl Runner {
                     top_k: 0,
                     ..ProposeOptions::default()
                 };
-                let answer = engine.propose(encoded, question, &options, &Quiet).await;
-                Ok((answer?.proposal, None))
+                let answer = self.answer(engine, encoded, question, &options).await?;
+                Ok((answer.proposal, None))
             }
             (
                 Model::Second {

@@ -1,10 +1,10 @@
-//! Modules on several threads, where the page may share memory between them; the map policy's encoder (`web/threads`) as one.
+//! Modules on several threads, where the page may share memory between them; the map policy's network (`web/threads`) as one.
 //!
 //! Everything that can go wrong there (no such module, no memory, a thread that does not start) is an error here, and
 //! the worker's own code, on one thread, takes over.
 
-use cropvlm_threads::encoder::{Module, ThreadedEncoder};
-use kernels::Encoded;
+use cropvlm_threads::net::{Module, ThreadedNet};
+use kernels::{Encoded, Maps};
 use tensors::ModelFiles;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
@@ -14,7 +14,7 @@ use crate::error::{Result, WorkerError, said};
 /// More threads than this are not started: the network is too small to keep them busy.
 const MOST: u32 = 8;
 
-/// The encoder's module.
+/// The network's module.
 const ENCODER: &str = "threads/threads.js";
 
 /// Milliseconds that the threads have to start.
@@ -81,15 +81,15 @@ pub async fn start(name: &str, count: u32) -> Result<JsValue> {
     started.map_err(|why| WorkerError::NoThreads(said(why)))
 }
 
-/// A map policy's encoder on several threads.
+/// A map policy's network on several threads.
 pub struct Threads {
-    encoder: ThreadedEncoder,
+    net: ThreadedNet,
     /// Threads that compute.
     pub count: u32,
 }
 
 impl Threads {
-    /// Starts the threads and gives them the encoder; `None` where there would be only one.
+    /// Starts the threads and gives them the network; `None` where there would be only one.
     ///
     /// # Errors
     /// Why it could not be done.
@@ -99,8 +99,8 @@ impl Threads {
             return Ok(None);
         }
         let module: Module = start(ENCODER, count).await?.unchecked_into();
-        let encoder = ThreadedEncoder::load(&module, files)?;
-        Ok(Some(Self { encoder, count }))
+        let net = ThreadedNet::load(&module, files)?;
+        Ok(Some(Self { net, count }))
     }
 
     /// Encodes a canvas, as `kernels::Encoder` does.
@@ -108,6 +108,14 @@ impl Threads {
     /// # Errors
     /// What the module says; it is not to be used any more.
     pub fn encode(&self, pixels: &[f32], size: [usize; 2]) -> Result<Encoded> {
-        Ok(self.encoder.encode(pixels, size)?)
+        Ok(self.net.encode(pixels, size)?)
+    }
+
+    /// Decodes a question, as `kernels::Decoder` does.
+    ///
+    /// # Errors
+    /// As [`Threads::encode`].
+    pub fn decode(&self, levels: &[Maps; 3], hints: &[f32], steer: &[f32]) -> Result<Vec<f32>> {
+        Ok(self.net.decode(levels, hints, steer)?)
     }
 }

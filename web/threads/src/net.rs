@@ -1,10 +1,11 @@
-//! The encoder's module as its caller sees it: weights go in once, then canvases; maps come out.
+//! The network's module as its caller sees it: weights go in once, then canvases and questions; maps come out.
 
 use js_sys::{Array, Float32Array, Uint32Array};
-use kernels::{Encoded, Encoder, Maps};
+use kernels::{Encoded, Maps};
 use tensors::{ModelFiles, SINGLE};
-use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
+
+use crate::maps::{part, read};
 
 #[wasm_bindgen]
 extern "C" {
@@ -13,7 +14,7 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn load(this: &Module, weights: &Array) -> Result<Loaded, JsValue>;
 
-    /// A model's encoder in it.
+    /// A model's network in it.
     type Loaded;
     #[wasm_bindgen(method, catch)]
     fn encode(
@@ -23,13 +24,20 @@ extern "C" {
         width: usize,
     ) -> Result<Array, JsValue>;
     #[wasm_bindgen(method, catch)]
+    fn decode(
+        this: &Loaded,
+        levels: &Array,
+        hints: &Float32Array,
+        steer: &Float32Array,
+    ) -> Result<Float32Array, JsValue>;
+    #[wasm_bindgen(method, catch)]
     fn free(this: &Loaded) -> Result<(), JsValue>;
 }
 
-/// A map policy's encoder on several threads. Its memory in the module is given back when it is dropped.
-pub struct ThreadedEncoder(Loaded);
+/// A map policy's encoder and decoder on several threads. Their memory in the module is given back when this is dropped.
+pub struct ThreadedNet(Loaded);
 
-impl ThreadedEncoder {
+impl ThreadedNet {
     /// Hands a model's weights to the module.
     ///
     /// # Errors
@@ -41,7 +49,8 @@ impl ThreadedEncoder {
         let weights = weights.map_err(|error| JsValue::from(error.to_string()))?;
         let triples: Array = weights
             .iter()
-            .filter(|(name, _)| Encoder::wants(name))
+            // What words mean is the caller's business.
+            .filter(|(name, _)| !name.starts_with("words."))
             .map(|(name, (shape, values))| {
                 let shape: Vec<u32> = shape.iter().map(|n| *n as u32).collect();
                 Array::of3(
@@ -61,27 +70,32 @@ impl ThreadedEncoder {
     pub fn encode(&self, pixels: &[f32], [height, width]: [usize; 2]) -> Result<Encoded, JsValue> {
         let pixels = Float32Array::from(pixels);
         let parts = self.0.encode(&pixels, height, width)?;
-        let parts: Option<Vec<Maps>> = parts.iter().map(maps).collect();
+        let parts: Option<Vec<Maps>> = parts.iter().map(read).collect();
         let parts: [Maps; 7] = parts
             .and_then(|parts| parts.try_into().ok())
             .ok_or("the threads sent something else than maps")?;
         Ok(Encoded::from_parts(parts))
     }
+
+    /// Decodes a question, as `kernels::Decoder` does, to the bit: `[maps, h, w/2]`.
+    ///
+    /// # Errors
+    /// As [`ThreadedNet::encode`].
+    pub fn decode(
+        &self,
+        levels: &[Maps; 3],
+        hints: &[f32],
+        steer: &[f32],
+    ) -> Result<Vec<f32>, JsValue> {
+        let levels: Array = levels.iter().map(part).collect();
+        let (hints, steer) = (Float32Array::from(hints), Float32Array::from(steer));
+        Ok(self.0.decode(&levels, &hints, &steer)?.to_vec())
+    }
 }
 
-impl Drop for ThreadedEncoder {
+impl Drop for ThreadedNet {
     fn drop(&mut self) {
         // A module that broke has nothing to give back.
         self.0.free().ok();
     }
-}
-
-/// One of the parts that the module sends: height, width, channels, values.
-fn maps(part: JsValue) -> Option<Maps> {
-    let part: Array = part.dyn_into().ok()?;
-    let side = |i| part.get(i).as_f64().map(|n| n as usize);
-    let (height, width, channels) = (side(0)?, side(1)?, side(2)?);
-    let values = part.get(3).dyn_into::<Float32Array>().ok()?.to_vec();
-    let whole = values.len() == height * width * channels;
-    whole.then(|| Maps::from_values(height, width, channels, values))
 }
