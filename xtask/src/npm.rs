@@ -35,7 +35,7 @@ pub fn build(options: &page::Options) -> Result<()> {
         || wasm(&setup, &folder),
     )?;
     step(
-        "the encoder on several threads (a minute or two when nothing is built yet)",
+        "the network on several threads (a minute or two when nothing is built yet)",
         || with_threads(&setup, &folder),
     )?;
     step("the package's files", || files(&folder))?;
@@ -48,7 +48,7 @@ fn wasm(setup: &Setup, folder: &Path) -> Result<()> {
     bind(setup, &module, folder, "cropvlm", &[])
 }
 
-/// The encoder on several threads, as the page has it.
+/// The network on several threads, as the page has it.
 fn with_threads(setup: &Setup, folder: &Path) -> Result<()> {
     let module = threads::compile(&threads::ENCODER, setup, page::LATER)?
         .context("the package needs it; what to do stands above")?;

@@ -152,7 +152,7 @@ pub fn build_core(options: &Options) -> Result<Setup> {
 pub fn build_rest(setup: &Setup) -> Result<()> {
     let dist = root().join("dist");
     step(
-        "the encoder on several threads (a minute or two when nothing is built yet)",
+        "the network on several threads (a minute or two when nothing is built yet)",
         || threads::build(&threads::ENCODER, setup, LATER, &dist).map(|_| ()),
     )?;
     step(

@@ -1,4 +1,4 @@
-//! Modules with threads, built with atomics and shared memory: the map policy's encoder (`web/threads`) into `dist/threads`, and
+//! Modules with threads, built with atomics and shared memory: the map policy's network (`web/threads`) into `dist/threads`, and
 //! SmolVLM (`xtask/src/smolvlm.rs`).
 //!
 //! Atomics are a property of everything in a module, the standard library included, so that cargo builds that too
@@ -28,7 +28,7 @@ pub struct Module<'a> {
     pub folder: &'a str,
 }
 
-/// The map policy's encoder.
+/// The map policy's network.
 pub const ENCODER: Module = Module {
     package: "cropvlm-threads",
     bin: "threads",

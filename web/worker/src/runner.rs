@@ -75,7 +75,7 @@ enum Encoded {
 /// A policy on a device.
 pub struct Runner {
     model: Model,
-    /// A map policy's encoder on several threads of the CPU.
+    /// A map policy's network on several threads of the CPU.
     threads: RefCell<Option<Rc<Threads>>>,
     pub device: DeviceKind,
     /// One proposal after warming up, milliseconds.
