@@ -28,8 +28,10 @@ export function startThreads(count, { url, signal } = {}) {
 }
 
 async function start(count, url, signal) {
-  const { memory } = await init({ module_or_path: await bytesOf(url, { signal }) });
-  const shared = { module: init.__wbindgen_wasm_module, memory };
+  // Compiled once, for all threads.
+  const module = await WebAssembly.compile(await bytesOf(url, { signal }));
+  const { memory } = await init({ module_or_path: module });
+  const shared = { module, memory };
   const threads = Array.from({ length: count - 1 }, () => platform.startThread(shared));
   let clock;
   const late = new Promise((_, reject) => {
