@@ -22,6 +22,7 @@ pub struct Options {
 }
 
 /// What a build of the page needs on this machine.
+#[derive(Clone)]
 pub struct Setup {
     /// The compiler for wasm32.
     pub toolchain: wasm::Toolchain,
@@ -85,8 +86,13 @@ const CORE: [&str; 2] = ["cropvlm-web", "cropvlm-worker"];
 
 /// Finds or installs compiler and tools.
 pub fn setup(source: wasm::Source) -> Result<Setup> {
+    with_tools(compiler(source)?)
+}
+
+/// Finds or installs the compiler, which needs no tools.
+fn compiler(source: wasm::Source) -> Result<Setup> {
     let toolchain = wasm::find_or_install(source)?;
-    with_tools(Setup {
+    Ok(Setup {
         path: toolchain.path.iter().map(PathBuf::from).collect(),
         toolchain,
     })
@@ -114,16 +120,12 @@ pub fn build_core(options: &Options) -> Result<Setup> {
         model.exists(),
         "there is no model in models/default. What to do: `git checkout models/default`, or train and export one with `cropvlm`"
     );
-    let toolchain = wasm::find_or_install(options.toolchain)?;
+    let bare = compiler(options.toolchain)?;
     step("the crates it needs (cargo fetch)", || {
         // trunk builds with `--offline`, so that it never downloads tools by itself.
         run_quiet(&mut command("cargo", &["fetch", "--locked"]))
             .context("What to do: check that crates.io can be reached")
     })?;
-    let bare = Setup {
-        path: toolchain.path.iter().map(PathBuf::from).collect(),
-        toolchain: toolchain.clone(),
-    };
     // Where tools have to be built, what they are for is compiled meanwhile: each alone leaves processors idle at its end.
     // What goes wrong there, trunk says, which compiles what is left.
     let setup = std::thread::scope(|scope| {
@@ -132,10 +134,7 @@ pub fn build_core(options: &Options) -> Result<Setup> {
                 bare.compile_quietly(package, SMALL).ok();
             }
         });
-        with_tools(Setup {
-            path: toolchain.path.iter().map(PathBuf::from).collect(),
-            toolchain: toolchain.clone(),
-        })
+        with_tools(bare.clone())
     })?;
     step("the page (some minutes when nothing is built yet)", || {
         trunk(&setup)

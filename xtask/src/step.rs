@@ -83,18 +83,8 @@ pub fn run_quiet(command: &mut Command) -> Result<()> {
 
 /// Runs a command whose output nobody needs.
 pub fn run_silent(command: &mut Command) -> Result<()> {
-    let line = shown(command);
-    let quiet = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let status = quiet
-        .status()
-        .with_context(|| format!("`{line}` could not be started"))?;
-    if !status.success() {
-        bail!("`{line}` ended with {status}");
-    }
-    Ok(())
+    let silent = command.stdin(Stdio::null()).stdout(Stdio::null());
+    run(silent.stderr(Stdio::null()))
 }
 
 /// The trimmed standard output of a command, or `None` where it is missing or fails.

@@ -188,24 +188,13 @@ impl MapModel {
     /// # Errors
     /// Maps that are no numbers.
     pub fn propose(&self, features: &ImageFeatures, question: &str) -> Result<Proposal> {
-        Ok(self.propose_with(features, question)?.0)
-    }
-
-    /// As [`MapModel::propose`], its box on the turned picture, and the distribution that the box was read off.
-    ///
-    /// # Errors
-    /// Maps that are no numbers.
-    pub fn propose_with(
-        &self,
-        features: &ImageFeatures,
-        question: &str,
-    ) -> Result<(Proposal, NormBox, BoxDistribution)> {
         let start = Clock::start();
         let distribution = self.distribution(features, question)?;
-        Ok(self.read_off(features, distribution, start.ms()))
+        Ok(self.read_off(features, distribution, start.ms()).0)
     }
 
-    /// As [`MapModel::propose_with`], with a decoder from elsewhere, such as a graphics card's: it gets the maps of
+    /// As [`MapModel::propose`], its box on the turned picture, and the distribution that the box was read off, with a decoder
+    /// from elsewhere, such as a graphics card's: it gets the maps of
     /// [`Features::levels`], a question's hints and how it steers the network, and gives maps ([`Decoder::decode`]).
     ///
     /// # Errors
