@@ -3,7 +3,7 @@
 //! With channels last, what a kernel's row sees of a picture (`kw * from` values) lies in one piece, so a convolution
 //! is a matrix product that reads the picture in place: nothing is copied into columns (im2col) first.
 
-use crate::gemm::{LANES, Lane, ROWS, add_products};
+use crate::gemm::{LANES, Lane, ROWS, Work, add_products, vectorized};
 use crate::maps::{Maps, Then};
 
 /// Columns in a run: what they see of the picture stays in the first cache while panel after panel passes.
@@ -93,13 +93,20 @@ impl Conv {
         let rows = (1_000_000 / cost.max(1)).clamp(1, 16);
         out.by_rows(rows, |first, values| {
             for (i, values) in values.chunks_exact_mut(row).enumerate() {
-                let values = &mut values[margin * self.to..(margin + width) * self.to];
-                self.row(input, first + i, values, then);
+                let out = &mut values[margin * self.to..(margin + width) * self.to];
+                vectorized(Row {
+                    conv: self,
+                    input,
+                    y: first + i,
+                    out,
+                    then,
+                });
             }
         });
     }
 
     /// One row of results.
+    #[inline(always)]
     fn row(&self, input: &Maps, y: usize, out: &mut [f32], then: Then) {
         let width = out.len() / self.to;
         for first in (0..width).step_by(RUN) {
@@ -110,11 +117,12 @@ impl Conv {
                     self.block::<ROWS>(input, [y, x], panel, out, then);
                     x += ROWS;
                 }
-                match last - x {
-                    1 => self.block::<1>(input, [y, x], panel, out, then),
-                    2 => self.block::<2>(input, [y, x], panel, out, then),
-                    3 => self.block::<3>(input, [y, x], panel, out, then),
-                    _ => {}
+                while x + 2 <= last {
+                    self.block::<2>(input, [y, x], panel, out, then);
+                    x += 2;
+                }
+                if x < last {
+                    self.block::<1>(input, [y, x], panel, out, then);
                 }
             }
         }
@@ -153,5 +161,23 @@ impl Conv {
                 rest.for_each(|(to, sum)| then.put(to, *sum));
             }
         }
+    }
+}
+
+/// One row of results.
+struct Row<'a> {
+    conv: &'a Conv,
+    input: &'a Maps,
+    y: usize,
+    out: &'a mut [f32],
+    then: Then,
+}
+
+impl Work for Row<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.conv.row(self.input, self.y, self.out, self.then);
     }
 }

@@ -6,8 +6,9 @@
 /// Output channels that are computed together.
 pub const LANES: usize = 8;
 
-/// Rows that are computed together: with [`LANES`], half of the sixteen registers that wasm and SSE have hold sums.
-pub const ROWS: usize = 4;
+/// Rows that are computed together: half of the sixteen registers hold sums, which with [`LANES`] are vectors of four values in
+/// wasm and of eight on an x86 processor with AVX2.
+pub const ROWS: usize = if cfg!(target_arch = "x86_64") { 8 } else { 4 };
 
 /// Values of neighbouring channels.
 pub type Lane = [f32; LANES];
@@ -21,8 +22,14 @@ pub fn add_products<const R: usize>(
     panel: &[Lane],
 ) -> [Lane; R] {
     let mut sums = sums;
-    let rows: [&[f32]; R] = std::array::from_fn(|i| &a[i * step..i * step + panel.len()]);
-    for (k, weights) in panel.iter().enumerate() {
+    // All of the panel's length, so that the loop needs no checks.
+    let n = panel.len();
+    let mut rows: [&[f32]; R] = [&[]; R];
+    for (i, row) in rows.iter_mut().enumerate() {
+        *row = &a[i * step..][..n];
+    }
+    for k in 0..n {
+        let weights = &panel[k];
         for (sums, row) in sums.iter_mut().zip(&rows) {
             let value = row[k];
             for (sum, weight) in sums.iter_mut().zip(weights) {
@@ -31,4 +38,36 @@ pub fn add_products<const R: usize>(
         }
     }
     sums
+}
+
+/// Work that is compiled several times, once for each kind of vectors.
+pub trait Work {
+    /// What it gives.
+    type Output;
+
+    /// Does it; to be inlined, together with all that it calls.
+    fn run(self) -> Self::Output;
+}
+
+/// Does work with the widest vectors that this processor has. Products are not fused with sums, so that the bits are the same.
+#[inline(always)]
+pub fn vectorized<W: Work>(work: W) -> W::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        struct Call<W>(W);
+
+        impl<W: Work> pulp::NullaryFnOnce for Call<W> {
+            type Output = W::Output;
+
+            #[inline(always)]
+            fn call(self) -> W::Output {
+                self.0.run()
+            }
+        }
+
+        if let Some(simd) = pulp::x86::V3::try_new() {
+            return pulp::Simd::vectorize(simd, Call(work));
+        }
+    }
+    work.run()
 }

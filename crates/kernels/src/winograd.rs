@@ -8,7 +8,7 @@
 //! Departure: tiles are worked off in runs that fit into a processor's second cache, from reading the picture to
 //! writing the result, in place of transforming everything first.
 
-use crate::gemm::{LANES, Lane, ROWS, add_products};
+use crate::gemm::{LANES, Lane, ROWS, Work, add_products, vectorized};
 use crate::maps::{Maps, TILE, Then, lanes, lanes_mut};
 
 /// Values a transformed tile and side.
@@ -124,23 +124,20 @@ impl Winograd {
             width: out.width,
         };
         out.by_rows(rows * TILE, |first, values| {
-            let count = (values.len() / (place.stride * self.to)).div_ceil(TILE) * across;
-            let room = count.next_multiple_of(ROWS);
-            let mut seen = vec![0f32; POINTS * room * self.from];
-            for tile in 0..count {
-                let corner = [first + tile / across * TILE, tile % across * TILE];
-                self.transform(input, corner, tile, room, &mut seen);
-            }
-            let mut sums = vec![0f32; POINTS * room * self.to];
-            self.multiply(&seen, room, &mut sums);
-            for tile in 0..count {
-                let corner = [tile / across * TILE, tile % across * TILE];
-                self.finish(&sums, tile, room, values, corner, &place, then);
-            }
+            vectorized(Run {
+                layer: self,
+                input,
+                first,
+                across,
+                values,
+                place: &place,
+                then,
+            });
         });
     }
 
     /// `B' d B` of one tile, for every channel.
+    #[inline(always)]
     fn transform(
         &self,
         input: &Maps,
@@ -167,6 +164,7 @@ impl Winograd {
     }
 
     /// 36 matrix products: tiles times weights.
+    #[inline(always)]
     fn multiply(&self, seen: &[f32], room: usize, sums: &mut [f32]) {
         let count = self.to / LANES;
         let sums = lanes_mut(sums);
@@ -187,6 +185,7 @@ impl Winograd {
 
     /// `A' m A` of one tile, into rows of the result.
     #[allow(clippy::too_many_arguments)]
+    #[inline(always)]
     fn finish(
         &self,
         sums: &[f32],
@@ -227,4 +226,48 @@ struct Place {
     margin: usize,
     stride: usize,
     width: usize,
+}
+
+/// A run of tiles: from rows of the picture to rows of the result.
+struct Run<'a> {
+    layer: &'a Winograd,
+    input: &'a Maps,
+    /// First row.
+    first: usize,
+    /// Tiles side by side.
+    across: usize,
+    /// Rows of the result.
+    values: &'a mut [f32],
+    place: &'a Place,
+    then: Then,
+}
+
+impl Work for Run<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { layer, across, .. } = self;
+        let count = (self.values.len() / (self.place.stride * layer.to)).div_ceil(TILE) * across;
+        let room = count.next_multiple_of(ROWS);
+        let mut seen = vec![0f32; POINTS * room * layer.from];
+        for tile in 0..count {
+            let corner = [self.first + tile / across * TILE, tile % across * TILE];
+            layer.transform(self.input, corner, tile, room, &mut seen);
+        }
+        let mut sums = vec![0f32; POINTS * room * layer.to];
+        layer.multiply(&seen, room, &mut sums);
+        for tile in 0..count {
+            let corner = [tile / across * TILE, tile % across * TILE];
+            layer.finish(
+                &sums,
+                tile,
+                room,
+                self.values,
+                corner,
+                self.place,
+                self.then,
+            );
+        }
+    }
 }

@@ -8,6 +8,7 @@
 use picture::{Filter, GrayImage, RgbImage};
 use rayon::prelude::*;
 
+use crate::print::LetterHeight;
 use crate::{MapConfig, Turn};
 
 /// The coarsest stride of the network: canvas sides are its multiples.
@@ -35,26 +36,80 @@ pub fn canvas_size(pixels: usize, width: u32, height: u32) -> [u32; 2] {
 /// Share of a large picture's own pixels that its canvas has, up to the configuration's most.
 const SHARE: f64 = 0.8;
 
-/// Pixels of a turned picture's canvas: those of the configuration, which has more for large pictures, more by what its empty
-/// corners take, so that print stays as large. `longest_edge` caps the picture's longest side.
-pub fn pixels_of(config: &MapConfig, turn: &Turn, longest_edge: Option<u32>) -> usize {
-    let [w, h] = turn.picture.map(f64::from);
-    let least = config.canvas_pixels;
-    let most = config.max_canvas_pixels.unwrap_or(least).max(least);
-    let mut pixels = (SHARE * w * h).clamp(least as f64, most as f64);
-    if let Some(edge) = longest_edge {
-        let at_edge = f64::from(edge).powi(2) * w.min(h) / w.max(h);
-        pixels = pixels.min(at_edge.max(1.0));
-    }
-    let [turned_w, turned_h] = turn.size();
-    (pixels * turned_w * turned_h / (w * h)) as usize
+/// How many pixels a picture's canvas has.
+#[derive(Debug, Clone, Copy)]
+pub struct Pixels {
+    /// Where it is read as it lies, or on its head.
+    level: usize,
+    /// Where it is read after a quarter turn.
+    sideways: usize,
 }
 
-/// Canvas of a picture as it lies, see [`pixels_of`].
-pub fn canvas_of(config: &MapConfig, picture: &RgbImage, longest_edge: Option<u32>) -> [u32; 2] {
-    let (width, height) = picture.dimensions();
-    let turn = Turn::none(width, height);
-    canvas_size(pixels_of(config, &turn, longest_edge), width, height)
+impl Pixels {
+    /// Where the configuration wants it, they follow the picture's print; else they are those of the configuration, which has more for
+    /// large pictures. `longest_edge` caps the picture's longest side.
+    pub fn of(config: &MapConfig, grey: &GrayImage, longest_edge: Option<u32>) -> Self {
+        let [w, h] = [grey.width(), grey.height()].map(|side| f64::from(side.max(1)));
+        let print = config.print.map(|print| (print, LetterHeight::of(grey)));
+        let pixels = |quarters| {
+            let height = print.and_then(|(print, height)| Some((print, height.turned(quarters)?)));
+            let mut pixels = match height {
+                Some((print, height)) => (w * h * (print.letter_height / height).powi(2))
+                    .clamp(print.min_pixels as f64, print.max_pixels as f64),
+                None => {
+                    let least = config.canvas_pixels;
+                    let most = config.max_canvas_pixels.unwrap_or(least).max(least);
+                    (SHARE * w * h).clamp(least as f64, most as f64)
+                }
+            };
+            if let Some(edge) = longest_edge {
+                let at_edge = f64::from(edge).powi(2) * w.min(h) / w.max(h);
+                pixels = pixels.min(at_edge.max(1.0));
+            }
+            pixels as usize
+        };
+        Self {
+            level: pixels(0),
+            sideways: pixels(1),
+        }
+    }
+
+    /// Under a number of quarter turns.
+    pub fn turned(&self, quarters: u8) -> usize {
+        if quarters % 2 == 1 {
+            self.sideways
+        } else {
+            self.level
+        }
+    }
+
+    /// Of a piece that has this share of the picture's area.
+    pub fn share(&self, share: f64) -> Self {
+        let of = |pixels: usize| (pixels as f64 * share) as usize;
+        Self {
+            level: of(self.level),
+            sideways: of(self.sideways),
+        }
+    }
+}
+
+/// Canvas width and height of a turned picture that has so many pixels without its tilt: more by what its empty corners take, so that
+/// print stays as large.
+pub fn turned_size(pixels: usize, turn: &Turn) -> [u32; 2] {
+    let [w, h] = turn.picture.map(f64::from);
+    let [turned_w, turned_h] = turn.size();
+    let pixels = pixels as f64 * turned_w * turned_h / (w * h);
+    canvas_size(
+        pixels as usize,
+        turned_w.round() as u32,
+        turned_h.round() as u32,
+    )
+}
+
+/// Canvas of a picture as it lies, see [`Pixels::of`].
+pub fn canvas_of(config: &MapConfig, grey: &GrayImage, longest_edge: Option<u32>) -> [u32; 2] {
+    let pixels = Pixels::of(config, grey, longest_edge).level;
+    canvas_size(pixels, grey.width(), grey.height())
 }
 
 /// A picture in grey: made before it is resized, as in training, so that one plane is resized in place of three.
@@ -71,9 +126,9 @@ pub fn grey(picture: &RgbImage) -> GrayImage {
     grey
 }
 
-/// Grey canvas of a picture, row by row.
-pub fn canvas(picture: &RgbImage, width: u32, height: u32) -> Vec<u8> {
-    picture::resize_gray(&grey(picture), width, height, Filter::Bilinear).into_raw()
+/// Grey canvas of a grey picture, row by row.
+pub fn canvas(grey: &GrayImage, width: u32, height: u32) -> Vec<u8> {
+    picture::resize_gray(grey, width, height, Filter::Bilinear).into_raw()
 }
 
 /// ITU-R 601 luma, as Pillow's `convert("L")`.
@@ -108,7 +163,8 @@ mod tests {
             max_canvas_pixels: Some(1_000_000),
             ..usual.clone()
         };
-        let pixels = |config: &MapConfig, w, h| pixels_of(config, &Turn::none(w, h), None);
+        let pixels =
+            |config: &MapConfig, w, h| Pixels::of(config, &GrayImage::new(w, h), None).level;
         for (w, h) in [(400, 300), (800, 600), (3000, 4000)] {
             assert_eq!(pixels(&usual, w, h), 600_000);
         }
@@ -120,5 +176,44 @@ mod tests {
         };
         let refused = small.check().expect_err("refused").to_string();
         assert!(refused.contains("max_canvas_pixels"), "{refused}");
+    }
+
+    #[test]
+    fn print_gets_the_height_at_which_it_is_read_best() {
+        let config = MapConfig {
+            print: Some(crate::config::PrintCanvas {
+                letter_height: 18.0,
+                min_pixels: 100_000,
+                max_pixels: 2_000_000,
+            }),
+            ..MapConfig::default()
+        };
+        // Letters L of some heights, on a picture of 640 x 480.
+        let printed = |height: u32| {
+            GrayImage::from_fn(640, 480, |x, y| {
+                let (x, y) = (x % height, y % (height * 2));
+                let foot = y + 2 >= height && x < height * 2 / 3;
+                let on = y < height && (x < height.div_ceil(4) || foot);
+                image::Luma([if on { 20 } else { 230 }])
+            })
+        };
+        let pixels = |height| Pixels::of(&config, &printed(height), None).level as f64;
+        let of_18 = pixels(18);
+        assert!((of_18 / 307_200.0 - 1.0).abs() < 0.2, "{of_18}");
+        assert!((pixels(9) / of_18 - 4.0).abs() < 0.5);
+        assert_eq!(pixels(6), 2_000_000.0);
+        // What is no print has the canvas of its size.
+        let empty = GrayImage::from_pixel(640, 480, image::Luma([90]));
+        assert_eq!(
+            Pixels::of(&config, &empty, None).level,
+            config.canvas_pixels
+        );
+        // A tilted picture's canvas is larger by its corners.
+        let tilted = Turn {
+            tilt: 20.0,
+            ..Turn::none(640, 480)
+        };
+        let [w, h] = turned_size(307_200, &tilted);
+        assert!(f64::from(w * h) > 1.5 * 307_200.0, "{w} {h}");
     }
 }

@@ -20,6 +20,9 @@ pub struct MapConfig {
     /// pixels, between `canvas_pixels` and this many. Left out, every picture has `canvas_pixels`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_canvas_pixels: Option<usize>,
+    /// Canvas of a picture that is print for the most part; left out, its canvas is that of any picture of its size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub print: Option<PrintCanvas>,
     /// Channels of the encoder at strides 4, 8, 16 and 32.
     pub channels: [usize; 4],
     /// Channels of the decoder at strides 8, 16 and 32.
@@ -45,6 +48,19 @@ pub struct MapConfig {
     /// How the weight that a box holds becomes a confidence; left out, it is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+}
+
+/// A canvas that follows the print ([`crate::print::LetterHeight`]): letters come to the network at the height at which it reads best,
+/// on a small canvas where print is large and on a large one where it is small.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrintCanvas {
+    /// Height that letters get, pixels of the canvas.
+    pub letter_height: f64,
+    /// Pixels that the canvas has at least.
+    pub min_pixels: usize,
+    /// Pixels that it has at most.
+    pub max_pixels: usize,
 }
 
 /// A wider box where a policy is not sure: a crop that misses the evidence is worth nothing, one that is larger than it had to
@@ -93,6 +109,7 @@ impl Default for MapConfig {
             model_type: MODEL_TYPE.into(),
             canvas_pixels: 327_680,
             max_canvas_pixels: None,
+            print: None,
             channels: [32, 56, 80, 128],
             decoder_channels: [32, 64, 96],
             blocks: [2, 1, 1],
@@ -150,6 +167,18 @@ impl MapConfig {
         let most = self.max_canvas_pixels.unwrap_or(self.canvas_pixels);
         if most < self.canvas_pixels || most > 16_777_216 {
             return bad("max_canvas_pixels has to be at least canvas_pixels, at most 16,777,216");
+        }
+        if let Some(print) = &self.print {
+            let pixels = print.min_pixels..=print.max_pixels;
+            let fits = |n: &usize| (1_024..=16_777_216).contains(n);
+            if pixels.is_empty() || !fits(pixels.start()) || !fits(pixels.end()) {
+                return bad(
+                    "print.min_pixels has to be at least 1,024, print.max_pixels at least that and at most 16,777,216",
+                );
+            }
+            if !(1.0..=1_000.0).contains(&print.letter_height) {
+                return bad("print.letter_height has to be between 1 and 1,000");
+            }
         }
         // The upper bounds are far above any map policy; below them, a network that does not fit its weights is refused
         // before it is made.

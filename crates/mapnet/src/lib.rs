@@ -14,7 +14,7 @@
 //! [`question`] text → vector, [`char_logits`] reading, [`text_search`] finding a text, [`words`] what words mean,
 //! [`hints`] what was found as maps,
 //! [`boxes`] the distribution, [`others`] further places, [`upright`], [`turn`] and [`tilt`] which way up a picture is,
-//! [`proposal`] the result.
+//! [`print`] how large letters are, [`proposal`] the result.
 //!
 //! ```
 //! use mapnet::{MapConfig, MapModel};
@@ -42,6 +42,7 @@ pub mod hints;
 pub mod manifest;
 pub mod model;
 pub mod others;
+pub mod print;
 pub mod proposal;
 pub mod question;
 pub mod text_search;
@@ -51,7 +52,7 @@ pub mod upright;
 pub mod words;
 
 pub use boxes::BoxDistribution;
-pub use config::{Calibration, Doubt, MapConfig};
+pub use config::{Calibration, Doubt, MapConfig, PrintCanvas};
 pub use error::MapError;
 pub use model::{ImageFeatures, MapModel};
 pub use proposal::{EvidenceMap, Proposal, Timings};

@@ -88,6 +88,11 @@ impl MapModel {
         &self.config
     }
 
+    /// The table of words, where the model has one.
+    pub fn words(&self) -> Option<&Words> {
+        self.words.as_ref()
+    }
+
     /// The network before a question.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder

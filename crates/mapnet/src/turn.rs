@@ -75,7 +75,7 @@ impl Turn {
     }
 
     /// A point of the turned picture, shares of its sides, on the picture.
-    fn point_back(&self, at: [f64; 2]) -> [f64; 2] {
+    pub(crate) fn point_back(&self, at: [f64; 2]) -> [f64; 2] {
         let [x, y] = self.quartered_point(at);
         match self.quarters {
             1 => [y, 1.0 - x],

@@ -8,13 +8,15 @@
 //!   surely read letters decides between the quarter turns, and whether a tilt was one. Only letters count that do not look
 //!   like others when they are turned ([`TELLING`]): on its side, print reads as "3", "5" and "s".
 //!
-//! A picture that is read well as it is costs nothing but its tilt's profile.
+//! Both are tried on a piece of the picture, where most is drawn or printed. A picture that is read well as it is costs nothing
+//! but its tilt's profile.
 
 use picture::GrayImage;
 
-use crate::char_logits::{CLASSES, class_of, is_mark};
+use crate::canvas::Pixels;
+use crate::char_logits::{CLASSES, HALVES, class_of, is_mark};
 use crate::proposal::{Clock, timed};
-use crate::tilt::tilt;
+use crate::tilt::{Ink, densest};
 use crate::{MapConfig, Timings, Turn, canvas};
 
 /// Letters that are rarely read where print lies on its side or on its head.
@@ -47,9 +49,21 @@ pub async fn encode_turned<T, E>(
     clock: &mut Timings,
     encode: &mut impl AsyncFnMut(Vec<f32>, [usize; 2]) -> Result<(T, Vec<f32>), E>,
 ) -> Result<Upright<T>, E> {
-    let pixels = canvas::pixels_of(config, &turn, longest_edge);
-    let [width, height] = turn.size().map(|side| side.round() as u32);
-    let [width, height] = canvas::canvas_size(pixels, width, height);
+    let pixels = timed(&mut clock.image, || Pixels::of(config, grey, longest_edge));
+    let (found, _) = encode_on(grey, turn, pixels, clock, encode).await?;
+    Ok(found)
+}
+
+/// Encodes a grey picture under a turn, on a canvas that has about so many pixels for the picture as it lies: what was found, and
+/// the canvas' width.
+async fn encode_on<T, E>(
+    grey: &GrayImage,
+    turn: Turn,
+    pixels: Pixels,
+    clock: &mut Timings,
+    encode: &mut impl AsyncFnMut(Vec<f32>, [usize; 2]) -> Result<(T, Vec<f32>), E>,
+) -> Result<(Upright<T>, u32), E> {
+    let [width, height] = canvas::turned_size(pixels.turned(turn.quarters), &turn);
     let values = timed(&mut clock.image, || {
         let canvas = turn.draw(grey, width, height);
         canvas::normalised(canvas.as_raw()).collect()
@@ -57,15 +71,17 @@ pub async fn encode_turned<T, E>(
     let start = Clock::start();
     let (encoded, char_logits) = encode(values, [height as usize, width as usize]).await?;
     clock.vision += start.ms();
-    Ok(Upright {
+    let found = Upright {
         encoded,
         char_logits,
         turn,
-    })
+    };
+    Ok((found, width))
 }
 
-/// Tries the turns that the picture's profile and what can be read of it suggest, and keeps the one that reads best.
-/// `encode` is that of [`encode_turned`]; it is called once for a level picture that reads well as it lies.
+/// Encodes a picture the way up in which it reads best. A tilt that the profile suggests, and quarter turns where the whole
+/// picture does not read well, are tried on a piece of it first, so that the whole is encoded once, and twice only where a
+/// quarter turn is right. `encode` is that of [`encode_turned`].
 ///
 /// # Errors
 /// The encoder's own.
@@ -77,25 +93,114 @@ pub async fn encode_upright<T, E>(
     encode: &mut impl AsyncFnMut(Vec<f32>, [usize; 2]) -> Result<(T, Vec<f32>), E>,
 ) -> Result<Upright<T>, E> {
     let level = Turn::none(grey.width(), grey.height());
-    let mut best = encode_turned(config, grey, level, longest_edge, clock, encode).await?;
-    let as_it_lies = reading(&best.char_logits);
-    let tilt = timed(&mut clock.image, || tilt(grey));
-    // A turn is tried where the picture's profile speaks for it, or for want of anything that reads well.
-    let mut tries: Vec<Turn> = Vec::new();
-    tries.extend(tilt.map(|tilt| Turn { tilt, ..level }));
-    if !as_it_lies.is_well() {
-        tries.extend([1, 2, 3].map(|quarters| Turn { quarters, ..level }));
-    }
-    let mut letters = 0;
-    for turn in tries {
-        let other = encode_turned(config, grey, turn, longest_edge, clock, encode).await?;
-        let read = reading(&other.char_logits);
-        // Of those that beat the picture as it lies, the one with most letters: on its head, print beats print on its side.
-        if read.beats(as_it_lies, &turn) && read.letters > letters {
-            (best, letters) = (other, read.letters);
+    let (pixels, ink, tilt) = timed(&mut clock.image, || {
+        let ink = Ink::of(grey);
+        let tilt = ink.tilt();
+        (Pixels::of(config, grey, longest_edge), ink, tilt)
+    });
+    let window = Piece::window(grey, pixels);
+    let mut turn = level;
+    if let Some(tilt) = tilt {
+        let piece = Piece::of(grey, pixels, ink.densest(window));
+        let tilted = Turn { tilt, ..level };
+        let as_it_lies = piece.read(level, clock, encode).await?;
+        let read = piece.read(tilted, clock, encode).await?;
+        if read.beats(as_it_lies, &tilted, FEW_ON_PIECE) {
+            turn = tilted;
         }
     }
-    Ok(best)
+    let (found, width) = encode_on(grey, turn, pixels, clock, encode).await?;
+    let as_found = reading(&found.char_logits);
+    if as_found.is_well() || as_found.printed < FEW {
+        return Ok(found);
+    }
+    // Where something is printed, although it cannot be read.
+    let piece = Piece::of(grey, pixels, printed_most(&found, width, window));
+    let on_piece = piece.read(turn, clock, encode).await?;
+    let mut best: Option<(Reading, Turn)> = None;
+    for quarters in [1, 2, 3] {
+        let turn = Turn { quarters, ..level };
+        let read = piece.read(turn, clock, encode).await?;
+        // Of those that beat the picture as it lies, the one with most letters: on its head, print beats print on its side.
+        let most = best.is_none_or(|(best, _)| read.letters > best.letters);
+        if read.beats(on_piece, &turn, FEW_ON_PIECE) && most {
+            best = Some((read, turn));
+        }
+    }
+    let Some((_, turn)) = best else {
+        return Ok(found);
+    };
+    let (other, _) = encode_on(grey, turn, pixels, clock, encode).await?;
+    let beats = reading(&other.char_logits).beats(as_found, &turn, FEW);
+    Ok(if beats { other } else { found })
+}
+
+/// A piece of a picture, on which turns are tried: print on it is as large as on the whole picture's canvas.
+struct Piece {
+    grey: GrayImage,
+    /// Pixels that it has on a canvas.
+    pixels: Pixels,
+}
+
+/// Side of a piece on the canvas, pixels.
+const SIDE: f64 = 320.0;
+
+impl Piece {
+    /// Sides of a piece as shares of the picture's, which has so many pixels on its canvas.
+    fn window(grey: &GrayImage, pixels: Pixels) -> [f64; 2] {
+        let [w, h] = [grey.width(), grey.height()].map(|side| f64::from(side.max(1)));
+        let side = SIDE / (pixels.turned(0) as f64 / (w * h)).sqrt();
+        [w, h].map(|whole| (side / whole).min(1.0))
+    }
+
+    /// The piece about a place, shares of the picture's sides, moved inside.
+    fn of(grey: &GrayImage, pixels: Pixels, centre: [f64; 2]) -> Self {
+        let window = Self::window(grey, pixels);
+        let sides = [grey.width(), grey.height()];
+        let [(x, w), (y, h)] = [0, 1].map(|axis| {
+            let whole = f64::from(sides[axis]);
+            let length = (window[axis] * whole).round().clamp(1.0, whole.max(1.0));
+            let from = (centre[axis] * whole - length / 2.0).clamp(0.0, whole - length);
+            (from as u32, length as u32)
+        });
+        let share = f64::from(w * h) / (f64::from(sides[0]) * f64::from(sides[1])).max(1.0);
+        Self {
+            grey: image::imageops::crop_imm(grey, x, y, w, h).to_image(),
+            pixels: pixels.share(share),
+        }
+    }
+
+    /// How surely its print is read under a turn of the picture.
+    async fn read<T, E>(
+        &self,
+        turn: Turn,
+        clock: &mut Timings,
+        encode: &mut impl AsyncFnMut(Vec<f32>, [usize; 2]) -> Result<(T, Vec<f32>), E>,
+    ) -> Result<Reading, E> {
+        let turn = Turn {
+            picture: [self.grey.width(), self.grey.height()],
+            ..turn
+        };
+        let (found, _) = encode_on(&self.grey, turn, self.pixels, clock, encode).await?;
+        Ok(reading(&found.char_logits))
+    }
+}
+
+/// Centre of the window of a picture in which most is printed, by what was read of its canvas.
+fn printed_most<T>(found: &Upright<T>, width: u32, window: [f64; 2]) -> [f64; 2] {
+    let columns = width as usize / 8 * HALVES;
+    let rows = found.char_logits.len() / CLASSES / columns.max(1);
+    let share = |i: usize, n: usize| (i as f64 + 0.5) / n as f64;
+    let frames = found.char_logits.chunks_exact(CLASSES).enumerate();
+    let printed = frames.filter(|(_, frame)| likeliest(frame).is_some());
+    let printed = printed.map(|(i, _)| {
+        let at = [share(i % columns, columns), share(i / columns, rows)];
+        (
+            found.turn.point_back(at).map(|v| v.clamp(0.0, 1.0) as f32),
+            1.0,
+        )
+    });
+    densest(printed, window)
 }
 
 /// How surely the print of a canvas was read.
@@ -105,6 +210,8 @@ pub struct Reading {
     pub letters: usize,
     /// Half cells with any surely read letter or digit.
     pub sure: usize,
+    /// Half cells in which anything is printed.
+    pub printed: usize,
     /// Mean natural logarithm of the best character's probability where something is printed; 0 where nothing is.
     pub surety: f32,
 }
@@ -116,6 +223,9 @@ const WELL: f32 = -0.45;
 /// Letters that a reading needs at least before a picture is turned for it.
 const FEW: usize = 20;
 
+/// The same on a piece of a picture.
+const FEW_ON_PIECE: usize = 12;
+
 impl Reading {
     /// Whether the picture can be read as it lies, so that no turn is tried.
     pub fn is_well(&self) -> bool {
@@ -124,19 +234,37 @@ impl Reading {
 
     /// Whether this reading of a turned picture is so much better than another that the turn is right. A quarter turn has to
     /// read twice as many letters, and more of all (a chart whose labels lie on their side has its numbers upright); half a turn
-    /// one and a half times as many (print on its head is read in part); a tilt, for which the profile speaks already, a tenth
-    /// more.
-    pub fn beats(&self, other: Reading, turn: &Turn) -> bool {
+    /// a quarter more (print on its head is read in part); a tilt, for which the profile speaks already, a tenth
+    /// more. Fewer than `few` letters are never enough.
+    pub fn beats(&self, other: Reading, turn: &Turn, few: usize) -> bool {
         let (times, of_all) = match turn.quarters {
             0 => (1.1, 0.0),
-            2 => (1.5, 0.0),
+            2 => (1.25, 0.0),
             _ => (2.0, 1.2),
         };
         let more = |own: usize, other: usize, times: f32| own as f32 > times * other as f32;
-        self.letters >= FEW
+        self.letters >= few
             && more(self.letters, other.letters, times)
             && more(self.sure, other.sure, of_all)
     }
+}
+
+/// The likeliest class of a half cell and its probability, from logits; `None` where nothing is printed, which is where class 0
+/// has more than half.
+fn likeliest(frame: &[f32]) -> Option<(usize, f32)> {
+    let larger = |(best, top), (class, value): (usize, &f32)| {
+        if *value > top {
+            (class, *value)
+        } else {
+            (best, top)
+        }
+    };
+    let (best, top) = frame
+        .iter()
+        .enumerate()
+        .fold((0, f32::NEG_INFINITY), larger);
+    let sum: f32 = frame.iter().map(|value| (value - top).exp()).sum();
+    ((frame[0] - top).exp() <= 0.5 * sum).then_some((best, 1.0 / sum))
 }
 
 /// From logits of characters `[.., CLASSES]`.
@@ -146,24 +274,7 @@ pub fn reading(characters: &[f32]) -> Reading {
         telling[usize::from(class_of(c))] = true;
     }
     let (mut letters, mut all, mut printed, mut surety) = (0, 0, 0usize, 0f64);
-    for frame in characters.chunks_exact(CLASSES) {
-        let (best, top) =
-            frame
-                .iter()
-                .enumerate()
-                .fold((0, f32::NEG_INFINITY), |(best, top), (class, value)| {
-                    if *value > top {
-                        (class, *value)
-                    } else {
-                        (best, top)
-                    }
-                });
-        let sum: f32 = frame.iter().map(|value| (value - top).exp()).sum();
-        // Nothing is printed where class 0 has more than half.
-        if (frame[0] - top).exp() > 0.5 * sum {
-            continue;
-        }
-        let sure = 1.0 / sum; // probability of the best class
+    for (best, sure) in characters.chunks_exact(CLASSES).filter_map(likeliest) {
         printed += 1;
         surety += f64::from(sure.ln());
         if sure > SURE {
@@ -174,6 +285,7 @@ pub fn reading(characters: &[f32]) -> Reading {
     Reading {
         letters,
         sure: all,
+        printed,
         surety: (surety / printed.max(1) as f64) as f32,
     }
 }
@@ -187,6 +299,7 @@ mod tests {
         let reading = |letters, sure| Reading {
             letters,
             sure,
+            printed: 2000,
             surety: -0.8,
         };
         let level = Turn::none(30, 20);
@@ -194,17 +307,17 @@ mod tests {
             quarters: 1,
             ..level
         };
-        assert!(reading(300, 900).beats(reading(10, 100), &quarter));
+        assert!(reading(300, 900).beats(reading(10, 100), &quarter, FEW));
         // A chart with its labels on their side and its numbers upright.
-        assert!(!reading(90, 200).beats(reading(10, 400), &quarter));
+        assert!(!reading(90, 200).beats(reading(10, 400), &quarter, FEW));
         // Print on its head is read in part.
         let half = Turn {
             quarters: 2,
             ..level
         };
-        assert!(!reading(300, 900).beats(reading(240, 700), &half));
-        assert!(reading(300, 900).beats(reading(100, 300), &half));
-        assert!(!reading(19, 900).beats(reading(0, 0), &quarter));
+        assert!(!reading(300, 900).beats(reading(240, 700), &half, FEW));
+        assert!(reading(300, 900).beats(reading(100, 300), &half, FEW));
+        assert!(!reading(19, 900).beats(reading(0, 0), &quarter, FEW));
     }
 
     #[test]

@@ -290,8 +290,9 @@ impl Runner {
                 return Ok((strip.0, Some(strip.1)));
             }
         };
-        let [width, height] = canvas::canvas_of(config, pixels, None);
-        let grey = canvas::canvas(pixels, width, height);
+        let grey = canvas::grey(pixels);
+        let [width, height] = canvas::canvas_of(config, &grey, None);
+        let grey = canvas::canvas(&grey, width, height);
         let rgb = grey.into_iter().flat_map(|value| [value; 3]).collect();
         let canvas = RgbImage::from_raw(width, height, rgb).ok_or(WorkerError::Broken)?;
         Ok((canvas, None))

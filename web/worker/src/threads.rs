@@ -30,15 +30,17 @@ export async function startThreads(name, count, patience) {
   if (started[name]) return started[name];
   const here = new URL('.', self.location.href);
   const address = new URL(name, here).href;
-  const threads = await import(address);
-  const { memory } = await threads.default();
+  // Compiled once, for all threads, while it comes.
+  const compiled = WebAssembly.compileStreaming(fetch(address.replace(/\\.js$/, '_bg.wasm')));
+  const [threads, module] = await Promise.all([import(address), compiled]);
+  const { memory } = await threads.default({ module_or_path: module });
   const workers = [];
   const one = () => new Promise((resolve, reject) => {
     const worker = new Worker(new URL('threads.js', here), { type: 'module' });
     workers.push(worker);
     worker.onmessage = resolve;
     worker.onerror = (event) => reject(new Error(event.message || 'a thread did not start'));
-    worker.postMessage({ address, module: threads.default.__wbindgen_wasm_module, memory });
+    worker.postMessage({ address, module, memory });
   });
   let clock;
   const late = new Promise((_, reject) => {
