@@ -109,14 +109,24 @@ impl Maps {
     /// Calls `work` with runs of `rows` rows, by several threads where there are some: number of the first row, and
     /// the rows as they are stored.
     pub fn by_rows(&mut self, rows: usize, work: impl Fn(usize, &mut [f32]) + Send + Sync) {
+        self.by_rows_with(rows, || (), |(), first, values| work(first, values));
+    }
+
+    /// As [`Maps::by_rows`], with room for intermediate results that one run after the other may use.
+    pub fn by_rows_with<R>(
+        &mut self,
+        rows: usize,
+        room: impl Fn() -> R + Send + Sync,
+        work: impl Fn(&mut R, usize, &mut [f32]) + Send + Sync,
+    ) {
         let row = self.stride * self.channels;
         let first = self.margin * row;
         let values = &mut self.values[first..first + self.height * row];
         if values.len() <= rows * row {
-            work(0, values);
+            work(&mut room(), 0, values);
         } else {
             let runs = values.par_chunks_mut(rows * row).enumerate();
-            runs.for_each(|(run, values)| work(run * rows, values));
+            runs.for_each_init(room, |room, (run, values)| work(room, run * rows, values));
         }
     }
 

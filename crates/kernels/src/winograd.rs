@@ -123,7 +123,12 @@ impl Winograd {
             stride: out.stride,
             width: out.width,
         };
-        out.by_rows(rows * TILE, |first, values| {
+        let most = (rows * across).next_multiple_of(ROWS) * POINTS;
+        let room = || Room {
+            seen: vec![0.0; most * self.from],
+            sums: vec![0.0; most * self.to],
+        };
+        out.by_rows_with(rows * TILE, room, |room, first, values| {
             vectorized(Run {
                 layer: self,
                 input,
@@ -131,6 +136,7 @@ impl Winograd {
                 across,
                 values,
                 place: &place,
+                room,
                 then,
             });
         });
@@ -228,6 +234,12 @@ struct Place {
     width: usize,
 }
 
+/// Intermediate results of a run: transformed tiles and sums.
+struct Room {
+    seen: Vec<f32>,
+    sums: Vec<f32>,
+}
+
 /// A run of tiles: from rows of the picture to rows of the result.
 struct Run<'a> {
     layer: &'a Winograd,
@@ -239,6 +251,7 @@ struct Run<'a> {
     /// Rows of the result.
     values: &'a mut [f32],
     place: &'a Place,
+    room: &'a mut Room,
     then: Then,
 }
 
@@ -250,24 +263,17 @@ impl Work for Run<'_> {
         let Self { layer, across, .. } = self;
         let count = (self.values.len() / (self.place.stride * layer.to)).div_ceil(TILE) * across;
         let room = count.next_multiple_of(ROWS);
-        let mut seen = vec![0f32; POINTS * room * layer.from];
+        // What stands in places without a tile is of an earlier run; its sums are not used.
+        let seen = &mut self.room.seen[..POINTS * room * layer.from];
         for tile in 0..count {
             let corner = [self.first + tile / across * TILE, tile % across * TILE];
-            layer.transform(self.input, corner, tile, room, &mut seen);
+            layer.transform(self.input, corner, tile, room, seen);
         }
-        let mut sums = vec![0f32; POINTS * room * layer.to];
-        layer.multiply(&seen, room, &mut sums);
+        let sums = &mut self.room.sums[..POINTS * room * layer.to];
+        layer.multiply(seen, room, sums);
         for tile in 0..count {
             let corner = [tile / across * TILE, tile % across * TILE];
-            layer.finish(
-                &sums,
-                tile,
-                room,
-                self.values,
-                corner,
-                self.place,
-                self.then,
-            );
+            layer.finish(sums, tile, room, self.values, corner, self.place, self.then);
         }
     }
 }

@@ -78,7 +78,7 @@ impl Ink {
         }
         let reach = ((w * w + h * h) as f64).sqrt() as usize / 2 + 2;
         Self {
-            points,
+            points: spread(&points),
             size: [w, h],
             reach,
         }
@@ -149,6 +149,17 @@ impl Ink {
             .map(|pair| f64::from(pair[1] - pair[0]).powi(2));
         jumps.sum::<f64>() / (total * total).max(1.0)
     }
+}
+
+/// Parts whose points are taken in turn.
+const PARTS: usize = 8;
+
+/// Points in an order in which neighbours lie far apart: along a line of print they would all be added to one sum, each waiting
+/// for the one before.
+fn spread(points: &[Point]) -> Vec<Point> {
+    let part = points.len().div_ceil(PARTS).max(1);
+    let places = (0..part).flat_map(|i| (0..PARTS).map(move |of| of * part + i));
+    places.filter_map(|i| points.get(i).copied()).collect()
 }
 
 /// A number that looks like chance (the finishing steps of MurmurHash3).

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use grounding::NormBox;
 use picture::{Filter, GrayImage};
+use rayon::prelude::*;
 
 use crate::EvidenceMap;
 
@@ -179,14 +180,45 @@ impl Turn {
             Filter::Bilinear,
         );
         let fill = border(&small);
-        GrayImage::from_fn(width, height, |i, j| {
-            let at = [
-                (f64::from(i) + 0.5) / f64::from(width),
-                (f64::from(j) + 0.5) / f64::from(height),
-            ];
-            let [x, y] = self.quartered_point(at);
-            image::Luma([sampled(&small, x, y, fill)])
-        })
+        let mut drawn = GrayImage::new(width, height);
+        let rows = drawn
+            .par_chunks_exact_mut(width.max(1) as usize)
+            .enumerate();
+        rows.for_each(|(j, row)| self.draw_row(&small, [width, height], j, fill, row));
+        drawn
+    }
+
+    /// A row of a tilted picture of width and height `size`, bilinear; `fill` where the picture does not reach.
+    fn draw_row(&self, from: &GrayImage, size: [u32; 2], j: usize, fill: u8, row: &mut [u8]) {
+        let [width, height] = size.map(f64::from);
+        let (w, h) = (from.width() as usize, from.height() as usize);
+        let raw = from.as_raw();
+        // Along a row, the place in the picture moves by equal steps.
+        let y = (j as f64 + 0.5) / height;
+        let pixels = |[x, y]: [f64; 2]| [x * w as f64 - 0.5, y * h as f64 - 0.5];
+        let start = pixels(self.quartered_point([0.5 / width, y]));
+        let next = pixels(self.quartered_point([1.5 / width, y]));
+        let step = [next[0] - start[0], next[1] - start[1]];
+        let (right, bottom) = (w as f64 - 1.0, h as f64 - 1.0);
+        for (i, value) in row.iter_mut().enumerate() {
+            let x = start[0] + i as f64 * step[0];
+            let y = start[1] + i as f64 * step[1];
+            let inside = x >= -0.5 && y >= -0.5 && x < right + 0.5 && y < bottom + 0.5;
+            if !inside {
+                *value = fill;
+                continue;
+            }
+            let (x, y) = (x.clamp(0.0, right), y.clamp(0.0, bottom));
+            // Not below zero, so that cutting off rounds down.
+            let (left, top) = (x as usize, y as usize);
+            let (right, below) = ((left + 1).min(w - 1), (top + 1).min(h - 1));
+            let at = |column: usize, line: usize| f32::from(raw[line * w + column]);
+            let (dx, dy) = ((x - left as f64) as f32, (y - top as f64) as f32);
+            let mix = |a: f32, b: f32, share: f32| a + (b - a) * share;
+            let upper = mix(at(left, top), at(right, top), dx);
+            let lower = mix(at(left, below), at(right, below), dx);
+            *value = (mix(upper, lower, dy) + 0.5) as u8;
+        }
     }
 }
 
@@ -208,27 +240,6 @@ fn border(grey: &GrayImage) -> u8 {
         add(w - 1, y);
     }
     (sum / count.max(1)) as u8
-}
-
-/// Bilinear value at shares of the sides; `fill` outside.
-fn sampled(grey: &GrayImage, x: f64, y: f64, fill: u8) -> u8 {
-    if !(0.0..1.0).contains(&x) || !(0.0..1.0).contains(&y) {
-        return fill;
-    }
-    let (w, h) = (f64::from(grey.width()), f64::from(grey.height()));
-    let x = (x * w - 0.5).clamp(0.0, w - 1.0);
-    let y = (y * h - 0.5).clamp(0.0, h - 1.0);
-    let (x0, y0) = (x.floor(), y.floor());
-    let at = |i: f64, j: f64| {
-        f64::from(
-            grey.get_pixel(i.min(w - 1.0) as u32, j.min(h - 1.0) as u32)
-                .0[0],
-        )
-    };
-    let mix = |a: f64, b: f64, t: f64| a + (b - a) * t;
-    let top = mix(at(x0, y0), at(x0 + 1.0, y0), x - x0);
-    let bottom = mix(at(x0, y0 + 1.0), at(x0 + 1.0, y0 + 1.0), x - x0);
-    mix(top, bottom, y - y0).round() as u8
 }
 
 #[cfg(test)]

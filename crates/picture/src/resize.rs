@@ -40,7 +40,7 @@ const HALF: i32 = 1 << (PRECISION - 1);
 const LOW_BITS: u32 = 11;
 
 /// Windows of the horizontal pass are padded to a multiple of this, so that vectors need no remainder.
-const STEP: usize = 16;
+const STEP: usize = 8;
 
 /// Rows that one thread gets at once, at least.
 const ROWS: usize = 32;
