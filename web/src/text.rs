@@ -218,28 +218,25 @@ pub fn running(running: &Running) -> String {
         (DeviceKind::Cpu, threads) if threads > 1 => format!("the CPU, {threads} threads"),
         (kind, _) => device(kind).to_owned(),
     };
-    let time = milliseconds(running.milliseconds);
     let where_it_runs = match &running.why {
-        Why::Asked => format!("Runs on {here}, as the address asks ({time} a proposal)."),
+        Why::Asked => format!("Runs on {here}, as the address asks."),
         Why::NoWebGpu => {
-            format!("Runs on {here} ({time} a proposal): this browser offers no WebGPU.")
+            format!("Runs on {here}: this browser offers no WebGPU.")
         }
         Why::NotAsked => format!(
-            "Runs on {here} ({time} a proposal). With ?device=auto in its address, this page measures WebGPU, too."
+            "Runs on {here}. With ?device=auto in its address, this page measures WebGPU, too."
         ),
-        Why::Measuring => format!("Runs on {here} ({time} a proposal); WebGPU is being measured."),
-        Why::Faster { other_ms } => {
+        Why::Measuring => format!("Runs on {here}; WebGPU is being measured."),
+        Why::Faster { own_ms, other_ms } => {
             let other = device(other_of(running.device));
             format!(
-                "Runs on {here}: {time} a proposal, against {} on {other}.",
+                "Runs on {here}: {} a proposal, against {} on {other}.",
+                milliseconds(*own_ms),
                 milliseconds(*other_ms)
             )
         }
         Why::WebGpuFailed(reason) => {
-            format!(
-                "Runs on {here} ({time} a proposal): WebGPU failed here ({}).",
-                short(reason)
-            )
+            format!("Runs on {here}: WebGPU failed here ({}).", short(reason))
         }
     };
     if running.training_free {
@@ -394,8 +391,10 @@ mod tests {
         let text = running(&Running {
             device: DeviceKind::Cpu,
             threads: 1,
-            why: Why::Faster { other_ms: 9_000.0 },
-            milliseconds: 300.0,
+            why: Why::Faster {
+                own_ms: 300.0,
+                other_ms: 9_000.0,
+            },
             tile: None,
             training_free: false,
         });
@@ -407,10 +406,9 @@ mod tests {
             device: DeviceKind::Cpu,
             threads: 2,
             why: Why::NoWebGpu,
-            milliseconds: 200.0,
             tile: None,
             training_free: false,
         });
-        assert!(text.starts_with("Runs on the CPU, 2 threads (200 ms a proposal)"));
+        assert!(text.starts_with("Runs on the CPU, 2 threads: this browser"));
     }
 }

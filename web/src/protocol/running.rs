@@ -14,7 +14,7 @@ pub enum Stage {
     },
     /// Building the network and moving its weights to the device.
     Upload,
-    /// The first run, which compiles shaders and fills caches.
+    /// A graphics card's first run, which compiles its shaders.
     WarmUp,
     /// Ready, on this device. Sent again when the device changes.
     Ready(Running),
@@ -34,8 +34,6 @@ pub struct Running {
     pub threads: u32,
     /// Why this one.
     pub why: Why,
-    /// One proposal on a blank picture, milliseconds, after warming up.
-    pub milliseconds: f64,
     /// Side of a text policy's tile, pixels; a map policy has none.
     pub tile: Option<u32>,
     /// The box is the training-free one: the weights were never taught to write boxes.
@@ -53,8 +51,10 @@ pub enum Why {
     NotAsked,
     /// WebGPU is there and is being measured in the background.
     Measuring,
-    /// Both were measured; the other one took this long, milliseconds.
+    /// Both were measured, milliseconds a proposal.
     Faster {
+        /// Of the device that runs.
+        own_ms: f64,
         /// Of the device that was not chosen.
         other_ms: f64,
     },

@@ -1,4 +1,4 @@
-//! The model on a device: chosen by measurement, warmed up, and replaced by the CPU when it fails.
+//! The model on a device: chosen by measurement, and replaced by the CPU when it fails.
 //!
 //! Nothing asked for, it is the CPU: the map policy needs nothing but this module there. With `auto` the CPU comes first,
 //! too: no shaders are compiled. Where there is WebGPU, it is then loaded (a text policy with the module that needs burn, [`crate::second`]) and
@@ -222,38 +222,29 @@ impl Engine {
         build(files, On::WebGpu, show_stages).await
     }
 
-    /// Measures WebGPU in the background; it takes over where it is faster.
+    /// Measures WebGPU in the background, and the processor; WebGPU takes over where it is faster.
     async fn measure(self, files: Rc<Folder>, cpu: Rc<Runner>) {
-        let building = pin!(self.webgpu(&files, false));
-        let patience = pin!(post::pause(PATIENCE));
-        let built = match select(building, patience).await {
-            Either::Left((built, _)) => built,
-            Either::Right(((), _)) => {
-                return tell(
-                    &cpu,
-                    Why::Faster {
-                        other_ms: f64::from(PATIENCE),
-                    },
-                );
-            }
+        let measured = async {
+            let building = pin!(self.webgpu(&files, false));
+            let patience = pin!(post::pause(PATIENCE));
+            let gpu = match select(building, patience).await {
+                Either::Left((built, _)) => Some(built?),
+                Either::Right(((), _)) => None,
+            };
+            let gpu_ms = match &gpu {
+                Some(gpu) => gpu.measure().await?,
+                None => f64::from(PATIENCE),
+            };
+            let _turn = self.turn().await;
+            Ok::<_, WorkerError>((gpu, gpu_ms, cpu.measure().await?))
         };
-        match built {
-            Ok(gpu)
-                if gpu.milliseconds < cpu.milliseconds && self.inner.lost.borrow().is_none() =>
+        match measured.await {
+            Ok((Some(gpu), own_ms, other_ms))
+                if own_ms < other_ms && self.inner.lost.borrow().is_none() =>
             {
-                self.take(
-                    gpu,
-                    Why::Faster {
-                        other_ms: cpu.milliseconds,
-                    },
-                );
+                self.take(gpu, Why::Faster { own_ms, other_ms });
             }
-            Ok(gpu) => tell(
-                &cpu,
-                Why::Faster {
-                    other_ms: gpu.milliseconds,
-                },
-            ),
+            Ok((_, other_ms, own_ms)) => tell(&cpu, Why::Faster { own_ms, other_ms }),
             Err(reason) => tell(&cpu, Why::WebGpuFailed(reason.to_string())),
         }
     }

@@ -1,4 +1,4 @@
-//! A policy on a device: building it, warming it up, measuring it, and remembering the last pictures it has encoded.
+//! A policy on a device: building it, measuring it, and remembering the last pictures it has encoded.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -78,8 +78,6 @@ pub struct Runner {
     /// A map policy's network on several threads of the CPU.
     threads: RefCell<Option<Rc<Threads>>>,
     pub device: DeviceKind,
-    /// One proposal after warming up, milliseconds.
-    pub milliseconds: f64,
     /// What was encoded last, the newest at the end: several questions about it cost little.
     remembered: RefCell<Vec<(View, Rc<Encoded>)>>,
 }
@@ -88,6 +86,31 @@ impl Runner {
     /// Whether a view is encoded already.
     pub fn knows(&self, view: View) -> bool {
         self.remembered.borrow().iter().any(|(of, _)| *of == view)
+    }
+
+    /// Milliseconds of a proposal on a blank picture, the second of two: the first one warms the device up.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub async fn measure(&self) -> Result<f64> {
+        let blank = RgbImage::from_fn(WARM_UP_SIDE * 3 / 4, WARM_UP_SIDE, |x, y| {
+            [200 + ((x ^ y) & 31) as u8; 3].into()
+        });
+        let mut milliseconds = 0.0;
+        for round in 0..2 {
+            post::pause(0).await;
+            let start = post::now();
+            // A number that no picture of the page has; another one each time, so that the picture is encoded anew.
+            let view = View {
+                picture: u32::MAX - round,
+                part: None,
+                tiles_per_edge: 1,
+            };
+            self.propose(view, &blank, WARM_UP_QUESTION, None).await?;
+            milliseconds = post::now() - start;
+            self.remembered.borrow_mut().retain(|(of, _)| *of != view);
+        }
+        Ok(milliseconds)
     }
 
     /// SmolVLM on the processor, if this is it: a reader, too.
@@ -315,7 +338,7 @@ impl Runner {
     }
 }
 
-/// Builds the network on a device, warms it up and measures one proposal. `show_stages` tells the page the stages.
+/// Builds the network on a device. `show_stages` tells the page the stages.
 pub async fn build(folder: &Folder, on: On, show_stages: bool) -> Result<Runner> {
     let files = &folder.files;
     let tell = |stage| {
@@ -365,36 +388,17 @@ pub async fn build(folder: &Folder, on: On, show_stages: bool) -> Result<Runner>
             (model, DeviceKind::WebGpu, None)
         }
     };
-    tell(Stage::WarmUp);
-    let mut runner = Runner {
+    let runner = Runner {
         model,
         threads: RefCell::new(threads),
         device,
-        milliseconds: 0.0,
         remembered: RefCell::default(),
     };
-    let blank = RgbImage::from_fn(WARM_UP_SIDE * 3 / 4, WARM_UP_SIDE, |x, y| {
-        [200 + ((x ^ y) & 31) as u8; 3].into()
-    });
-    // A text policy on the CPU takes seconds, of which compiling is a small part: one round tells enough.
-    let rounds = if text && device == DeviceKind::Cpu {
-        1
-    } else {
-        2
-    };
-    for round in 0..rounds {
-        post::pause(0).await;
-        let start = post::now();
-        // A number that no picture of the page has; another one each time, so that the picture is encoded anew.
-        let view = View {
-            picture: u32::MAX - round,
-            part: None,
-            tiles_per_edge: 1,
-        };
-        runner.propose(view, &blank, WARM_UP_QUESTION, None).await?;
-        runner.milliseconds = post::now() - start;
+    // A graphics card compiles its shaders, and shows whether it computes at all. The processor's first proposal is a real one.
+    if device == DeviceKind::WebGpu {
+        tell(Stage::WarmUp);
+        runner.measure().await?;
     }
-    runner.remembered.take();
     Ok(runner)
 }
 
@@ -439,7 +443,6 @@ pub fn tell(runner: &Runner, why: Why) {
         device: runner.device,
         threads: runner.threads(),
         why,
-        milliseconds: runner.milliseconds,
         tile: runner.tile(),
         training_free: runner.is_training_free(),
     };

@@ -67,7 +67,6 @@ fn ready() -> Stage {
         device: DeviceKind::Cpu,
         threads: 1,
         why: Why::NoWebGpu,
-        milliseconds: 1.0,
         tile: None,
         training_free: false,
     })
