@@ -19,6 +19,22 @@ pub struct Decoder {
 }
 
 impl Decoder {
+    /// Whether a tensor of the network is the decoder's.
+    pub fn wants(name: &str) -> bool {
+        let starts = [
+            "enter.",
+            "down_middle.",
+            "down_coarse.",
+            "coarse.",
+            "up_middle.",
+            "middle.",
+            "up_fine.",
+            "fine.",
+            "head.",
+        ];
+        starts.iter().any(|start| name.starts_with(start))
+    }
+
     /// Copies the decoder's weights.
     ///
     /// # Errors

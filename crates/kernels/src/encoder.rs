@@ -84,30 +84,18 @@ impl From<Encoded> for Features {
     }
 }
 
-impl Encoded {
-    /// All maps, in the order of the fields.
-    pub fn parts(&self) -> [&Maps; 7] {
-        let [a, b, c] = &self.levels;
-        [
-            &self.fine,
-            &self.middle,
-            &self.coarse,
-            &self.characters,
-            a,
-            b,
-            c,
-        ]
+impl Features {
+    /// All maps: the characters, then the levels.
+    pub fn parts(&self) -> [&Maps; 4] {
+        let [fine, middle, coarse] = &self.levels;
+        [&self.characters, fine, middle, coarse]
     }
 
-    /// From [`Encoded::parts`].
-    pub fn from_parts(parts: [Maps; 7]) -> Self {
-        let [fine, middle, coarse, characters, a, b, c] = parts;
+    /// From [`Features::parts`].
+    pub fn from_parts([characters, fine, middle, coarse]: [Maps; 4]) -> Self {
         Self {
-            fine,
-            middle,
-            coarse,
             characters,
-            levels: [a, b, c],
+            levels: [fine, middle, coarse],
         }
     }
 }

@@ -39,6 +39,11 @@ impl FromIterator<(String, (Vec<usize>, Vec<f32>))> for Tensors {
 pub(crate) type Convolution<'a> = ([usize; 4], &'a [f32], &'a [f32]);
 
 impl Tensors {
+    /// Keeps the tensors whose names are wanted.
+    pub fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.0.retain(|name, _| wanted(name));
+    }
+
     fn get(&self, name: &str) -> Result<&(Vec<usize>, Vec<f32>), KernelError> {
         let missing = || KernelError::Missing(name.to_owned());
         self.0.get(name).ok_or_else(missing)

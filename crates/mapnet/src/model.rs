@@ -1,7 +1,7 @@
 //! The network with its weights: picture → features → maps → box.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use grounding::NormBox;
 use kernels::{Decoder, Encoded, Encoder, Features, Maps, Tensors};
@@ -22,8 +22,11 @@ use crate::{
 #[derive(Debug)]
 pub struct MapModel {
     config: MapConfig,
-    encoder: Encoder,
-    decoder: Decoder,
+    /// What the network is made of.
+    weights: Tensors,
+    /// Its weights in the order of the kernels, once something is computed here: where threads of another module or a card
+    /// compute, they are never needed.
+    network: OnceLock<(Encoder, Decoder)>,
     questions: QuestionReader,
     words: Option<Words>,
 }
@@ -58,16 +61,30 @@ impl MapModel {
     pub fn of(config: MapConfig, weights: HashMap<String, Values>) -> Result<Self> {
         config.check()?;
         tensors::fit(SINGLE, &weights, &manifest(&config))?;
-        let weights: Tensors = weights.into_iter().collect();
+        let mut weights: Tensors = weights.into_iter().collect();
+        let questions = QuestionReader::of(&weights, &config)?;
+        let words = match config.words {
+            0 => None,
+            _ => Some(words_of(&weights)?),
+        };
+        weights.retain(|name| Encoder::wants(name) || Decoder::wants(name));
         Ok(Self {
-            encoder: Encoder::of(&weights)?,
-            decoder: Decoder::of(&weights)?,
-            questions: QuestionReader::of(&weights, &config)?,
-            words: match config.words {
-                0 => None,
-                _ => Some(words_of(&weights)?),
-            },
             config,
+            weights,
+            network: OnceLock::new(),
+            questions,
+            words,
+        })
+    }
+
+    /// Encoder and decoder, in the order of the kernels.
+    fn network(&self) -> &(Encoder, Decoder) {
+        self.network.get_or_init(|| {
+            let network = Encoder::of(&self.weights).and_then(|encoder| {
+                let decoder = Decoder::of(&self.weights)?;
+                Ok((encoder, decoder))
+            });
+            network.expect("names and shapes were held to the manifest")
         })
     }
 
@@ -95,12 +112,12 @@ impl MapModel {
 
     /// The network before a question.
     pub fn encoder(&self) -> &Encoder {
-        &self.encoder
+        &self.network().0
     }
 
     /// The network for a question.
     pub fn decoder(&self) -> &Decoder {
-        &self.decoder
+        &self.network().1
     }
 
     /// Encodes a picture the way up in which it can be read ([`crate::upright`]), on this thread's pool. `longest_edge` caps
@@ -114,7 +131,7 @@ impl MapModel {
         longest_edge: Option<u32>,
     ) -> Result<ImageFeatures> {
         let encode = async |values: Vec<f32>, size| -> Result<Encoded> {
-            Ok(self.encoder.encode(values, size))
+            Ok(self.encoder().encode(values, size))
         };
         self.encode_by(picture, longest_edge, encode).await
     }
@@ -157,7 +174,7 @@ impl MapModel {
     /// Maps that are no numbers.
     pub fn maps(&self, levels: &[Maps; 3], text: &TextIndex, question: &str) -> Result<Vec<f32>> {
         let (hints, steer) = self.inputs(text, question);
-        let maps = self.decoder.decode(levels, &hints, &steer);
+        let maps = self.decoder().decode(levels, &hints, &steer);
         finite(&maps)?;
         Ok(maps)
     }

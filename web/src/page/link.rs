@@ -1,10 +1,10 @@
 //! The link to the worker: starting it, posting to it, and starting it anew when it breaks.
 
 use cropvlm_web::protocol::{FromWorker, ToWorker};
-use js_sys::Array;
+use js_sys::{Array, Function};
 use serde::Serialize;
-use wasm_bindgen::prelude::Closure;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::*;
 use web_sys::{Blob, ErrorEvent, Event, MessageEvent, Worker, WorkerOptions, WorkerType};
 
 /// trunk's loader of the worker module, beside `index.html`.
@@ -23,20 +23,43 @@ pub struct Link {
     worker: Worker,
     /// What is posted before the worker says hello waits here: its module is still being fetched.
     waiting: Option<Vec<Array>>,
-    _on_message: Closure<dyn FnMut(MessageEvent)>,
-    _on_error: Closure<dyn FnMut(Event)>,
+    _on_event: Closure<dyn FnMut(Event)>,
+}
+
+#[wasm_bindgen(inline_js = "
+export function takeEarly() {
+  const { early } = globalThis;
+  delete globalThis.early;
+  return early;
+}
+")]
+extern "C" {
+    /// The worker that was started before this module ran (`web/boot.js`), once.
+    type Early;
+    #[wasm_bindgen(js_name = takeEarly)]
+    fn take_early() -> Option<Early>;
+    #[wasm_bindgen(method, getter)]
+    fn worker(this: &Early) -> Worker;
+    /// Messages and errors that came of it until now.
+    #[wasm_bindgen(method, getter)]
+    fn heard(this: &Early) -> Vec<Event>;
 }
 
 impl Link {
-    /// Starts a worker; everything it says goes to `arrived`.
-    pub fn start(arrived: impl Fn(Arrived) + Clone + 'static) -> Result<Link, JsValue> {
-        let options = WorkerOptions::new();
-        options.set_type(WorkerType::Module);
-        let worker = Worker::new_with_options(&loader(), &options)?;
-        let on_message = Closure::new({
-            let arrived = arrived.clone();
-            move |event: MessageEvent| {
-                let parts: Array = event.data().unchecked_into();
+    /// Takes over the worker that is there already, or starts one; everything it says goes to `arrived`.
+    pub fn start(arrived: impl Fn(Arrived) + 'static) -> Result<Link, JsValue> {
+        let early = take_early();
+        let worker = match &early {
+            Some(early) => early.worker(),
+            None => {
+                let options = WorkerOptions::new();
+                options.set_type(WorkerType::Module);
+                Worker::new_with_options(&loader(), &options)?
+            }
+        };
+        let hear = move |event: Event| match event.dyn_into::<MessageEvent>() {
+            Ok(message) => {
+                let parts: Array = message.data().unchecked_into();
                 match serde_wasm_bindgen::from_value(parts.get(0)) {
                     Ok(message) => arrived(Arrived::Message(
                         Box::new(message),
@@ -45,22 +68,34 @@ impl Link {
                     Err(error) => arrived(Arrived::Dead(error.to_string())),
                 }
             }
-        });
-        let on_error = Closure::new(move |event: Event| {
-            event.prevent_default();
-            let why = event
-                .dyn_ref::<ErrorEvent>()
-                .map(ErrorEvent::message)
-                .unwrap_or_default();
-            arrived(Arrived::Dead(why));
-        });
-        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+            Err(event) => {
+                event.prevent_default();
+                let why = event
+                    .dyn_ref::<ErrorEvent>()
+                    .map(ErrorEvent::message)
+                    .unwrap_or_default();
+                arrived(Arrived::Dead(why));
+            }
+        };
+        let on_event = Closure::new(hear);
+        let listener = on_event.as_ref().unchecked_ref();
+        worker.set_onmessage(Some(listener));
+        worker.set_onerror(Some(listener));
+        // What was said before comes again, once this link is in its place.
+        for event in early.iter().flat_map(Early::heard) {
+            let again = Closure::once_into_js({
+                let listener: Function = on_event.as_ref().clone().unchecked_into();
+                move || {
+                    listener.call1(&JsValue::NULL, &event).ok();
+                }
+            });
+            let window = web_sys::window().ok_or("no window")?;
+            window.set_timeout_with_callback(again.unchecked_ref())?;
+        }
         Ok(Link {
             worker,
             waiting: Some(Vec::new()),
-            _on_message: on_message,
-            _on_error: on_error,
+            _on_event: on_event,
         })
     }
 

@@ -9,7 +9,7 @@
 
 use cropvlm_threads::maps::{part, read};
 use js_sys::{Array, Float32Array, Uint32Array};
-use kernels::{Decoder, Encoder, Maps, Tensors};
+use kernels::{Decoder, Encoder, Features, Maps, Tensors};
 use wasm_bindgen::prelude::*;
 
 /// Nothing: threads come through here, too.
@@ -45,7 +45,7 @@ pub fn load(weights: &Array) -> Result<LoadedNet, JsError> {
 
 #[wasm_bindgen]
 impl LoadedNet {
-    /// Encodes a canvas, row by row: seven maps, in the order of `Encoded::parts`.
+    /// Encodes a canvas, row by row: four maps, in the order of `Features::parts`.
     ///
     /// # Errors
     /// A canvas of another size.
@@ -54,8 +54,8 @@ impl LoadedNet {
         {
             return Err(JsError::new("a canvas of another size"));
         }
-        let encoded = self.encoder.encode(pixels, [height, width]);
-        Ok(encoded.parts().into_iter().map(part).collect())
+        let features = Features::from(self.encoder.encode(pixels, [height, width]));
+        Ok(features.parts().into_iter().map(part).collect())
     }
 
     /// Decodes a question: `[maps, h, w/2]` from the features of three strides, a question's hints `[hints, h, w]` and how it steers

@@ -1,7 +1,7 @@
 //! The network's module as its caller sees it: weights go in once, then canvases and questions; maps come out.
 
 use js_sys::{Array, Float32Array, Uint32Array};
-use kernels::{Encoded, Maps};
+use kernels::{Features, Maps};
 use tensors::{ModelFiles, SINGLE};
 use wasm_bindgen::prelude::*;
 
@@ -67,14 +67,14 @@ impl ThreadedNet {
     ///
     /// # Errors
     /// What the module says; it is not to be used any more.
-    pub fn encode(&self, pixels: &[f32], [height, width]: [usize; 2]) -> Result<Encoded, JsValue> {
+    pub fn encode(&self, pixels: &[f32], [height, width]: [usize; 2]) -> Result<Features, JsValue> {
         let pixels = Float32Array::from(pixels);
         let parts = self.0.encode(&pixels, height, width)?;
         let parts: Option<Vec<Maps>> = parts.iter().map(read).collect();
-        let parts: [Maps; 7] = parts
+        let parts: [Maps; 4] = parts
             .and_then(|parts| parts.try_into().ok())
             .ok_or("the threads sent something else than maps")?;
-        Ok(Encoded::from_parts(parts))
+        Ok(Features::from_parts(parts))
     }
 
     /// Decodes a question, as `kernels::Decoder` does, to the bit: `[maps, h, w/2]`.

@@ -9,6 +9,7 @@ use cropvlm_web::protocol::{
 };
 use cropvlm_web::text;
 use engine::{EncodeOptions, EngineError, ProposeOptions, Quiet};
+use futures_util::future::join;
 use grounding::{NormBox, PixelBox};
 use kernels::Maps;
 use mapnet::{EvidenceMap, MapError, Proposal, Timings, canvas};
@@ -355,8 +356,10 @@ pub async fn build(folder: &Folder, on: On, show_stages: bool) -> Result<Runner>
     let text = folder.is_text();
     let (model, device, threads) = match on {
         On::Cpu { threads } if !text => {
-            let engine = map_policy(files, engine::Device::Cpu).await?;
-            let threads = threads_of(files, threads).await;
+            // The threads are on their way while the model is read.
+            let policy = map_policy(files, engine::Device::Cpu);
+            let (threads, engine) = join(threads_of(files, threads), policy).await;
+            let engine = engine?;
             (Model::Core(Box::new(engine)), DeviceKind::Cpu, threads)
         }
         On::WebGpu if !text => {

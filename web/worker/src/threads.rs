@@ -4,7 +4,7 @@
 //! the worker's own code, on one thread, takes over.
 
 use cropvlm_threads::net::{Module, ThreadedNet};
-use kernels::{Encoded, Maps};
+use kernels::{Features, Maps};
 use tensors::ModelFiles;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
@@ -109,7 +109,7 @@ impl Threads {
     ///
     /// # Errors
     /// What the module says; it is not to be used any more.
-    pub fn encode(&self, pixels: &[f32], size: [usize; 2]) -> Result<Encoded> {
+    pub fn encode(&self, pixels: &[f32], size: [usize; 2]) -> Result<Features> {
         Ok(self.net.encode(pixels, size)?)
     }
 
