@@ -67,7 +67,8 @@ async function tab() {
 async function look() {
   const context = await chrome.newContext({ viewport: { width: 1280, height: 900 } });
   const page = await open(context, server.url);
-  await box(page).waitFor();
+  // Asked for every 10 ms: a locator waits longer and longer between two looks.
+  await page.waitForFunction(() => document.querySelector('[data-box]')?.checkVisibility(), null, { polling: 10 });
   const seen = await page.evaluate(async () => {
     const largest = await new Promise((resolve) => new PerformanceObserver((list) => resolve(list.getEntries().at(-1).startTime)).observe({ type: 'largest-contentful-paint', buffered: true }));
     const [paint] = performance.getEntriesByName('first-contentful-paint');
