@@ -66,9 +66,9 @@ async function tab() {
 /** One visit of somebody who only looks: paints, blocking and shifts until the sample's box is there. */
 async function look() {
   const context = await chrome.newContext({ viewport: { width: 1280, height: 900 } });
-  const page = await open(context, server.url);
+  const page = await open(context, server.url, { ready: false });
   // Asked for every 10 ms: a locator waits longer and longer between two looks.
-  await page.waitForFunction(() => document.querySelector('[data-box]')?.checkVisibility(), null, { polling: 10 });
+  await page.waitForFunction(() => document.querySelector('#box[data-box]')?.checkVisibility(), null, { polling: 10 });
   const seen = await page.evaluate(async () => {
     const largest = await new Promise((resolve) => new PerformanceObserver((list) => resolve(list.getEntries().at(-1).startTime)).observe({ type: 'largest-contentful-paint', buffered: true }));
     const [paint] = performance.getEntriesByName('first-contentful-paint');
