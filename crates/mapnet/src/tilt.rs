@@ -204,11 +204,11 @@ pub fn densest(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Rows of dark dashes on a light page, turned clockwise by `degrees`.
-    fn lines(degrees: f64) -> GrayImage {
+    pub(crate) fn lines(degrees: f64) -> GrayImage {
         let (sin, cos) = degrees.to_radians().sin_cos();
         GrayImage::from_fn(400, 500, |x, y| {
             let (dx, dy) = (f64::from(x) - 200.0, f64::from(y) - 250.0);

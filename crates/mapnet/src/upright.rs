@@ -293,6 +293,8 @@ pub fn reading(characters: &[f32]) -> Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MapError;
+    use crate::tilt::tests::lines;
 
     #[test]
     fn a_quarter_turn_needs_more_letters_and_more_of_all() {
@@ -336,5 +338,49 @@ mod tests {
         let read = reading(&frames.concat());
         assert_eq!((read.letters, read.sure), (1, 2));
         assert!(read.surety < -0.5, "{}", read.surety);
+    }
+
+    /// Encodes a picture; of every canvas the share of surely read half cells is the next of `surely`. The turn, and the canvases' pixels.
+    fn encoded(grey: &GrayImage, surely: &[f64]) -> (Turn, Vec<usize>) {
+        let mut canvases = Vec::new();
+        let mut encode = async |values: Vec<f32>, [height, width]: [usize; 2]| {
+            assert_eq!(values.len(), height * width);
+            let cells = height / 8 * (width / 8 * HALVES);
+            let sure = (cells as f64 * surely[canvases.len()]) as usize;
+            canvases.push(height * width);
+            let mut logits = vec![0f32; cells * CLASSES];
+            for frame in logits.chunks_exact_mut(CLASSES).take(sure) {
+                frame[usize::from(class_of('a'))] = 12.0;
+            }
+            Ok::<_, MapError>(((), logits))
+        };
+        let config = MapConfig::default();
+        let mut clock = Timings::default();
+        let upright = encode_upright(&config, grey, None, &mut clock, &mut encode);
+        let turn = pollster::block_on(upright).expect("encodes").turn;
+        (turn, canvases)
+    }
+
+    #[test]
+    fn a_picture_is_encoded_once_and_turns_are_tried_on_a_piece() {
+        // What reads well as it lies.
+        let (turn, canvases) = encoded(&lines(0.0), &[1.0]);
+        assert!(turn.is_none());
+        assert_eq!(canvases.len(), 1);
+        // Tilted lines: two pieces, and the whole picture as it reads better.
+        let (turn, canvases) = encoded(&lines(10.0), &[0.5, 1.0, 1.0]);
+        assert!((turn.tilt + 10.0).abs() <= 0.5, "{turn:?}");
+        let (turn_back, _) = encoded(&lines(10.0), &[1.0, 0.5, 1.0]);
+        assert!(turn_back.is_none(), "{turn_back:?}");
+        let [level, tilted, whole] = canvases[..] else {
+            panic!("{canvases:?}");
+        };
+        assert!(level + tilted < whole, "{canvases:?}");
+        // On its head: badly read, the four ways up on a piece, and once more as a whole.
+        let (turn, canvases) = encoded(&lines(0.0), &[0.4, 0.4, 0.1, 1.0, 0.1, 1.0]);
+        assert_eq!(turn.quarters, 2);
+        assert_eq!(canvases.len(), 6);
+        let pieces: usize = canvases[1..5].iter().sum();
+        assert!(pieces < 2 * canvases[0], "{canvases:?}");
     }
 }
