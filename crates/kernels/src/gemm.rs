@@ -71,3 +71,39 @@ pub fn vectorized<W: Work>(work: W) -> W::Output {
     }
     work.run()
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    struct Product<'a>(&'a [f32], &'a [Lane]);
+
+    impl Work for Product<'_> {
+        type Output = [Lane; ROWS];
+
+        #[inline(always)]
+        fn run(self) -> Self::Output {
+            add_products([[0.0; LANES]; ROWS], self.0, self.1.len(), self.1)
+        }
+    }
+
+    #[test]
+    fn every_kind_of_vectors_gives_the_same_bits() {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let mut value = || rng.random_range(-1.0f32..1.0);
+        let panel: Vec<Lane> = (0..57).map(|_| std::array::from_fn(|_| value())).collect();
+        let rows: Vec<f32> = (0..ROWS * panel.len()).map(|_| value()).collect();
+        let bits = |sums: [Lane; ROWS]| sums.map(|lane| lane.map(f32::to_bits));
+        let (plain, vectors) = (Product(&rows, &panel), Product(&rows, &panel));
+        assert_eq!(bits(plain.run()), bits(vectorized(vectors)));
+        // A fused product would round once in place of twice.
+        let fused = (0..panel.len()).fold(0f32, |sum, k| rows[k].mul_add(panel[k][0], sum));
+        assert_ne!(
+            fused.to_bits(),
+            Product(&rows, &panel).run()[0][0].to_bits()
+        );
+    }
+}
