@@ -14,7 +14,7 @@
 //! [`question`] text → vector, [`char_logits`] reading, [`text_search`] finding a text, [`words`] what words mean,
 //! [`hints`] what was found as maps,
 //! [`boxes`] the distribution, [`others`] further places, [`upright`], [`turn`] and [`tilt`] which way up a picture is,
-//! [`print`] how large letters are, [`proposal`] the result.
+//! [`mod@print`] how large letters are, [`proposal`] the result.
 //!
 //! ```
 //! use mapnet::{MapConfig, MapModel};
