@@ -221,7 +221,7 @@ pub fn running(running: &Running) -> String {
     let where_it_runs = match &running.why {
         Why::Asked => format!("Runs on {here}, as the address asks."),
         Why::NoWebGpu => {
-            format!("Runs on {here}: this browser offers no WebGPU.")
+            format!("Runs on {here} (this browser offers no WebGPU).")
         }
         Why::NotAsked => format!(
             "Runs on {here}. With ?device=auto in its address, this page measures WebGPU, too."
@@ -409,6 +409,6 @@ mod tests {
             tile: None,
             training_free: false,
         });
-        assert!(text.starts_with("Runs on the CPU, 2 threads: this browser"));
+        assert!(text.starts_with("Runs on the CPU, 2 threads (this browser"));
     }
 }
