@@ -65,9 +65,7 @@ impl Ink {
                 let (x1, x2) = (x.saturating_sub(4), (x + 5).min(w));
                 let (y1, y2) = (y.saturating_sub(4), (y + 5).min(h));
                 let at = |x: usize, y: usize| sums[y * (w + 1) + x];
-                // Every sum is below 2^32, and so is what is left of them in the end.
-                let sum = at(x2, y2).wrapping_sub(at(x1, y2)).wrapping_sub(at(x2, y1));
-                let sum = sum.wrapping_add(at(x1, y1));
+                let sum = at(x2, y2) + at(x1, y1) - at(x1, y2) - at(x2, y1);
                 let mean = sum as f32 / ((x2 - x1) * (y2 - y1)) as f32;
                 let out = (f32::from(raw[y * w + x]) - mean).abs();
                 if out >= STANDS_OUT.0 {

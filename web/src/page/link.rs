@@ -27,36 +27,24 @@ pub struct Link {
 }
 
 #[wasm_bindgen(inline_js = "
-export function takeEarly() {
+export function takeEarly(listener) {
   const { early } = globalThis;
   delete globalThis.early;
-  return early;
+  if (!early) return undefined;
+  // What was said before comes again, once the page's link is in its place.
+  for (const event of early.heard) setTimeout(listener, 0, event);
+  return early.worker;
 }
 ")]
 extern "C" {
-    /// The worker that was started before this module ran (`web/boot.js`), once.
-    type Early;
+    /// The worker that was started before this module ran (`web/boot.js`), once; what came of it until now goes to a listener, soon.
     #[wasm_bindgen(js_name = takeEarly)]
-    fn take_early() -> Option<Early>;
-    #[wasm_bindgen(method, getter)]
-    fn worker(this: &Early) -> Worker;
-    /// Messages and errors that came of it until now.
-    #[wasm_bindgen(method, getter)]
-    fn heard(this: &Early) -> Vec<Event>;
+    fn take_early(listener: &Function) -> Option<Worker>;
 }
 
 impl Link {
     /// Takes over the worker that is there already, or starts one; everything it says goes to `arrived`.
     pub fn start(arrived: impl Fn(Arrived) + 'static) -> Result<Link, JsValue> {
-        let early = take_early();
-        let worker = match &early {
-            Some(early) => early.worker(),
-            None => {
-                let options = WorkerOptions::new();
-                options.set_type(WorkerType::Module);
-                Worker::new_with_options(&loader(), &options)?
-            }
-        };
         let hear = move |event: Event| match event.dyn_into::<MessageEvent>() {
             Ok(message) => {
                 let parts: Array = message.data().unchecked_into();
@@ -78,20 +66,17 @@ impl Link {
             }
         };
         let on_event = Closure::new(hear);
-        let listener = on_event.as_ref().unchecked_ref();
+        let listener: &Function = on_event.as_ref().unchecked_ref();
+        let worker = match take_early(listener) {
+            Some(worker) => worker,
+            None => {
+                let options = WorkerOptions::new();
+                options.set_type(WorkerType::Module);
+                Worker::new_with_options(&loader(), &options)?
+            }
+        };
         worker.set_onmessage(Some(listener));
         worker.set_onerror(Some(listener));
-        // What was said before comes again, once this link is in its place.
-        for event in early.iter().flat_map(Early::heard) {
-            let again = Closure::once_into_js({
-                let listener: Function = on_event.as_ref().clone().unchecked_into();
-                move || {
-                    listener.call1(&JsValue::NULL, &event).ok();
-                }
-            });
-            let window = web_sys::window().ok_or("no window")?;
-            window.set_timeout_with_callback(again.unchecked_ref())?;
-        }
         Ok(Link {
             worker,
             waiting: Some(Vec::new()),
