@@ -76,7 +76,7 @@ const GRPO: Variant = Variant {
 };
 const TRUE_BOXES: &str = "data=[{samples=\"trainer/smoke/train/samples.jsonl\", weight=1.0}]";
 
-const VARIANTS: [Variant; 10] = [
+const VARIANTS: [Variant; 12] = [
     Variant {
         expand: true,
         ..SFT
@@ -89,6 +89,22 @@ const VARIANTS: [Variant; 10] = [
         name: "accuracy",
         title: "+ GRPO, accuracy reward",
         set: &["rewards.likelihood=0", "rewards.accuracy=1"],
+        ..GRPO
+    },
+    Variant {
+        name: "likelihood-at-one",
+        title: "+ GRPO, likelihood reward, log-probabilities at temperature 1",
+        set: &["logprob_temperature=1"],
+        ..GRPO
+    },
+    Variant {
+        name: "accuracy-at-one",
+        title: "+ GRPO, accuracy reward, log-probabilities at temperature 1",
+        set: &[
+            "rewards.likelihood=0",
+            "rewards.accuracy=1",
+            "logprob_temperature=1",
+        ],
         ..GRPO
     },
     Variant {
