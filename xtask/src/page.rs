@@ -75,7 +75,16 @@ impl Setup {
 
     /// Makes what a browser loads of a compiled module, into `folder`; `more` are options of wasm-bindgen.
     pub fn bind(&self, module: &Path, folder: &Path, more: &[&str]) -> Result<()> {
-        let mut bindgen = command("wasm-bindgen", &["--target", "web", "--no-typescript"]);
+        // Names of functions are a fifth of a small module, and nothing of the page reads them.
+        let mut bindgen = command(
+            "wasm-bindgen",
+            &[
+                "--target",
+                "web",
+                "--no-typescript",
+                "--remove-name-section",
+            ],
+        );
         bindgen.args(more).arg("--out-dir").args([folder, module]);
         run_quiet(bindgen.env("PATH", self.path()?))
     }
