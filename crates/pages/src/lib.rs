@@ -66,7 +66,7 @@ pub use self::record::{Record, image_name};
 pub use self::scene::Backgrounds;
 
 /// Goes up when the same seed would give other pages.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// Everything that pages are made of.
 pub struct Workshop {

@@ -9,13 +9,14 @@ use std::sync::OnceLock;
 
 use super::dice::Dice;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     include_str!("words/places.txt"),
     include_str!("words/shop.txt"),
     include_str!("words/questions.txt"),
     include_str!("words/forms.txt"),
     include_str!("words/signs.txt"),
     include_str!("words/screens.txt"),
+    include_str!("words/bare.txt"),
 ];
 
 /// Options by key.

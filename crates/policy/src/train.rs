@@ -444,6 +444,14 @@ impl Canvas {
         }
     }
 
+    /// Whether another one has at most twice its pixels, or half of them.
+    pub fn near(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Pixels(a), Self::Pixels(b)) => a <= 2 * b && b <= 2 * a,
+            _ => self == other,
+        }
+    }
+
     /// Width and height for a page of this aspect (width divided by height).
     pub fn size(self, aspect: f64) -> [u32; 2] {
         match self {

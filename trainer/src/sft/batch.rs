@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
+use mapnet::PrintCanvas;
 use mapnet::question::key_of;
 use policy::map::loss::Targets;
 use policy::map::reading::Line;
@@ -21,6 +22,8 @@ pub struct Batches {
     sources: Vec<Source>,
     /// The canvas that the policy sees pages on.
     canvas: Canvas,
+    /// How canvases follow the print of their pages, where they do.
+    print: Option<PrintCanvas>,
     /// Pages whose pictures cannot be used.
     skipped: Skipped,
     /// Labels in other words, where that is wanted.
@@ -45,6 +48,17 @@ impl Batches {
         if rewording.is_none() && config.data.iter().any(|data| data.reword > 0.0) {
             bail!("reword needs a map policy with a table of words: name one as `words`");
         }
+        let print = match policy {
+            _ if config.print_pixels == 0 => None,
+            Policy::Map(policy) => policy.config.print.map(|print| PrintCanvas {
+                max_pixels: config.print_pixels.min(print.max_pixels),
+                ..print
+            }),
+            Policy::Text(_) => None,
+        };
+        if print.is_none() && config.print_pixels > 0 {
+            bail!("print_pixels needs a map policy whose config.json has print");
+        }
         let mut sources: Vec<Source> =
             config.data.iter().map(pages::open).collect::<Result<_>>()?;
         let unusable: Vec<_> = sources
@@ -63,6 +77,7 @@ impl Batches {
         Ok(Self {
             sources,
             canvas: policy.canvas(),
+            print,
             skipped,
             rewording,
         })
@@ -88,6 +103,17 @@ impl Batches {
     pub fn lines(&self) -> usize {
         let pages = self.sources.iter().flat_map(|s| &s.pages);
         pages.map(|p| p.lines.len()).sum()
+    }
+
+    /// The canvas that a page wants.
+    fn canvas_of(&self, page: &Page) -> Canvas {
+        let height = self
+            .print
+            .and_then(|print| Some((print, page.letter_height()?)));
+        let Some((print, height)) = height else {
+            return self.canvas;
+        };
+        Canvas::Pixels(print_pixels(print, height, page.aspect))
     }
 
     fn draw(&self, rng: &mut ChaCha8Rng) -> (&Source, &Page) {
@@ -130,12 +156,14 @@ impl Batches {
             (source, first) = self.draw(&mut rng);
         }
         let lead = first.aspect;
+        let canvas = self.canvas_of(first);
         let mut chosen = vec![(source, first)];
         while chosen.len() < config.pages {
-            // Pages of other proportions would have to be stretched or padded.
+            // Pages of other proportions would have to be stretched or padded; those of other print would not have their canvas.
             let mut next = self.draw(&mut rng);
             for _ in 0..40 {
-                if (next.1.aspect / lead).ln().abs() < 0.22 {
+                let alike = (next.1.aspect / lead).ln().abs() < 0.22;
+                if alike && canvas.near(self.canvas_of(next.1)) {
                     break;
                 }
                 next = self.draw(&mut rng);
@@ -145,7 +173,7 @@ impl Batches {
             }
         }
         let aspect = lead * rng.random_range(-0.2f64..0.2).exp();
-        let [width, height] = self.canvas.size(aspect);
+        let [width, height] = canvas.size(aspect);
         let mut targets = Targets {
             width,
             height,
@@ -242,6 +270,14 @@ impl Batches {
         }
         Ok(())
     }
+}
+
+/// Pixels of the canvas on which letters of this height, a share of the page's, are as high as `print` wants them.
+fn print_pixels(print: PrintCanvas, height: f64, aspect: f64) -> usize {
+    let pixels = (print.letter_height / height).powi(2) * aspect;
+    pixels
+        .round()
+        .clamp(print.min_pixels as f64, print.max_pixels as f64) as usize
 }
 
 /// Pages that are asked for a quoted key that another page lacks.
@@ -517,5 +553,21 @@ mod tests {
         assert_eq!(value("Total"), Some("9.50"));
         assert_eq!(value("Price"), None, "a column has many");
         assert_eq!(value("Name"), None, "no number");
+    }
+
+    #[test]
+    fn a_canvas_has_letters_of_the_wanted_height_between_its_bounds() {
+        let print = PrintCanvas {
+            letter_height: 18.0,
+            min_pixels: 400_000,
+            max_pixels: 1_000_000,
+        };
+        // Lines of 3 % of a square page's height: letters of 18 pixels on a page of 800 pixels.
+        let pixels = |height| print_pixels(print, height, 1.0);
+        assert_eq!(pixels(0.03 * 0.75), 640_000);
+        assert_eq!(pixels(0.1), 400_000);
+        assert_eq!(pixels(0.005), 1_000_000);
+        // A page twice as wide as high has twice the pixels.
+        assert_eq!(print_pixels(print, 0.03, 2.0), 720_000);
     }
 }

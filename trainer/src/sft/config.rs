@@ -45,6 +45,9 @@ pub struct SftConfig {
     pub log_every: u64,
     /// Longest edge at which pages are kept in memory, pixels.
     pub cache_edge: u32,
+    /// Most pixels of a canvas that follows the print of its pages, as pictures are seen by a map policy whose configuration has
+    /// `print`. 0: every canvas has the policy's `canvas_pixels`.
+    pub print_pixels: usize,
     /// Share of the samples that may have missing or broken pictures: they are skipped and named; more of them end the run.
     pub max_bad: f64,
     /// A model folder to start from, in place of random weights.
@@ -110,6 +113,7 @@ impl Default for SftConfig {
             checkpoint_every: 100,
             log_every: 10,
             cache_edge: 1280,
+            print_pixels: 0,
             max_bad: MAX_BAD,
             init: None,
             blocks: None,

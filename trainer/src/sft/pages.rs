@@ -61,12 +61,24 @@ pub struct Source {
     pub unusable: Vec<(String, Error)>,
 }
 
+/// Height of most letters, as a share of their line's: a line reaches from its highest to its lowest letter.
+const LETTER: f64 = 0.75;
+
 impl Page {
     /// Whether a text is printed on it, as far as its lines are known.
     pub fn prints(&self, text: &str) -> bool {
         let text = text.trim().to_lowercase();
         let mut lines = self.lines.iter();
         lines.any(|line| line.text.to_lowercase().contains(&text))
+    }
+
+    /// Height of three quarters of its letters as a share of the page's height, by its printed lines.
+    pub fn letter_height(&self) -> Option<f64> {
+        let heights = self.lines.iter().map(|line| line.bbox[3] - line.bbox[1]);
+        let mut heights: Vec<f32> = heights.filter(|height| *height > 0.0).collect();
+        heights.sort_by(f32::total_cmp);
+        let height = heights.get(heights.len() * 3 / 4)?;
+        Some(f64::from(*height) * LETTER)
     }
 
     /// What the page's picture is called.

@@ -38,6 +38,11 @@
     const part = owner.closest("[data-p]");
     if (part) (parts[part.dataset.p] ??= []).push(...found.map((l) => l.box));
   }
+  // A control that holds no text is marked as a whole.
+  for (const part of document.querySelectorAll("[data-v]")) {
+    const { left, top, right, bottom } = part.getBoundingClientRect();
+    if (right > left && bottom > top) parts[part.dataset.p] = [[left, top, right, bottom]];
+  }
   const height = Math.ceil(document.body.getBoundingClientRect().bottom);
   return { lines: lines.map(({ text, box }) => ({ text, box })), parts, height };
 })()

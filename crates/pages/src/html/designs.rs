@@ -1,17 +1,20 @@
 //! The designs: what people take screenshots and photographs of. Each fills a [`Draft`] and says how it is looked at.
 
 use super::super::page::View;
+use super::bare::{card, notice, nutrition, packet, sentences, ticket};
 use super::browser::Viewport;
 use super::draft::{Draft, escaped};
 use super::figures::{map, plan};
+use super::flow::flow;
 use super::lists::{feed, gauge, ledger};
 use super::plot::plot;
+use super::rows::{folders, journeys, quote, ranks, switches};
 
 /// A design: fills the draft, says whether it is paper or a screen and what window it has.
 type Design = fn(&mut Draft<'_>) -> (View, Viewport);
 
 /// Every design with its weight.
-const DESIGNS: [(Design, f32); 16] = [
+const DESIGNS: [(Design, f32); 27] = [
     (menu, 2.0),
     (timetable, 2.0),
     (settings, 2.0),
@@ -27,7 +30,18 @@ const DESIGNS: [(Design, f32); 16] = [
     (plan, 1.0),
     (feed, 2.0),
     (ledger, 1.0),
-    (gauge, 1.0),
+    (gauge, 1.5),
+    (card, 1.5),
+    (ticket, 1.5),
+    (packet, 2.0),
+    (nutrition, 2.0),
+    (notice, 2.5),
+    (switches, 2.0),
+    (folders, 1.5),
+    (journeys, 1.5),
+    (ranks, 2.0),
+    (quote, 1.5),
+    (flow, 2.5),
 ];
 
 /// Fills a draft with one of the designs.
@@ -37,7 +51,7 @@ pub fn any(draft: &mut Draft<'_>) -> (View, Viewport) {
 }
 
 /// A sheet of so many CSS pixels' width, as high as what it holds.
-fn paper(draft: &mut Draft<'_>, low: i64, high: i64) -> (View, Viewport) {
+pub fn paper(draft: &mut Draft<'_>, low: i64, high: i64) -> (View, Viewport) {
     let viewport = Viewport {
         width: draft.dice.int(low, high) as u32,
         height: None,
@@ -61,7 +75,7 @@ pub fn phone(draft: &mut Draft<'_>) -> (View, Viewport) {
 }
 
 /// A desktop window.
-fn desk(draft: &mut Draft<'_>) -> (View, Viewport) {
+pub fn desk(draft: &mut Draft<'_>) -> (View, Viewport) {
     let viewport = Viewport {
         width: draft.dice.int(760, 1440) as u32,
         height: draft
@@ -104,6 +118,18 @@ fn menu(draft: &mut Draft<'_>) -> (View, Viewport) {
         2 => ".all{columns:2}h2{break-after:avoid}",
         _ => ".row{border-bottom:1px solid #8886}",
     });
+    let (sizes, made_of) = (draft.dice.chance(0.2), draft.dice.chance(0.4));
+    if sizes {
+        draft
+            .style
+            .push_str(".size{display:inline-block;width:1.5em}");
+        let (small, large) = (draft.say("s.small"), draft.say("s.large"));
+        draft.add(&format!(
+            "<div class='row quiet'><span></span><span>{} <span class=size></span>{}</span></div>",
+            escaped(&small),
+            escaped(&large)
+        ));
+    }
     draft.add("<div class=all>");
     let count = draft.dice.int(1, 4);
     let mut dishes = different(draft, "s.dish", 14);
@@ -112,13 +138,27 @@ fn menu(draft: &mut Draft<'_>) -> (View, Viewport) {
         for _ in 0..draft.dice.int(2, 6) {
             let Some(dish) = dishes.pop() else { break };
             let price = draft.money(150, 3_200);
-            let (html, mark) = draft.marked(&price);
-            draft.ask(&mark, "menu", "c.price", &dish, &price);
+            let (mut html, mark) = draft.marked(&price);
+            if sizes {
+                draft.ask(&mark, "menu", "c.small", &dish, &price);
+                let price = draft.money(300, 4_200);
+                let (large, mark) = draft.marked(&price);
+                draft.ask(&mark, "menu", "c.large", &dish, &price);
+                html = format!("<span>{html} <span class=size></span>{large}</span>");
+            } else {
+                draft.ask(&mark, "menu", "c.price", &dish, &price);
+            }
             draft.add(&format!(
                 "<div class=row><span>{}</span><span class=fill></span>{html}</div>",
                 escaped(&dish)
             ));
-            if draft.dice.chance(0.25) {
+            if made_of {
+                let count = draft.dice.int(2, 5);
+                let parts = different(draft, "t.food", count).join(", ");
+                let (html, mark) = draft.marked(&parts);
+                draft.ask(&mark, "menu", "c.within", &dish, &parts);
+                draft.add(&format!("<div class=quiet><small>{html}</small></div>"));
+            } else if draft.dice.chance(0.25) {
                 let note = draft.say("s.prose");
                 draft.add(&format!(
                     "<div class=quiet><small>{}</small></div>",
@@ -266,11 +306,18 @@ fn chat(draft: &mut Draft<'_>) -> (View, Viewport) {
     draft.add(&format!("<h2>{}</h2>", escaped(&who)));
     // A fact's sentence goes with how it is asked for.
     let facts = ["tel", "total", "due", "order", "salary", "seat"];
+    let count = draft.dice.int(0, 4);
+    let mut told = sentences(draft, count, "phone");
+    let before = draft.shown.len();
     for i in 0..draft.dice.int(6, 12) {
         let side = ["me", "you"][draft.dice.index(2)];
         let fact = i % 3 == 2 || draft.dice.chance(0.3);
-        let text = if fact && draft.shown.len() < facts.len() {
-            let concept = facts[draft.shown.len()];
+        let text = if draft.dice.chance(0.5)
+            && let Some(sentence) = told.pop()
+        {
+            sentence
+        } else if fact && draft.shown.len() - before < facts.len() {
+            let concept = facts[draft.shown.len() - before];
             let (label, value) = draft.field(concept, "phone");
             format!("{label}: {value}")
         } else if draft.dice.chance(0.4) {
@@ -284,6 +331,9 @@ fn chat(draft: &mut Draft<'_>) -> (View, Viewport) {
         draft.add(&format!(
             "<div class='b {side}'>{text} <small class=quiet>{at}</small></div>"
         ));
+    }
+    for sentence in told {
+        draft.add(&format!("<div class='b you'>{sentence}</div>"));
     }
     phone(draft)
 }
@@ -364,6 +414,10 @@ fn slide(draft: &mut Draft<'_>) -> (View, Viewport) {
     for concept in draft.some(&from, 3, 5) {
         let (label, value) = draft.field(concept, "map");
         draft.add(&format!("<li>{label}: <b>{value}</b></li>"));
+    }
+    let count = draft.dice.int(0, 3);
+    for sentence in sentences(draft, count, "map") {
+        draft.add(&format!("<li>{sentence}</li>"));
     }
     draft.add("</ul>");
     desk(draft)

@@ -90,6 +90,21 @@ pub struct Draft<'a> {
     parts: usize,
 }
 
+/// The thing of [`CONCEPTS`] that something without a label is, where it is one.
+fn alias(what: &'static str) -> &'static str {
+    match what {
+        "phone" | "mobile" | "fax" => "tel",
+        "person" | "passenger" | "ceo" => "name",
+        "office" => "address",
+        "exp" => "expiry",
+        "lot" => "batch",
+        "gate" => "platform",
+        "strength" | "pack" | "serving" => "weight",
+        "staff" => "users",
+        other => other,
+    }
+}
+
 /// Text as HTML.
 pub fn escaped(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;");
@@ -121,10 +136,36 @@ impl<'a> Draft<'a> {
         say(self.dice, self.language, key)
     }
 
+    /// English or German, for designs whose words are in no other language.
+    pub fn speak(&mut self) {
+        if self.language != "de" {
+            self.language = "";
+        }
+    }
+
+    /// A new mark.
+    pub fn mark(&mut self) -> String {
+        self.parts += 1;
+        format!("p{}", self.parts)
+    }
+
+    /// Something that stands without a label, `v.` of the word lists, asked for as `b.` does; as HTML.
+    pub fn bare(&mut self, what: &'static str, kind: &'static str) -> String {
+        let text = self.say(&format!("v.{what}"));
+        self.bare_text(what, &text, kind)
+    }
+
+    /// The same with a text of its own.
+    pub fn bare_text(&mut self, what: &'static str, text: &str, kind: &'static str) -> String {
+        self.shown.push(alias(what));
+        let (html, mark) = self.marked(text);
+        self.ask(&mark, kind, &format!("b.{what}"), "", text);
+        html
+    }
+
     /// Text that can be asked for, as HTML, and its mark.
     pub fn marked(&mut self, text: &str) -> (String, String) {
-        self.parts += 1;
-        let mark = format!("p{}", self.parts);
+        let mark = self.mark();
         (
             format!("<span data-p=\"{mark}\">{}</span>", escaped(text)),
             mark,

@@ -4,6 +4,7 @@ use super::super::page::View;
 use super::browser::Viewport;
 use super::designs::{different, fields, phone, window};
 use super::draft::{Draft, escaped};
+use super::rows::status_bar;
 
 /// The bar at the top: the site's name, a few words to click, who is logged in.
 fn header(draft: &mut Draft<'_>) {
@@ -151,18 +152,11 @@ pub fn ledger(draft: &mut Draft<'_>) -> (View, Viewport) {
 
 /// A phone's app that shows a few states of things large: weather, a player, a home.
 pub fn gauge(draft: &mut Draft<'_>) -> (View, Viewport) {
-    let clock = draft.time();
-    let (label, battery) = draft.field("battery", "phone");
-    let label = if draft.dice.chance(0.7) {
-        String::new()
-    } else {
-        label
-    };
-    draft.add(&format!(
-        "<div class=row><small>{clock}</small><small>{label} {battery}</small></div>"
-    ));
-    let place = draft.say("city");
-    draft.add(&format!("<h2>{}</h2>", escaped(&place)));
+    status_bar(draft);
+    let name = draft.say("city");
+    let place = draft.bare_text("town", &name, "phone");
+    let sky = draft.bare("sky", "phone");
+    draft.add(&format!("<h2>{place}</h2><p>{sky}</p>"));
     let from = [
         "temperature",
         "humidity",

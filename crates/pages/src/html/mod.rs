@@ -1,15 +1,18 @@
-//! Pages out of a browser: designs of our own (`designs.rs`; `lists.rs`, `figures.rs`, `plot.rs`), laid out by Chromium
+//! Pages out of a browser: designs of our own (`designs.rs`; `lists.rs`, `rows.rs`, `bare.rs`, `figures.rs`, `flow.rs`, `plot.rs`), laid out by Chromium
 //! (`browser.rs`), with the boxes of words, values and controls out of the document itself; then shown as the drawn pages are
 //! (`scene.rs`).
 //!
 //! Which fonts there are, and so how a page looks, is the machine's; what it says, and what is asked, follow from the seed.
 
+mod bare;
 pub mod browser;
 mod designs;
 mod draft;
 mod figures;
+mod flow;
 mod lists;
 mod plot;
+mod rows;
 #[cfg(test)]
 mod tests;
 
