@@ -116,4 +116,53 @@ describe('the cropping model is chosen on the page', () => {
     await page.context().unroute('**/models/text/**');
     await load('ready');
   });
+
+  /** Answers for the weights by `body(request)`, as a host that sends parts of a file does; the ranges that were asked for. */
+  const weightsBy = async (page, etag, cut) => {
+    const ranges = [];
+    const weights = FOLDER['model.safetensors'];
+    at.server.replace.set('models/text/model.safetensors', async (request, response) => {
+      if (request.method === 'HEAD') return weights;
+      const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+      ranges.push(from);
+      const headers = { 'Content-Length': weights.length - from, ETag: etag(), 'Cross-Origin-Embedder-Policy': 'require-corp' };
+      if (from) headers['Content-Range'] = `bytes ${from}-${weights.length - 1}/${weights.length}`;
+      response.writeHead(from ? 206 : 200, headers);
+      const to = cut(ranges.length) ?? weights.length;
+      response.write(weights.subarray(from, Math.max(to, from)));
+      if (to < weights.length) setTimeout(() => response.destroy(), 100);
+      else response.end();
+      return undefined;
+    });
+    return ranges;
+  };
+  const byAddress = (page) => take(page, 'A folder\'s address', () => page.getByLabel('Address of the folder').fill('./models/text'));
+
+  on('a download that breaks goes on where it broke, at once and at the next visit', async (page) => {
+    // The first connection breaks after 40,000 bytes, then nobody answers any more.
+    const ranges = await weightsBy(page, () => '"one"', (times) => [40_000, 90_000, 90_000, 90_000, 90_000][times - 1]);
+    await byAddress(page);
+    await modelState(page, 'failed');
+    assert.deepEqual(ranges, [0, 40_000, 90_000, 90_000], 'each behind what was here');
+    assert.match(await complaint(page), /model\.safetensors .*the connection broke; the next try goes on from there/);
+    await page.reload();
+    const next = await weightsBy(page, () => '"one"', () => undefined);
+    await modelState(page, 'ready');
+    assert.deepEqual(next, [90_000]);
+    await choose(page, RECEIPT);
+    assert.equal(await propose(page, 'What is the total?'), 'done', await complaint(page));
+  });
+
+  on('a file that changed while its download was broken is fetched from its start', async (page) => {
+    let tag = '"old"';
+    const ranges = await weightsBy(page, () => tag, (times) => {
+      if (times > 1) return undefined;
+      tag = '"new"';
+      return 40_000;
+    });
+    await byAddress(page);
+    await modelState(page, 'ready');
+    assert.deepEqual(ranges, [0, 40_000, 0]);
+    assert.equal(await propose(page), 'done', await complaint(page));
+  });
 });

@@ -100,4 +100,14 @@ describe('weights in shards', () => {
       assert.equal(await propose(page, 'What is the total?'), 'done', await complaint(page));
     }, { ready: false });
   }
+
+  const huge = () => {
+    const index = JSON.parse(PACKED[INDEX]);
+    return { ...PACKED, [INDEX]: Buffer.from(JSON.stringify({ ...index, metadata: { ...index.metadata, total_size: 9e9 } })) };
+  };
+  on('a model that no page has room for is refused before its weights are fetched', huge, async (page) => {
+    assert.equal(await state(page, 'ready', 'error'), 'error');
+    assert.match(await complaint(page), /needs about 9\.3 GB of memory, and a page on this device can count on \d\.\d GB/);
+    assert.deepEqual(weights(), []);
+  }, { ready: false });
 });

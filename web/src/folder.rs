@@ -94,6 +94,37 @@ pub fn wanted(config: &[u8]) -> Result<Wanted, String> {
     })
 }
 
+/// Whether a folder with this `config.json` holds weights in blocks (`cropvlm export --quant`).
+fn is_packed(config: &[u8]) -> bool {
+    let method = read(config).quantization_config;
+    method.is_some_and(|method| method.quant_method == BLOCKS)
+}
+
+/// What a text policy takes beside its weights, bytes: code, a picture's tiles and their attention, the browser's tab. Measured with
+/// SmolVLM-256M: 580 MB with 275 MB of q8 weights (LOG.md).
+const BESIDE: f64 = 300e6;
+
+/// Bytes of q8 weights for a byte of bf16 weights: blocks of 32 numbers with a scale of 2 bytes.
+const PACKED: f64 = 34.0 / 64.0;
+
+/// Most memory that a module of WebAssembly may have, bytes (`xtask/src/smolvlm.rs`).
+const MODULE: f64 = 2e9;
+
+/// Refuses a text policy that this device has no room for, before its weights are fetched. `bytes` are those of its weight files,
+/// `device` the device's memory in GiB where the browser tells it; a page can count on half of that.
+///
+/// # Errors
+/// A sentence for a person.
+pub fn fits(config: &[u8], bytes: f64, device: Option<f64>) -> Result<(), String> {
+    let share = if is_packed(config) { 1.0 } else { PACKED };
+    let wanted = bytes * share + BESIDE;
+    let room = device.map_or(MODULE, |gib| MODULE.min(gib / 2.0 * f64::from(1 << 30)));
+    match wanted <= room {
+        true => Ok(()),
+        false => Err(crate::text::too_large(wanted, room)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,5 +160,21 @@ mod tests {
             said.contains("bitsandbytes") && said.contains("cropvlm export --quant"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn what_a_device_has_no_room_for_is_refused_with_both_sizes() {
+        let plain = br#"{"model_type": "idefics3"}"#;
+        let packed =
+            br#"{"model_type": "idefics3", "quantization_config": {"quant_method": "cropvlm"}}"#;
+        // SmolVLM-256M, as the hub has it and packed to q8.
+        for (config, bytes) in [(&plain[..], 513e6), (&packed[..], 275e6)] {
+            assert_eq!(fits(config, bytes, None), Ok(()));
+            assert_eq!(fits(config, bytes, Some(2.0)), Ok(()));
+            let said = fits(config, bytes, Some(1.0)).unwrap_err();
+            assert!(said.contains("0.6 GB") && said.contains("0.5 GB"), "{said}");
+        }
+        // A model of 8 billion weights fits into no module.
+        assert!(fits(plain, 16e9, Some(8.0)).unwrap_err().contains("8.8 GB"));
     }
 }

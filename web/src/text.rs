@@ -316,6 +316,16 @@ pub fn no_module(reason: &str) -> String {
     )
 }
 
+/// A model that a device has no room for; bytes.
+pub fn too_large(wanted: f64, room: f64) -> String {
+    format!(
+        "This model needs about {:.1} GB of memory, and a page on this device can count on {:.1} GB: nothing of its weights was fetched. \
+         Weights that `cropvlm export --quant q4` packed need less.",
+        wanted / 1e9,
+        room / 1e9
+    )
+}
+
 /// How much of fetched models stays on this device, bytes.
 pub fn kept(bytes: f64) -> String {
     let size = match bytes {

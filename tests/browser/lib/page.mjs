@@ -19,7 +19,7 @@ const TYPES = { html: 'text/html; charset=utf-8', js: 'text/javascript', mjs: 't
 
 /**
  * A server for dist/ with the headers of `cargo xtask demo`, or none of them that isolate. `replace` maps a path to bytes,
- * a status, or a wait; `asked` collects the paths that were asked for; while `down`, no connection is answered. With `folder`, the page lives in that folder, and every
+ * a status, a wait, or a function that answers by itself; `asked` collects the paths that were asked for; while `down`, no connection is answered. With `folder`, the page lives in that folder, and every
  * address outside is answered with the page's HTML.
  */
 export async function site({ isolated = true } = {}) {
@@ -32,7 +32,8 @@ export async function site({ isolated = true } = {}) {
     if (handle.folder) path = path.startsWith(`${handle.folder}/`) ? path.slice(handle.folder.length + 1) || 'index.html' : 'index.html';
     handle.asked.push(path);
     const other = replace.get(path);
-    let body = typeof other === 'function' ? await other() : other;
+    let body = typeof other === 'function' ? await other(request, response) : other;
+    if (response.headersSent) return undefined;
     if (typeof body === 'number') return response.writeHead(body).end();
     const file = join(dist, path);
     if (body === undefined && file.startsWith(dist) && existsSync(file) && statSync(file).isFile()) body = readFileSync(file);

@@ -11,7 +11,7 @@ use js_sys::{Reflect, Uint8Array};
 use tensors::{Index, ModelFiles};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{File, ReadableStreamDefaultReader, Response};
+use web_sys::{File, ReadableStreamDefaultReader, RequestInit, Response};
 
 use crate::error::{Result, WorkerError};
 use crate::{kept, post};
@@ -28,6 +28,32 @@ pub enum Source {
     Address(String),
     /// On this computer, chosen by the person.
     Files(Chosen),
+}
+
+impl Source {
+    /// Bytes of a file, where that is told without fetching it.
+    async fn size(&self, name: &str) -> Option<f64> {
+        match self {
+            Self::Files(files) => files.get(name).map(|file| file.size()),
+            Self::Address(folder) => {
+                let init = RequestInit::new();
+                init.set_method("HEAD");
+                let reply =
+                    post::scope().fetch_with_str_and_init(&format!("{folder}{name}"), &init);
+                let reply: Response = JsFuture::from(reply).await.ok()?.dyn_into().ok()?;
+                let length = reply.headers().get("content-length").ok().flatten();
+                length.filter(|_| reply.ok())?.parse().ok()
+            }
+        }
+    }
+}
+
+/// The device's memory in GiB, where the browser tells it (at most 8).
+fn device_memory() -> Option<f64> {
+    let navigator = Reflect::get(&post::scope(), &JsValue::from_str("navigator")).ok()?;
+    Reflect::get(&navigator, &JsValue::from_str("deviceMemory"))
+        .ok()?
+        .as_f64()
 }
 
 /// A model folder, as far as it is here.
@@ -128,6 +154,20 @@ pub async fn model(source: Source, told: Told) -> Result<Folder> {
         None if wanted.weights == Weights::SingleOrShards => (vec![SINGLE.to_owned()], None),
         None => (Vec::new(), None),
     };
+    if text {
+        let bytes = match total {
+            Some(total) => Some(total),
+            None => source.size(SINGLE).await,
+        };
+        let fits = bytes.map_or(Ok(()), |bytes| {
+            folder::fits(
+                files.get("config.json").unwrap_or_default(),
+                bytes,
+                device_memory(),
+            )
+        });
+        fits.map_err(WorkerError::Folder)?;
+    }
     Ok(Folder {
         source,
         training_free: false,
@@ -240,7 +280,7 @@ async fn stream(
             let url = format!("{folder}{name}");
             let (response, heard) = fetched(&url, keep, progress)
                 .await
-                .map_err(|_| wrong("no reply"))?;
+                .map_err(|why| wrong(why.as_string().as_deref().unwrap_or("no reply")))?;
             if !response.ok() {
                 return Err(wrong(&format!("status {}", response.status())));
             }

@@ -1,4 +1,5 @@
-//! Weights that stay on this device: large files, kept in the browser's cache storage once they came whole.
+//! Weights that stay on this device: large files, kept in the browser's cache storage piece by piece as they come (`kept.js`). One whose
+//! connection breaks goes on where it broke, at once, or at the next visit.
 //!
 //! A file that is kept is used where the host has the same one still, by its length and whatever else the host tells (`ETag`,
 //! `Last-Modified`), and where no host answers. Where nothing may be kept (storage blocked, no room), it comes from the host each
@@ -9,55 +10,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Response;
 
-#[wasm_bindgen(inline_js = "
-const NAME = 'cropvlm-models';
-async function storage() {
-  try { return await caches.open(NAME); } catch { return undefined; }
-}
-// Whether the host still has what is kept.
-async function current(known, url) {
-  let now;
-  try { now = await fetch(url, { method: 'HEAD', cache: 'no-cache' }); } catch { return true; }
-  if (!now.ok) return false;
-  return ['etag', 'last-modified', 'content-length'].every((name) => {
-    const [one, other] = [known.headers.get(name), now.headers.get(name)];
-    return one === null || other === null || one === other;
-  });
-}
-// The reply, and whether `progress` has heard of its bytes.
-export async function fetchKept(url, progress) {
-  const kept = await storage();
-  const known = await kept?.match(url);
-  if (known) {
-    if (await current(known, url)) return [known, false];
-    await kept.delete(url);
-  }
-  const response = await fetch(url);
-  if (!kept || !response.ok || !response.body) return [response, false];
-  const total = Number(response.headers.get('content-length')) || undefined;
-  let received = 0;
-  const counted = new TransformStream({
-    transform(chunk, to) {
-      received += chunk.byteLength;
-      progress(received, total);
-      to.enqueue(chunk);
-    },
-  });
-  try {
-    await kept.put(url, new Response(response.body.pipeThrough(counted), { headers: response.headers }));
-    const whole = await kept.match(url);
-    if (whole) return [whole, true];
-  } catch {
-    // No room, or the connection broke.
-    await kept.delete(url).catch(() => {});
-  }
-  return [await fetch(url), false];
-}
-export async function forgetKept(folder) {
-  const kept = await storage();
-  for (const request of (await kept?.keys()) ?? []) if (request.url.startsWith(folder)) await kept.delete(request);
-}
-")]
+#[wasm_bindgen(module = "/src/kept.js")]
 extern "C" {
     #[wasm_bindgen(js_name = fetchKept)]
     fn fetch_js(url: &str, progress: &Closure<dyn FnMut(f64, JsValue)>) -> Promise;

@@ -224,8 +224,11 @@ impl Second {
     /// What is wrong with the folder or the device.
     pub async fn text_policy(&self, folder: &Folder, webgpu: bool, told: Told) -> Result<Model> {
         let model = self.filled(folder, webgpu, told).await;
-        if model.is_err() {
-            // What is broken is not kept.
+        // What is broken is not kept; what did not come whole goes on where it broke.
+        if model
+            .as_ref()
+            .is_err_and(|why| !matches!(why, WorkerError::NotFetched { .. }))
+        {
             folder.forget().await;
         }
         model
