@@ -148,6 +148,9 @@ describe('the cropping model is chosen on the page', () => {
     await page.reload();
     const next = await weightsBy(page, () => '"one"', () => undefined);
     await modelState(page, 'ready');
+    await page.locator('#models-card summary').click();
+    await byAddress(page);
+    await modelState(page, 'ready');
     assert.deepEqual(next, [90_000]);
     await choose(page, RECEIPT);
     assert.equal(await propose(page, 'What is the total?'), 'done', await complaint(page));

@@ -14,6 +14,9 @@ async function storage() {
   try { return await caches.open(NAME); } catch { return undefined; }
 }
 
+/** A file from its host: the browser's own cache would keep it a second time, and go on by itself where it broke. */
+const anew = (url, headers = {}) => fetch(url, { headers, cache: 'no-store' });
+
 /** Address under which a piece is kept. */
 function place(url, number) {
   const address = new URL(url, self.location.href);
@@ -137,8 +140,7 @@ async function fetchAlone(url, progress) {
   for (let tries = 0; tries < TRIES; tries++) {
     let response;
     try {
-      const range = before.bytes ? { headers: { range: `bytes=${before.bytes}-` } } : undefined;
-      response = await fetch(url, range);
+      response = await anew(url, before.bytes ? { range: `bytes=${before.bytes}-` } : {});
     } catch (why) {
       // Nothing answers: what has come stays for the next visit.
       if (!tries) throw why;
@@ -146,7 +148,7 @@ async function fetchAlone(url, progress) {
     if (response && before.bytes && !goesOn(before, response)) {
       await drop(kept, url);
       before = await begun(kept, url);
-      if (response.status !== 200) response = await fetch(url);
+      if (response.status !== 200) response = await anew(url);
     }
     if (response) {
       if (!response.ok || !response.body) return [response, false];
