@@ -63,6 +63,29 @@ describe('SmolVLM in this browser answers', () => {
     for (const run of ['full', 'crop', 'blank']) assert.ok((await page.locator(`#run-${run}`).innerText()).length > 0, run);
   });
 
+  on('Compare weighs a given answer, as `cropvlm score` does: each run says how likely it is', async (page) => {
+    const answer = page.getByLabel(/^An answer to weigh/);
+    await field(page, 'Model').fill('./models/text');
+    const compare = async (text) => {
+      await answer.fill(text);
+      await page.getByRole('button', { name: 'Compare' }).click();
+      await page.locator('#verdict:not([hidden])').waitFor({ timeout: 60_000 });
+      await ended(page);
+      const facts = await page.locator('#run-full-facts, #run-crop-facts, #run-blank-facts').allInnerTexts();
+      return [facts.map((words) => Number(/log p of the weighed answer (-\d+\.\d+)/.exec(words)?.[1])), await page.locator('#verdict').innerText()];
+    };
+    const [short, words] = await compare('12.50');
+    assert.ok(short.every((log) => log < 0), `${short}`);
+    assert.ok(new Set(short).size > 1, `other pictures, other chances: ${short}`);
+    assert.match(words, /With the crop “12\.50” is .*as likely as with the full image alone, with the grey picture .*as likely\./);
+    const [long] = await compare('12.50 and a good deal more than that');
+    assert.ok(long.every((log, i) => log < short[i]), `${long} against ${short}`);
+    const [none] = await compare('');
+    assert.ok(none.every(Number.isNaN), 'nothing to weigh');
+    await field(page, 'Provider').selectOption({ label: 'OpenAI' });
+    assert.equal(await answer.isVisible(), false, 'providers tell no chances');
+  });
+
   on('Stop ends it, and the next question is answered', async (page) => {
     await field(page, 'Model').fill('./models/text');
     // So long an answer that it is still being written: a tiny model with random weights rarely ends by itself.

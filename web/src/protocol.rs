@@ -143,6 +143,8 @@ pub enum ToWorker {
         model: String,
         /// As it is put to the model.
         prompt: String,
+        /// An answer whose chance is wanted, too.
+        weighed: Option<String>,
     },
     /// The answer that is being written is not wanted any more.
     StopAnswer {
@@ -327,7 +329,7 @@ pub enum Answering {
 }
 
 /// What was answered in the browser.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answered {
     /// All of it.
     pub text: String,
@@ -335,6 +337,8 @@ pub struct Answered {
     pub prompt_tokens: u32,
     /// Tokens written.
     pub tokens: u32,
+    /// Natural logarithm of the chance of the answer that was to be weighed.
+    pub log_prob: Option<f64>,
     /// Whether the model ended by itself, before the limit.
     pub finished: bool,
 }

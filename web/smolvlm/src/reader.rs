@@ -15,12 +15,13 @@ pub struct Answer {
     prompt_tokens: u32,
     tokens: u32,
     done: bool,
+    log_prob: Option<f64>,
 }
 
 #[wasm_bindgen]
 impl Model {
     /// Reads pictures, `[rgb, width]` pairs, each with so many tiles along its longest edge, and a text, to answer it with at most
-    /// `max_tokens` tokens.
+    /// `max_tokens` tokens; how likely it finds the answer `weighed`, where there is one.
     ///
     /// # Errors
     /// Pictures and text that are too long for the model.
@@ -30,6 +31,7 @@ impl Model {
         tiles: u32,
         text: String,
         max_tokens: usize,
+        weighed: Option<String>,
     ) -> Result<Answer, JsError> {
         let mut images: Vec<RgbImage> = Vec::new();
         for pair in pictures.iter() {
@@ -40,7 +42,9 @@ impl Model {
         }
         let images: Vec<&RgbImage> = images.iter().collect();
         let prompt = self.0.read(&images, self.longest_edge(tiles), &text)?;
+        let log_prob = weighed.map(|answer| self.0.log_prob(&prompt, &answer));
         Ok(Answer {
+            log_prob: log_prob.transpose()?,
             draft: self.0.draft(&prompt, max_tokens)?,
             prompt_tokens: prompt.tokens() as u32,
             tokens: 0,
@@ -71,6 +75,11 @@ impl Answer {
     /// Tokens of pictures and text.
     pub fn prompt_tokens(&self) -> u32 {
         self.prompt_tokens
+    }
+
+    /// Natural logarithm of the chance of the answer that was to be weighed.
+    pub fn log_prob(&self) -> Option<f64> {
+        self.log_prob
     }
 
     /// Tokens written.

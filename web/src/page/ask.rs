@@ -42,6 +42,8 @@ pub struct Asking {
     pub question: String,
     /// The template of the prompt.
     pub prompt: String,
+    /// An answer whose chance is wanted, too: "Compare" asks the model in this browser for it.
+    pub weighed: Option<String>,
     /// Whether the crop goes without the full picture.
     pub crop_only: bool,
     /// What is to become of it.
@@ -192,6 +194,9 @@ impl App {
                 endpoint: chosen.endpoint,
                 question: asked.about.question.clone(),
                 prompt: chosen.prompt,
+                weighed: (chosen.purpose == Purpose::Compare)
+                    .then(|| self.ask_panel.weighed.value().trim().to_owned())
+                    .filter(|answer| !answer.is_empty()),
                 crop_only: chosen.crop_only,
                 purpose: chosen.purpose,
                 variants: chosen.purpose.variants(),
@@ -324,11 +329,15 @@ impl Asking {
 pub fn facts(asking: &Asking, variant: Variant, told: &Told) -> String {
     let foreseen = asking.forecast.map(|forecast| forecast.of(variant));
     let usage = told.answer.usage.as_ref();
-    asking::facts(
+    let mut words = asking::facts(
         told.first,
         told.total,
         usage,
         foreseen,
         asking.price.as_ref(),
-    )
+    );
+    if let Some(log_prob) = told.log_prob {
+        words += &asking::log_prob(log_prob);
+    }
+    words
 }

@@ -44,6 +44,8 @@ pub struct AskPanel {
     pub prompt_note: HtmlElement,
     pub curl: HtmlButtonElement,
     pub compare: HtmlButtonElement,
+    /// An answer whose chance is wanted.
+    pub weighed: HtmlInputElement,
     pub runs: HtmlElement,
     pub verdict: HtmlElement,
     pub columns: [Column; 3],
@@ -101,6 +103,7 @@ impl AskPanel {
             prompt_note: get(document, "prompt-note")?,
             curl: get(document, "copy-curl")?,
             compare: get(document, "compare")?,
+            weighed: get(document, "weighed")?,
             runs: get(document, "runs")?,
             verdict: get(document, "verdict")?,
             columns: [column(full)?, column(crop)?, column(blank)?],

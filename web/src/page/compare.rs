@@ -25,6 +25,7 @@ impl App {
         let mut answers: [Option<Vec<Piece>>; 3] = [const { None }; 3];
         let mut spent: Option<Money> = Some(Money::default());
         let mut failed = None;
+        let mut weighed = Vec::new();
         for (column, answer) in self.ask_panel.columns.iter().zip(&mut answers) {
             let told = self
                 .run(asking, column.variant, |text, thoughts| {
@@ -45,6 +46,7 @@ impl App {
                     let paid = paid.and_then(|usage| usage::cost(usage, asking.price.as_ref()));
                     spent = spent.zip(paid).map(|(sum, paid)| sum + paid);
                     *answer = Some(pieces);
+                    weighed.extend(told.log_prob);
                 }
                 Err(_) if asking.stopped() => return,
                 Err(error) => {
@@ -64,6 +66,12 @@ impl App {
             let mut words = asking::verdict(verdict(&full, &crop, &blank)).to_owned();
             if let Some(spent) = spent {
                 words = format!("{words} {}", asking::sum(spent));
+            }
+            if let ([full, crop, blank], Some(answer)) = (&weighed[..], &asking.weighed) {
+                words = format!(
+                    "{words} {}",
+                    asking::weighed(answer, crop - full, blank - full)
+                );
             }
             say(&self.ask_panel.verdict, Some(&words));
             self.ask_ended(asking.job(), None);

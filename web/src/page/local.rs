@@ -64,7 +64,14 @@ impl App {
             ..Coming::default()
         };
         let payload: Array = blobs.into_iter().collect();
-        self.post_with(&ToWorker::Answer { job, model, prompt }, &payload);
+        let weighed = asking.weighed.clone();
+        let order = ToWorker::Answer {
+            job,
+            model,
+            prompt,
+            weighed,
+        };
+        self.post_with(&order, &payload);
         let mut shown = String::new();
         let answered = loop {
             pause(TICK).await;
@@ -87,6 +94,7 @@ impl App {
         Ok(Told {
             first: first.unwrap_or(end) - start,
             total: end - start,
+            log_prob: answered.log_prob,
             answer: Answer {
                 text: answered.text,
                 thoughts: String::new(),

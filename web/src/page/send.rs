@@ -21,6 +21,8 @@ pub struct Told {
     pub first: f64,
     /// Until its end.
     pub total: f64,
+    /// Natural logarithm of the chance of the answer that was to be weighed.
+    pub log_prob: Option<f64>,
 }
 
 /// Most bytes of a reply to a test that are read: lists of models are long, but not endless.
@@ -77,6 +79,7 @@ pub async fn ask(
         answer,
         first: first.unwrap_or(end) - start,
         total: end - start,
+        log_prob: None,
     })
 }
 

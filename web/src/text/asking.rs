@@ -38,6 +38,10 @@ pub const LABELS: &[(&str, &str)] = &[
         "Asks the same model three times, one after the other: with the full image alone, with the crop, and with a grey picture in the crop's place. Words that differ are marked.",
     ),
     ("compare", "Compare"),
+    (
+        "weighed",
+        "An answer to weigh (optional): how likely the model finds it each time",
+    ),
     ("thoughts", "What the model thought (no part of the answer)"),
     (
         "crop-only",
@@ -207,6 +211,30 @@ pub fn facts(
         None => text += " · the provider did not count tokens",
     }
     text
+}
+
+/// How likely an answer is.
+pub fn log_prob(log_prob: f64) -> String {
+    format!(" · log p of the weighed answer {log_prob:.2}")
+}
+
+/// How much likelier an answer is with the crop and with the grey picture than with the full image alone, by differences of
+/// logarithms.
+pub fn weighed(answer: &str, crop: f64, blank: f64) -> String {
+    let [crop, blank] = [crop, blank].map(times);
+    format!(
+        "With the crop “{answer}” is {crop} as with the full image alone, with the grey picture {blank}."
+    )
+}
+
+fn times(log: f64) -> String {
+    match log.exp() {
+        // Beyond this it says nothing more, and the number grows out of the sentence.
+        times if times >= 1e6 => "over a million times as likely".into(),
+        times if times >= 10.0 => format!("{} times as likely", grouped(times.round() as usize)),
+        times if times >= 0.005 => format!("{times:.2} times as likely"),
+        _ => "less than a hundredth as likely".into(),
+    }
 }
 
 /// Three answers in a sentence. Which one is right is the person's to see.

@@ -192,7 +192,12 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
                 }),
             }
         }),
-        ToWorker::Answer { job, model, prompt } => {
+        ToWorker::Answer {
+            job,
+            model,
+            prompt,
+            weighed,
+        } => {
             worker.reader.supersede(job);
             let files: Array = payload.dyn_into().unwrap_or_default();
             let files = files
@@ -201,7 +206,7 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
                 .collect();
             spawn_local(async move {
                 let reader = &worker.reader;
-                let answer = reader.answer(&worker.engine, job, &model, &prompt, files);
+                let answer = reader.answer(&worker.engine, job, &model, &prompt, weighed, files);
                 let answer = answer.await.map_err(|why| why.to_string());
                 post::message(&FromWorker::Answered { job, answer });
             });

@@ -45,7 +45,7 @@ impl Reader {
         }
     }
 
-    /// Answers a prompt about pictures.
+    /// Answers a prompt about pictures, and says how likely it finds the answer `weighed`.
     ///
     /// # Errors
     /// A sentence for a person.
@@ -55,6 +55,7 @@ impl Reader {
         job: u32,
         folder: &str,
         prompt: &str,
+        weighed: Option<String>,
         pictures: Vec<Blob>,
     ) -> Result<Answered> {
         let mut decoded = Vec::new();
@@ -69,7 +70,9 @@ impl Reader {
         let answer = {
             let _turn = engine.turn().await;
             self.still(job)?;
-            model.read(&decoded, TILES, prompt, MAX_TOKENS).await?
+            model
+                .read(&decoded, TILES, prompt, MAX_TOKENS, weighed)
+                .await?
         };
         let mut written = String::new();
         while !answer.done() {
@@ -84,6 +87,7 @@ impl Reader {
             text: written.trim().to_owned(),
             prompt_tokens,
             tokens,
+            log_prob: answer.log_prob(),
             finished: (tokens as usize) < MAX_TOKENS,
         })
     }

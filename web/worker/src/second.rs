@@ -107,6 +107,7 @@ extern "C" {
         tiles: u32,
         text: &str,
         max_tokens: usize,
+        weighed: Option<String>,
     ) -> std::result::Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     fn write(this: &ModelJs, answer: &AnswerJs) -> std::result::Result<String, JsValue>;
@@ -126,6 +127,8 @@ extern "C" {
     fn prompt_tokens(this: &AnswerJs) -> u32;
     #[wasm_bindgen(method)]
     fn tokens(this: &AnswerJs) -> u32;
+    #[wasm_bindgen(method, js_name = log_prob)]
+    fn log_prob(this: &AnswerJs) -> Option<f64>;
 
     type StripJs;
     #[wasm_bindgen(method)]
@@ -327,7 +330,7 @@ impl Model {
         value(found?)
     }
 
-    /// Lets SmolVLM read pictures and a prompt, to answer with at most `max_tokens` tokens.
+    /// Lets SmolVLM read pictures and a prompt, to answer with at most `max_tokens` tokens, and to weigh a given answer.
     ///
     /// # Errors
     /// Pictures and prompt that are too long for the model.
@@ -337,12 +340,16 @@ impl Model {
         tiles: u32,
         prompt: &str,
         max_tokens: usize,
+        weighed: Option<String>,
     ) -> Result<Answer> {
         let pairs = pictures.iter().map(|picture| {
             let (rgb, width) = rgb(picture);
             Array::of2(&rgb, &width.into())
         });
-        let read = self.0.0.read(pairs.collect(), tiles, prompt, max_tokens);
+        let read = self
+            .0
+            .0
+            .read(pairs.collect(), tiles, prompt, max_tokens, weighed);
         let answer = read.await?;
         Ok(Answer(Handle(answer.unchecked_into())))
     }
@@ -377,6 +384,11 @@ impl Answer {
     /// Whether all is written.
     pub fn done(&self) -> bool {
         self.0.0.done()
+    }
+
+    /// Natural logarithm of the chance of the answer that was to be weighed.
+    pub fn log_prob(&self) -> Option<f64> {
+        self.0.0.log_prob()
     }
 
     /// Tokens of pictures and prompt, and tokens written.

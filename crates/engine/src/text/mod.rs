@@ -137,6 +137,28 @@ impl Text {
         Ok(self.model.write_on(draft)?)
     }
 
+    /// Natural logarithm of the chance that an answer, and nothing else, is written: capitalised and closed with a full stop, as
+    /// SmolVLM was taught to answer, the end counted (`cropvlm score`).
+    ///
+    /// # Errors
+    /// An empty answer; weights that compute no numbers.
+    pub fn log_prob(&self, prompt: &Prompt, answer: &str) -> Result<f64> {
+        let mut target = self.case.apply(answer.trim());
+        if target.is_empty() {
+            return Err(EngineError::Option {
+                name: "answer",
+                found: "empty".to_owned(),
+                wanted: "name the answer that is to be weighed",
+            });
+        }
+        if !target.ends_with('.') {
+            target.push('.');
+        }
+        let ids = self.model.prompts().completion(&target)?;
+        let each = self.model.token_log_probs(prompt, &ids)?;
+        Ok(each.into_iter().map(f64::from).sum())
+    }
+
     /// An answer's text so far.
     ///
     /// # Errors
