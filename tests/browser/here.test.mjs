@@ -82,7 +82,7 @@ describe('SmolVLM in this browser answers', () => {
     assert.ok(long.every((log, i) => log < short[i]), `${long} against ${short}`);
     const [none] = await compare('');
     assert.ok(none.every(Number.isNaN), 'nothing to weigh');
-    await field(page, 'Provider').selectOption({ label: 'OpenAI' });
+    await field(page, 'Provider').selectOption({ index: 0 });
     assert.equal(await answer.isVisible(), false, 'providers tell no chances');
   });
 

@@ -19,7 +19,7 @@ const TYPES = { html: 'text/html; charset=utf-8', js: 'text/javascript', mjs: 't
 
 /**
  * A server for dist/ with the headers of `cargo xtask demo`, or none of them that isolate. `replace` maps a path to bytes,
- * a status, a wait, or a function that answers by itself; `asked` collects the paths that were asked for; while `down`, no connection is answered. With `folder`, the page lives in that folder, and every
+ * a status, a wait, or a function that answers by itself; `asked` collects the paths of what was fetched (no HEAD); while `down`, no connection is answered. With `folder`, the page lives in that folder, and every
  * address outside is answered with the page's HTML.
  */
 export async function site({ isolated = true } = {}) {
@@ -30,7 +30,7 @@ export async function site({ isolated = true } = {}) {
     if (handle.down) return request.destroy();
     let path = normalize(decodeURIComponent(new URL(request.url, 'http://x').pathname)).replace(/^\/+/, '') || 'index.html';
     if (handle.folder) path = path.startsWith(`${handle.folder}/`) ? path.slice(handle.folder.length + 1) || 'index.html' : 'index.html';
-    handle.asked.push(path);
+    if (request.method !== 'HEAD') handle.asked.push(path);
     const other = replace.get(path);
     let body = typeof other === 'function' ? await other(request, response) : other;
     if (response.headersSent) return undefined;
