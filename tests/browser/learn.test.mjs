@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 import { file, picture } from './lib/files.mjs';
 import { box, boxAfter, choose, propose, question, started } from './lib/page.mjs';
+import { FOLDER } from './lib/tiny.mjs';
 
 const RECEIPT = file('receipt.png', picture('receipt.png'));
 const mean = (list) => list.reduce((sum, value) => sum + value, 0) / list.length;
@@ -69,6 +70,25 @@ describe('GRPO, live', () => {
     assert.equal(await propose(page), 'done');
     assert.equal(await box(page).getAttribute('data-box'), shipped);
   });
+
+  on('SmolVLM rewards where it is loaded, and says how to load it where it is not', async (page) => {
+    await page.getByLabel('Rewarded by').selectOption({ label: "SmolVLM's likelihood of the answer" });
+    await act(page, 'Draw a group');
+    assert.match(await said(page), /SmolVLM is not loaded: ask it something first/);
+    await page.getByLabel('Provider', { exact: true }).selectOption({ label: 'In this browser (SmolVLM)' });
+    await page.getByLabel('Model', { exact: true }).fill('./models/text');
+    await page.getByRole('button', { name: 'Ask', exact: true }).click();
+    await page.waitForFunction(() => document.querySelector('#answer').innerText && !document.querySelector('#ask').disabled, null, { timeout: 60_000 });
+    const drawn = await act(page, 'Draw a group');
+    // The tiny model's weights are random: an answer of 12 characters is far from likely, and each crop makes a difference.
+    for (const { reward } of drawn) assert.ok(reward < -5, `${reward}`);
+    assert.ok(new Set(drawn.map(({ reward }) => reward)).size > 1);
+    assert.match(await page.locator('#learn-caption').innerText(), /as it was shipped/);
+    await act(page, 'Take one step');
+    assert.match(await page.locator('#learn-caption').innerText(), /after 1 step/);
+    await page.getByLabel('Rewarded by').selectOption({ label: 'The letters that this model reads' });
+    for (const { reward } of await act(page, 'Draw a group')) assert.ok(reward >= -5, `${reward}`);
+  }, { prepare: () => { for (const [name, bytes] of Object.entries(FOLDER)) at.server.replace.set(`models/text/${name}`, bytes); } });
 
   on('ten steps raise the reward; they can be stopped', async (page) => {
     const drawn = async () => {

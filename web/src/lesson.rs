@@ -17,6 +17,18 @@ pub struct Settings {
     pub beta: f64,
     /// Adam's.
     pub learning_rate: f64,
+    /// Who rewards.
+    pub judge: Judge,
+}
+
+/// Whose reading of a crop is its reward.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Judge {
+    /// The policy's own letters, frozen, which see the crop alone.
+    #[default]
+    Letters,
+    /// SmolVLM, where it is loaded to answer: the likelihood of the answer given question, full image and crop, as in the paper.
+    SmolVlm,
 }
 
 /// Where the slider of `beta` can stand.
@@ -33,6 +45,7 @@ impl Default for Settings {
             temperature: 0.8,
             beta: 0.01,
             learning_rate: 0.0005,
+            judge: Judge::Letters,
         }
     }
 }

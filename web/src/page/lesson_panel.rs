@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 
-use cropvlm_web::lesson::{BETAS, Lesson, Point, RATES, Settings, grown_for_nothing};
+use cropvlm_web::lesson::{BETAS, Judge, Lesson, Point, RATES, Settings, grown_for_nothing};
 use cropvlm_web::text::learn;
 use grounding::NormBox;
 use wasm_bindgen::JsValue;
 use web_sys::{
     Document, Element, HtmlButtonElement, HtmlElement, HtmlImageElement, HtmlInputElement,
-    HtmlProgressElement,
+    HtmlProgressElement, HtmlSelectElement,
 };
 
 use crate::ui::{get, show};
@@ -17,6 +17,7 @@ use crate::ui::{get, show};
 pub struct LessonPanel {
     pub root: HtmlElement,
     pub answer: HtmlInputElement,
+    pub judge: HtmlSelectElement,
     /// Sliders, their names and where their values are told.
     pub sliders: [(&'static str, HtmlInputElement, HtmlElement); 4],
     pub draw: HtmlButtonElement,
@@ -95,6 +96,7 @@ impl LessonPanel {
         Ok(LessonPanel {
             root: get(document, "learn")?,
             answer: get(document, "learn-answer")?,
+            judge: get(document, "learn-judge")?,
             sliders: [
                 slider("group")?,
                 slider("temperature")?,
@@ -143,6 +145,10 @@ impl LessonPanel {
             temperature: at(1),
             beta: of(&BETAS, 2),
             learning_rate: of(&RATES, 3),
+            judge: match self.judge.value().as_str() {
+                "smolvlm" => Judge::SmolVlm,
+                _ => Judge::Letters,
+            },
         }
     }
 

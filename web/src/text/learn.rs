@@ -16,6 +16,9 @@ pub const LABELS: &[(&str, &str)] = &[
         "learn-answer-note",
         "As it is printed on the picture, on one line. The reader never sees your question, only the crop.",
     ),
+    ("learn-judge", "Rewarded by"),
+    ("learn-letters", "The letters that this model reads"),
+    ("learn-smolvlm", "SmolVLM's likelihood of the answer"),
     ("learn-group", "Group size"),
     ("learn-temperature", "Temperature"),
     ("learn-beta", "Beta, the pull back"),
@@ -80,7 +83,7 @@ pub const LABELS: &[(&str, &str)] = &[
     ("learn-w-reader", "Reader"),
     (
         "learn-d-reader",
-        "In the paper a vision-language model reads the full image and the crop and says how likely the answer is. None is loaded here: the reader is this network's own reading of letters, frozen, and it sees the crop alone, shrunk to at most 512 pixels. So it cannot tell the total from the same number elsewhere, and nothing stops a box from growing as long as the answer stays legible; boxes grow in the paper, too.",
+        "In the paper a vision-language model reads the full image and the crop and says how likely the answer is. SmolVLM does that here, too, once it is loaded (Ask it something in this browser) and chosen above. Otherwise the reader is this network's own reading of letters, frozen, and it sees the crop alone, shrunk to at most 512 pixels. So it cannot tell the total from the same number elsewhere, and nothing stops a box from growing as long as the answer stays legible; boxes grow in the paper, too.",
     ),
     (
         "learn-cpu",
@@ -104,6 +107,9 @@ pub const STOPPING: &str = "Stopping after this step…";
 /// The worker had to be started anew.
 pub const LOST: &str =
     "The model was started anew, and what was learned is gone. Draw a group to begin again.";
+/// SmolVLM is to reward, and is not there.
+pub const NO_JUDGE: &str = "SmolVLM is not loaded: ask it something first (Ask, provider “In this browser (SmolVLM)”), or let the letters reward.";
+
 /// No reward differs from another.
 pub const ALL_EQUAL: &str = "All boxes earned the same: no advantage, nothing to learn from this group. Draw again, or raise the temperature or the group size.";
 /// No box holds the answer anywhere.

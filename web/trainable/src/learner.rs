@@ -104,6 +104,11 @@ impl Learner {
         Ok(())
     }
 
+    /// The reward of the next rollout of the group, where somebody else has read its crop: nats a character.
+    pub fn reward(&mut self, reward: f64) {
+        self.rewards.push(reward);
+    }
+
     /// One step on the present group, which is then used up; nothing where it has nothing to learn from.
     ///
     /// # Errors

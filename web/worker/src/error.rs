@@ -48,6 +48,8 @@ pub enum WorkerError {
     NoAttention,
     /// The model cannot be taught here.
     NoLesson,
+    /// SmolVLM is to reward a lesson, and is not loaded.
+    NoJudge,
     /// The folder cannot answer.
     NoReader,
     /// A fault of this page.
@@ -62,6 +64,7 @@ impl fmt::Display for WorkerError {
             Self::NoBox => text::NO_BOX,
             Self::NoAttention => text::NO_ATTENTION,
             Self::NoLesson => text::learn::NO_LESSON,
+            Self::NoJudge => text::learn::NO_JUDGE,
             Self::NoReader => text::NO_READER,
             Self::NoWebGpu => "this browser offers no WebGPU",
             Self::Broken => text::BROKEN,

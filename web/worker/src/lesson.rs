@@ -6,15 +6,19 @@
 
 use std::cell::Cell;
 
-use cropvlm_web::lesson::{Act, Lesson, Settings};
+use cropvlm_web::compare::Pictures;
+use cropvlm_web::lesson::{Act, Judge, Lesson, Settings};
+use cropvlm_web::prompt;
 use cropvlm_web::protocol::FromWorker;
 use futures_util::lock::Mutex;
+use picture::RgbImage;
 
 use crate::engine::Engine;
 use crate::error::{Result, WorkerError};
 use crate::pictures::Decoded;
 use crate::post;
-use crate::second::{Learner, Second};
+use crate::reader::{Reader, TILES};
+use crate::second::{Learner, Model, Second};
 
 /// What the page asks for.
 pub struct LessonRequest {
@@ -53,6 +57,7 @@ impl Lessons {
     pub async fn learn(
         &self,
         engine: &Engine,
+        reader: &Reader,
         decoded: &Decoded,
         request: &LessonRequest,
     ) -> Result<Lesson> {
@@ -60,6 +65,10 @@ impl Lessons {
         if !engine.draws_maps() {
             return Err(WorkerError::NoLesson);
         }
+        let judge = match request.settings.judge {
+            Judge::Letters => None,
+            Judge::SmolVlm => Some(reader.loaded().await.ok_or(WorkerError::NoJudge)?),
+        };
         let mut learner = self.learner.lock().await;
         self.still(request.job)?;
         if learner
@@ -84,15 +93,17 @@ impl Lessons {
         } else {
             None
         };
-        self.draw(engine, decoded, request, learner).await?;
+        self.draw(engine, judge.as_deref(), decoded, request, learner)
+            .await?;
         let _turn = engine.turn().await;
         learner.tell(wanted && step.is_none(), &step).await
     }
 
-    /// Draws a group and has every crop read.
+    /// Draws a group and has every crop read, by `judge` where there is one.
     async fn draw(
         &self,
         engine: &Engine,
+        judge: Option<&Model>,
         decoded: &Decoded,
         request: &LessonRequest,
         learner: &Learner,
@@ -110,7 +121,10 @@ impl Lessons {
             self.still(job)?;
             let _turn = engine.turn().await;
             let crop = picture::crop(&decoded.pixels, bbox.to_pixels(width, height));
-            learner.read(&crop).await?;
+            match judge {
+                None => learner.read(&crop).await?,
+                Some(judge) => learner.reward(likelihood(judge, decoded, crop, request).await?),
+            }
         }
         Ok(())
     }
@@ -122,4 +136,20 @@ impl Lessons {
             Err(WorkerError::Superseded)
         }
     }
+}
+
+/// Natural logarithm of the chance that a reader gives the answer, shown the full image and a crop; a character's share of it.
+async fn likelihood(
+    judge: &Model,
+    decoded: &Decoded,
+    crop: RgbImage,
+    request: &LessonRequest,
+) -> Result<f64> {
+    let prompt = prompt::fill(prompt::TEMPLATE, &request.question, Pictures::Both);
+    let pictures = [decoded.pixels.clone(), crop];
+    let answer = Some(request.answer.clone());
+    // It has to write something; one token is the least.
+    let read = judge.read(&pictures, TILES, &prompt, 1, answer).await?;
+    let log_prob = read.log_prob().ok_or(WorkerError::Broken)?;
+    Ok(log_prob / request.answer.chars().count().max(1) as f64)
 }

@@ -298,7 +298,7 @@ fn handle(worker: &Rc<Worker>, message: ToWorker, payload: JsValue) {
                     Ok(decoded) => {
                         worker
                             .lessons
-                            .learn(&worker.engine, &decoded, &request)
+                            .learn(&worker.engine, &worker.reader, &decoded, &request)
                             .await
                     }
                     Err(why) => Err(why),

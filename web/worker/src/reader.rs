@@ -21,7 +21,7 @@ use crate::second::{Model, Second};
 /// Tokens of an answer at most: what is asked for is brief.
 const MAX_TOKENS: usize = 256;
 /// Tiles along the longest edge of each picture: SmolVLM's 512 pixels, as in the paper's cheapest setting.
-const TILES: u32 = 1;
+pub const TILES: u32 = 1;
 
 /// The reader, once it was asked for.
 #[derive(Default)]
@@ -90,6 +90,12 @@ impl Reader {
             log_prob: answer.log_prob(),
             finished: (tokens as usize) < MAX_TOKENS,
         })
+    }
+
+    /// The model, where one was asked before.
+    pub async fn loaded(&self) -> Option<Rc<Model>> {
+        let loaded = self.loaded.lock().await;
+        loaded.as_ref().map(|(_, model)| Rc::clone(model))
     }
 
     async fn model(&self, engine: &Engine, folder: &str, job: u32) -> Result<Rc<Model>> {

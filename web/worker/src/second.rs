@@ -161,6 +161,8 @@ extern "C" {
         rgb: Uint8Array,
         width: u32,
     ) -> std::result::Result<JsValue, JsValue>;
+    #[wasm_bindgen(method)]
+    fn reward(this: &LearnerJs, reward: f64);
     #[wasm_bindgen(method, catch)]
     async fn step(this: &LearnerJs, settings: JsValue) -> std::result::Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
@@ -431,6 +433,11 @@ impl Learner {
         let read = self.0.0.read(rgb, width).await;
         read?;
         Ok(())
+    }
+
+    /// The reward of the group's next box, where another reader has read its crop.
+    pub fn reward(&self, reward: f64) {
+        self.0.0.reward(reward);
     }
 
     /// One step on the present group; `None` where it has nothing to learn from.
