@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
 import { after, before, describe } from 'node:test';
-import { decode, file, picture } from './lib/files.mjs';
+import { decode, file, greyPng, picture } from './lib/files.mjs';
 import {
   box, boxAfter, choose, complaint, cropBytes, edges, grip, image, open, propose, question, started,
 } from './lib/page.mjs';
@@ -66,6 +66,25 @@ describe('the page in use', () => {
     assert.equal(await through(page, () => page.getByRole('button', { name: 'What is the address?', exact: true }).click()), 'done');
     assert.notEqual(await data(page), before);
     assert.equal(await question(page).inputValue(), 'What is the address?');
+  });
+
+  on('a picture without print: it does not see the answer, and its guess is behind a click', async (page) => {
+    // Waves of grey, nothing to read.
+    const waves = greyPng(480, 360, (y, row) => { for (let x = 0; x < row.length; x++) row[x] = 128 + 60 * Math.sin(x / 40) * Math.cos(y / 55); });
+    await choose(page, file('waves.png', waves));
+    assert.equal(await propose(page, 'What does the ticket to Lisbon cost?'), 'done');
+    const absent = page.getByText('I do not see an answer to that in this picture.');
+    await absent.waitFor();
+    assert.equal(await box(page).isVisible(), false);
+    assert.equal(await page.getByRole('link', { name: 'Save crop' }).isVisible() && await page.locator('#crop').isVisible(), false);
+    await page.getByRole('button', { name: 'Show the best guess' }).click();
+    assert.equal(await box(page).isVisible(), true);
+    assert.equal(await absent.isVisible(), false);
+    assert.equal(await page.locator('#crop').isVisible(), true);
+    // What can be read is seen at once.
+    await choose(page, RECEIPT);
+    assert.equal(await propose(page, 'What is the total?'), 'done');
+    assert.equal(await box(page).isVisible(), true);
   });
 
   on('undo and redo bring pictures, questions and boxes back', async (page) => {

@@ -163,7 +163,9 @@ pub fn boxes(
         boxes.push(Proposed {
             bbox: proposal.bbox,
             confidence: proposal.confidence,
-            present: proposal.evidence.map(|map| map.peak()),
+            present: proposal
+                .present
+                .or_else(|| proposal.evidence.map(|map| map.peak())),
         });
         progress(i + 1);
     }

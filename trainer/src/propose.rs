@@ -22,7 +22,8 @@ use crate::write;
   cropvlm propose --model SmolVLM-256M-Instruct --adapter runs/grpo/adapter --image page.png --question \"Who signed?\"
 
 With --json one line: box (percent x1,y1,x2,y2; null if the completion holds none), pixels (x2, y2
-exclusive), completion, logprob, confidence (how likely the evidence lies inside the box, 0 to 1; null from a text policy), present (how likely the picture holds the answer at all), valid, timings_ms (image, vision, prefill, decode), crop, the file of
+exclusive), completion, logprob, confidence (how likely the evidence lies inside the box, 0 to 1; null from a text policy), present (how likely the picture holds the answer at all, 0 to 1; null where the model
+folder does not say how to tell), valid, timings_ms (image, vision, prefill, decode), crop, the file of
 --out (null without one), rotation (degrees clockwise that would make the picture upright), backend, where it was
 computed (cpu, wgpu, cuda), adapter, the graphics card's name (null on the processor, or where it is not known), and
 is_fallback (the card is a software one: the processor, imitating a card).
@@ -99,7 +100,7 @@ pub fn run(args: Args) -> Result<()> {
             "completion": proposal.completion,
             "logprob": proposal.logprob,
             "confidence": proposal.confidence,
-            "present": proposal.evidence.as_ref().map(|map| map.peak()),
+            "present": proposal.present,
             "rotation": proposal.rotation,
             "valid": proposal.valid,
             "crop": crop.map(|out| out.display().to_string()),
@@ -128,6 +129,12 @@ pub fn run(args: Args) -> Result<()> {
         println!(
             "confidence  {:.0} % that the evidence lies inside",
             confidence * 100.0
+        );
+    }
+    if let Some(present) = proposal.present {
+        println!(
+            "present     {:.0} % that the picture holds the answer at all",
+            present * 100.0
         );
     }
     if let Some(adapter) = proposer.adapter() {

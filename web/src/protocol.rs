@@ -365,6 +365,8 @@ pub struct Proposed {
     pub pixels: PixelBox,
     /// The model's chance of this very box, 0 to 1.
     pub chance: Option<f32>,
+    /// How likely the picture holds the answer at all, 0 to 1, where the model tells.
+    pub present: Option<f32>,
     /// From the start of the work (not of the click) to the box, milliseconds.
     pub milliseconds: f64,
     /// Where the time went.
@@ -514,6 +516,7 @@ mod tests {
                 y2: 4,
             },
             chance: Some(0.25),
+            present: Some(0.75),
             milliseconds: 12.5,
             parts: Parts {
                 shrink: 1.0,

@@ -52,6 +52,11 @@ pub const LABELS: &[(&str, &str)] = &[
         "crop-empty",
         "The part of the picture that the model proposes appears here, in its original pixels.",
     ),
+    (
+        "absent",
+        "I do not see an answer to that in this picture. What I read is print: words and numbers.",
+    ),
+    ("guess", "Show the best guess"),
     ("size", "Size"),
     ("save", "Save crop"),
     ("copy", "Copy"),

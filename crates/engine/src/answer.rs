@@ -68,6 +68,8 @@ pub struct Answer {
     pub pixels: PixelBox,
     /// Probability that the box holds the answer, before it was grown; calibrated where the model folder says how.
     pub confidence: f64,
+    /// Probability that the picture holds the answer at all; `None` where the model folder does not say how to tell.
+    pub present: Option<f64>,
     /// Whether a crop is needed at all; not known yet.
     pub needed: Option<bool>,
     /// Further places, likeliest first.
@@ -186,6 +188,7 @@ impl Engine {
             bbox,
             pixels: encoded.pixels(bbox),
             confidence: proposal.confidence.unwrap_or_default(),
+            present: proposal.present,
             needed: None,
             others: others
                 .into_iter()

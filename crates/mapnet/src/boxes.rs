@@ -155,6 +155,12 @@ impl BoxDistribution {
         (top, sum)
     }
 
+    /// The logit of the likeliest cell.
+    pub fn peak(&self) -> f64 {
+        let logits = self.logits.iter().copied();
+        logits.fold(f64::NEG_INFINITY, f64::max)
+    }
+
     /// Probability of each cell to belong to the evidence, 0..=1, for showing.
     pub fn evidence(&self) -> Vec<f32> {
         self.logits.iter().map(|l| sigmoid(*l) as f32).collect()

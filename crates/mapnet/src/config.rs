@@ -1,5 +1,6 @@
 //! The shape of a map policy, as `config.json` holds it.
 
+use crate::hints::Support;
 use serde::{Deserialize, Serialize};
 
 use crate::hints::{HINTS, MEANINGS};
@@ -48,6 +49,9 @@ pub struct MapConfig {
     /// How the weight that a box holds becomes a confidence; left out, it is taken as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+    /// How a picture is told to hold the answer at all; left out, it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence: Option<Presence>,
 }
 
 /// A canvas that follows the print ([`crate::print::LetterHeight`]): letters come to the network at the height at which it reads best,
@@ -95,6 +99,31 @@ impl Calibration {
     }
 }
 
+/// How likely a picture holds an answer at all: `sigmoid(bias + peak l + letters r + meaning m)`, where `l` is the logit of the
+/// likeliest cell, `r` how well the question's words are found among the letters, and `m` how well a printed line fits what they mean
+/// ([`crate::hints::Support`]). The numbers are fitted on pages with and without the answer, as many of each.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Presence {
+    /// What there is before anything is known.
+    pub bias: f64,
+    /// Weight of the likeliest cell's logit.
+    pub peak: f64,
+    /// Weight of the words that are read.
+    pub letters: f64,
+    /// Weight of the line that fits.
+    pub meaning: f64,
+}
+
+impl Presence {
+    /// The probability.
+    pub fn of(&self, peak: f64, support: Support) -> f64 {
+        let [letters, meaning] = [support.letters, support.meaning].map(f64::from);
+        let logit = self.bias + self.peak * peak + self.letters * letters + self.meaning * meaning;
+        1.0 / (1.0 + (-logit).exp())
+    }
+}
+
 fn area_price() -> f64 {
     2.0
 }
@@ -120,6 +149,7 @@ impl Default for MapConfig {
             doubt: None,
             words: 0,
             calibration: None,
+            presence: None,
         }
     }
 }
@@ -195,6 +225,17 @@ impl MapConfig {
         let fits = |n: usize| (1..=16_384).contains(&n);
         if !fits(self.question_dim) || !fits(self.max_question_bytes) {
             return bad("question_dim and max_question_bytes have to be above 0, at most 16,384");
+        }
+        if let Some(presence) = &self.presence {
+            let numbers = [
+                presence.bias,
+                presence.peak,
+                presence.letters,
+                presence.meaning,
+            ];
+            if numbers.iter().any(|number| !number.is_finite()) {
+                return bad("presence: bias, peak, letters and meaning have to be numbers");
+            }
         }
         if self.words > 1_000_000 {
             return bad("words have to be at most 1,000,000");

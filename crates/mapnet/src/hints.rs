@@ -74,6 +74,30 @@ pub fn of_question(index: &TextIndex, words: Option<&Words>, question: &str) -> 
     maps
 }
 
+/// How well a question's words are found on a picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Support {
+    /// How well the best of them reads, or the key that it quotes: 0 to 1.
+    pub letters: f32,
+    /// How well a line of print fits what they mean: the cosines of its best word and of all of it, added up.
+    pub meaning: f32,
+}
+
+impl Support {
+    /// From the maps of [`of_question`].
+    pub fn of(maps: &[f32], meaning: bool) -> Self {
+        let cells = maps.len() / if meaning { HINTS + MEANINGS } else { HINTS };
+        let most = |map: usize| {
+            let values = maps[map * cells..(map + 1) * cells].iter();
+            values.copied().fold(0.0, f32::max)
+        };
+        Self {
+            letters: most(7).max(most(8)),
+            meaning: if meaning { most(HINTS + 8) } else { 0.0 },
+        }
+    }
+}
+
 /// What reading letters tells, `HINTS` maps of `rows` x `columns / 2` cells:
 ///
 /// * 0 the key's places, by how well they read; 1 the same relative to the best place;

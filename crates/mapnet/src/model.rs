@@ -211,8 +211,10 @@ impl MapModel {
     /// Maps that are no numbers.
     pub fn propose(&self, features: &ImageFeatures, question: &str) -> Result<Proposal> {
         let start = Clock::start();
-        let distribution = self.distribution(features, question)?;
-        Ok(self.read_off(features, distribution, start.ms()).0)
+        let (hints, steer) = self.inputs(&features.text, question);
+        let maps = self.decoder().decode(&features.levels, &hints, &steer);
+        let found = self.found(features, &hints, &maps, start)?;
+        Ok(found.0)
     }
 
     /// As [`MapModel::propose`], its box on the turned picture, and the distribution that the box was read off, with a decoder
@@ -230,25 +232,31 @@ impl MapModel {
         let start = Clock::start();
         let (hints, steer) = self.inputs(&features.text, question);
         let maps = decode(&features.levels, &hints, &steer).await?;
-        finite(&maps)?;
-        let distribution = of_maps(&maps, &features.levels);
-        Ok(self.read_off(features, distribution, start.ms()))
+        Ok(self.found(features, &hints, &maps, start)?)
     }
 
-    /// The box of a distribution that took so many milliseconds.
-    fn read_off(
+    /// What a question's hints and maps come to: the proposal, its box on the turned picture, and the distribution. `start` is when
+    /// the question came.
+    fn found(
         &self,
         features: &ImageFeatures,
-        distribution: BoxDistribution,
-        prefill: f64,
-    ) -> (Proposal, NormBox, BoxDistribution) {
+        hints: &[f32],
+        maps: &[f32],
+        start: Clock,
+    ) -> Result<(Proposal, NormBox, BoxDistribution)> {
+        finite(maps)?;
+        let distribution = of_maps(maps, &features.levels);
         let timings = Timings {
-            prefill,
+            prefill: start.ms(),
             ..features.timings
         };
-        let (proposal, drawn) =
+        let (mut proposal, drawn) =
             Proposal::with_drawn(&distribution, &self.config, &features.turn, timings);
-        (proposal, drawn, distribution)
+        proposal.present = self.config.presence.map(|presence| {
+            let support = hints::Support::of(hints, self.words.is_some());
+            presence.of(distribution.peak(), support)
+        });
+        Ok((proposal, drawn, distribution))
     }
 }
 

@@ -15,7 +15,7 @@ pub struct EvidenceMap {
 }
 
 impl EvidenceMap {
-    /// How likely the picture holds the answer at all, as far as the policy knows: the probability of the likeliest cell.
+    /// The probability of the likeliest cell.
     pub fn peak(&self) -> f64 {
         self.values.iter().copied().fold(0.0, f32::max).into()
     }
@@ -53,6 +53,9 @@ pub struct Proposal {
     /// How likely the evidence lies inside the box, 0 to 1, as far as the policy knows; calibrated where the model folder says
     /// how. `None` for a text policy.
     pub confidence: Option<f64>,
+    /// How likely the picture holds the answer at all, 0 to 1; `None` where the model folder does not say how to tell, and for a text
+    /// policy.
+    pub present: Option<f64>,
     /// Degrees clockwise by which the picture has to be turned to be upright, 0 to 360, as far as the policy found out. Box
     /// and evidence are those of the picture as it lies.
     pub rotation: f64,
@@ -96,6 +99,7 @@ impl Proposal {
             },
             evidence: Some(evidence),
             confidence: Some(config.calibrated(held)),
+            present: None,
             rotation: turn.degrees(),
         };
         (proposal, drawn)

@@ -224,6 +224,7 @@ impl TextPolicy {
             },
             evidence: None,
             confidence: None,
+            present: None,
             rotation: 0.0,
         })
     }

@@ -110,6 +110,8 @@ export interface Place {
 }
 
 export interface Proposal extends Place {
+  /** Probability that the picture holds the answer at all; `null` where the model does not tell. Below 0.2: say that it is not seen. */
+  present: number | null;
   /** Whether a crop is needed at all; `null` until a model knows. */
   needed: boolean | null;
   /** Further places, likeliest first. */

@@ -178,6 +178,7 @@ impl Core {
             "box": percent(answer.bbox),
             "pixels": pixels(answer.pixels),
             "confidence": answer.confidence,
+            "present": answer.present,
             "needed": answer.needed,
             "others": others,
             "backend": name(self.engine.backend()),

@@ -49,11 +49,12 @@ test("a receipt's total is found, with the crop of the original pixels", async (
   const found = await crop.propose(receipt, "What is the total?");
   assert.deepEqual(
     Object.keys(found).sort(),
-    ["backend", "blob", "box", "confidence", "imageData", "needed", "others", "pixels", "timings"],
+    ["backend", "blob", "box", "confidence", "imageData", "needed", "others", "pixels", "present", "timings"],
   );
   assert.deepEqual(found.box, TOTAL, "the box of `cropvlm propose`");
   assert.equal(found.backend, "cpu");
   assert.equal(found.needed, null);
+  assert.ok(found.present > 0.5 && found.present <= 1, `${found.present}`);
   assert.ok(found.confidence > 0 && found.confidence <= 1);
   const { width, height, data } = await found.imageData();
   assert.deepEqual([width, height], [found.pixels.width, found.pixels.height]);

@@ -157,7 +157,8 @@ fn draw_box(app: &App, view: &View) {
     if ui.crop_of.text_content() != words.clone().or(Some(String::new())) {
         say(&ui.crop_of, words.as_deref());
     }
-    show(&ui.crop_empty, crop.is_none());
+    show(&ui.crop_empty, crop.is_none() && !view.absent);
+    show(&ui.absent, view.absent);
     show(&ui.crop, crop.is_some());
     if crop.is_some() {
         tools.crop_tools.remove_attribute("inert").ok();

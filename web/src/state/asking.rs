@@ -115,6 +115,10 @@ impl State {
     }
 
     fn ask(&mut self, pressed: Pressed, effects: &mut Effects) {
+        // What is sent is seen.
+        if self.is_absent() {
+            self.guess = self.crop().map(|crop| crop.key);
+        }
         if self.asking.is_some() || self.pending.is_some() {
             return;
         }

@@ -23,6 +23,7 @@ impl State {
                     self.propose(Some(bbox), effects);
                 }
             }
+            Event::Guess => self.guess = self.crop().map(|crop| crop.key),
             Event::Proposed { proposed, crop } => self.proposed(*proposed, crop, effects),
             Event::ProposeRefused { job, why } => self.fail(job, &why),
             Event::Writing { job, writing } => {

@@ -73,6 +73,8 @@ pub enum Event {
     Propose,
     /// "Look again inside".
     LookInside,
+    /// "Show the best guess".
+    Guess,
     /// The worker has a box and its crop.
     Proposed {
         /// The box.

@@ -34,6 +34,8 @@ pub struct View {
     pub bbox: Option<NormBox>,
     /// The crop.
     pub crop: Option<CropView>,
+    /// The model sees no answer in the picture: neither box nor crop is shown.
+    pub absent: bool,
     /// Other places.
     pub places: Vec<Place>,
     /// Other places are wanted.
@@ -92,7 +94,8 @@ pub fn draw(state: &State) -> View {
     let on_stage: Option<&Picture> = shows.map(|shows| &shows.picture).or(stage);
     let settled = state.settled();
     let question = state.asked();
-    let crop = state.crop().map(|crop| CropView {
+    let absent = state.is_absent();
+    let crop = state.crop().filter(|_| !absent).map(|crop| CropView {
         key: crop.key,
         bbox: crop.bbox,
         pixels: crop.pixels,
@@ -141,7 +144,8 @@ pub fn draw(state: &State) -> View {
             .newest()
             .map(|picture| picture.source.clone().unwrap_or_default())
             .or_else(|| state.is_opening().then(|| SAMPLES[0].file())),
-        bbox: state.current_box(),
+        bbox: state.current_box().filter(|_| !absent),
+        absent,
         attention: attention.map(|(.., attention)| attention.clone()),
         writing: now.map(|(_, writing)| writing.clone()).or_else(then),
         crop,

@@ -398,6 +398,7 @@ impl Engine {
             picture: number,
             bbox,
             pixels,
+            present: proposal.present.map(|present| present as f32),
             chance: proposal
                 .logprob
                 .is_finite()

@@ -425,6 +425,7 @@ fn training_free(found: &Attention) -> Proposal {
             values: values.map(|value| f32::from(*value) / 255.0).collect(),
         }),
         confidence: None,
+        present: None,
         rotation: 0.0,
     }
 }

@@ -302,6 +302,7 @@ fn proposal(bbox: Option<NormBox>, completion: String, logprob: f32, timings: Ti
         timings,
         evidence: None,
         confidence: None,
+        present: None,
         rotation: 0.0,
     }
 }

@@ -335,6 +335,7 @@ fn proposed(job: u32, picture: u32, bbox: NormBox, inside: Option<NormBox>) -> P
         bbox,
         pixels: bbox.to_pixels(1000, 1000),
         chance: None,
+        present: None,
         milliseconds: 1.0,
         parts: Parts::default(),
         inside: inside.unwrap_or(NormBox::FULL),

@@ -297,3 +297,52 @@ fn a_question_typed_letter_by_letter_stays_even_if_it_is_the_samples() {
     world.answer_all();
     assert_eq!(world.state.question, same);
 }
+
+#[test]
+fn a_guess_is_shown_when_it_is_asked_for_and_sent_only_when_it_is_seen() {
+    let mut world = World::opened();
+    let guess = |world: &mut World| {
+        world.happens(Event::Propose);
+        let Some(Effect::Post(ToWorker::Propose { job, picture, .. })) = world.open.pop() else {
+            panic!("the worker is asked");
+        };
+        let bbox = edges(20, 30);
+        let crop = world.cut(picture, bbox, Some("What is the total?".into()));
+        let mut proposed = proposed(job, picture, bbox, None);
+        proposed.present = Some(0.1);
+        world.happens(Event::Proposed {
+            proposed: Box::new(proposed),
+            crop: Some(crop),
+        });
+    };
+    guess(&mut world);
+    let view = draw(&world.state);
+    assert_eq!((view.phase, view.absent), ("done", true));
+    assert!(view.bbox.is_none() && view.crop.is_none());
+    world.happens(Event::Guess);
+    let view = draw(&world.state);
+    assert!(!view.absent && view.bbox == Some(edges(20, 30)) && view.crop.is_some());
+    // Another proposal is another guess.
+    guess(&mut world);
+    assert!(draw(&world.state).absent);
+    let dragged = Event::Edit {
+        bbox: edges(40, 9),
+        finished: false,
+        how: How::Drawn,
+        now: 0.0,
+    };
+    world.happens(dragged);
+    assert_eq!(
+        draw(&world.state).bbox,
+        Some(edges(40, 9)),
+        "a hand's box is seen"
+    );
+    world.happens(Event::EditCancelled);
+    assert!(draw(&world.state).absent);
+    world.happens(Event::Ask(pressed(false)));
+    assert_eq!(
+        draw(&world.state).bbox,
+        Some(edges(20, 30)),
+        "what is sent is seen"
+    );
+}
