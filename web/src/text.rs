@@ -321,6 +321,10 @@ pub fn no_module(reason: &str) -> String {
     )
 }
 
+/// Under the question, where the model sees no answer in the picture: the crop's place may be out of view.
+pub const NOT_SEEN: &str =
+    "I do not see it in this picture. My best guess is behind a button under “The crop”.";
+
 /// A model that a device has no room for; bytes.
 pub fn too_large(wanted: f64, room: f64) -> String {
     format!(

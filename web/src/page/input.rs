@@ -123,7 +123,9 @@ fn wire_tools(app: &Rc<App>) {
     on(&tools.zoom, "click", app, |app, _| {
         app.dispatch(Happens::LookInside)
     });
-    on(&app.ui.guess, "click", app, |app, _| app.dispatch(Happens::Guess));
+    on(&app.ui.guess, "click", app, |app, _| {
+        app.dispatch(Happens::Guess)
+    });
     on(&tools.elsewhere, "click", app, |app, _| {
         app.dispatch(Happens::Seek)
     });

@@ -153,7 +153,10 @@ pub fn draw(state: &State) -> View {
         seeking: state.seeking.is_some() || !state.places.is_empty(),
         steps: (state.undo_to(-1).is_some(), state.undo_to(1).is_some()),
         message: state.message.clone(),
-        note: state.note.clone(),
+        note: match absent {
+            true => text::NOT_SEEN.to_owned(),
+            false => state.note.clone(),
+        },
         crop_note: state.crop_note.clone(),
         asking: state.asking.is_some() || state.pending.is_some(),
         ask_message: state.ask_message.clone(),

@@ -319,6 +319,7 @@ fn a_guess_is_shown_when_it_is_asked_for_and_sent_only_when_it_is_seen() {
     let view = draw(&world.state);
     assert_eq!((view.phase, view.absent), ("done", true));
     assert!(view.bbox.is_none() && view.crop.is_none());
+    assert!(view.note.contains("do not see it"), "{}", view.note);
     world.happens(Event::Guess);
     let view = draw(&world.state);
     assert!(!view.absent && view.bbox == Some(edges(20, 30)) && view.crop.is_some());
