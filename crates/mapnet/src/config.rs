@@ -99,28 +99,45 @@ impl Calibration {
     }
 }
 
-/// How likely a picture holds an answer at all: `sigmoid(bias + peak l + letters r + meaning m)`, where `l` is the logit of the
-/// likeliest cell, `r` how well the question's words are found among the letters, and `m` how well a printed line fits what they mean
-/// ([`crate::hints::Support`]). The numbers are fitted on pages with and without the answer, as many of each.
+/// How likely a picture holds an answer at all, for questions that quote a key (`What is the "DATE"?`) and for those that do not. The
+/// numbers are fitted on pages with and without the answer, as many of each.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Presence {
+    /// For a question in words of its own.
+    pub words: Odds,
+    /// For a quoted key.
+    pub key: Odds,
+}
+
+/// `sigmoid(bias + peak l + letters r + meaning m)`, where `l` is the logit of the likeliest cell, `r` how well the question's words
+/// or its key are found among the letters, and `m` how well a printed line fits what they mean ([`crate::hints::Support`]).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Odds {
     /// What there is before anything is known.
     pub bias: f64,
     /// Weight of the likeliest cell's logit.
     pub peak: f64,
-    /// Weight of the words that are read.
+    /// Weight of the letters that are found.
     pub letters: f64,
     /// Weight of the line that fits.
+    #[serde(default)]
     pub meaning: f64,
 }
 
 impl Presence {
     /// The probability.
     pub fn of(&self, peak: f64, support: Support) -> f64 {
+        let odds = if support.quoted { self.key } else { self.words };
         let [letters, meaning] = [support.letters, support.meaning].map(f64::from);
-        let logit = self.bias + self.peak * peak + self.letters * letters + self.meaning * meaning;
+        let logit = odds.bias + odds.peak * peak + odds.letters * letters + odds.meaning * meaning;
         1.0 / (1.0 + (-logit).exp())
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = f64> {
+        let of = |odds: Odds| [odds.bias, odds.peak, odds.letters, odds.meaning];
+        of(self.words).into_iter().chain(of(self.key))
     }
 }
 
@@ -226,16 +243,10 @@ impl MapConfig {
         if !fits(self.question_dim) || !fits(self.max_question_bytes) {
             return bad("question_dim and max_question_bytes have to be above 0, at most 16,384");
         }
-        if let Some(presence) = &self.presence {
-            let numbers = [
-                presence.bias,
-                presence.peak,
-                presence.letters,
-                presence.meaning,
-            ];
-            if numbers.iter().any(|number| !number.is_finite()) {
-                return bad("presence: bias, peak, letters and meaning have to be numbers");
-            }
+        if let Some(presence) = &self.presence
+            && !presence.numbers().all(f64::is_finite)
+        {
+            return bad("presence: bias, peak, letters and meaning have to be numbers");
         }
         if self.words > 1_000_000 {
             return bad("words have to be at most 1,000,000");

@@ -77,22 +77,26 @@ pub fn of_question(index: &TextIndex, words: Option<&Words>, question: &str) -> 
 /// How well a question's words are found on a picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Support {
-    /// How well the best of them reads, or the key that it quotes: 0 to 1.
+    /// Whether the question quotes a key.
+    pub quoted: bool,
+    /// How well the key reads, or the best of the question's words: 0 to 1.
     pub letters: f32,
-    /// How well a line of print fits what they mean: the cosines of its best word and of all of it, added up.
+    /// How well a line of print fits what the words mean: the cosines of its best word and of all of it, added up.
     pub meaning: f32,
 }
 
 impl Support {
-    /// From the maps of [`of_question`].
-    pub fn of(maps: &[f32], meaning: bool) -> Self {
+    /// From the maps of [`of_question`]; `meaning` where the model has a table of words.
+    pub fn of(maps: &[f32], question: &str, meaning: bool) -> Self {
         let cells = maps.len() / if meaning { HINTS + MEANINGS } else { HINTS };
         let most = |map: usize| {
             let values = maps[map * cells..(map + 1) * cells].iter();
             values.copied().fold(0.0, f32::max)
         };
+        let quoted = key_of(question).is_some();
         Self {
-            letters: most(7).max(most(8)),
+            quoted,
+            letters: most(if quoted { 8 } else { 7 }),
             meaning: if meaning { most(HINTS + 8) } else { 0.0 },
         }
     }
@@ -334,5 +338,33 @@ mod tests {
         // A quoted key has maps of its own.
         let quoted = of("What is the \"height\"?");
         assert!(quoted[HINTS * cells..].iter().all(|v| *v == 0.0));
+    }
+
+    #[test]
+    fn what_is_printed_supports_a_question_and_what_is_not_does_not() {
+        let index = crate::char_logits::tests::read(&["height 180                    "]).index();
+        let words = crate::words::tests::table(&[
+            ("tall", [1.0, 0.1]),
+            ("height", [0.9, 0.2]),
+            ("name", [-0.5, 1.0]),
+        ]);
+        let of = |question: &str| {
+            let maps = of_question(&index, Some(&words), question);
+            Support::of(&maps, question, true)
+        };
+        let (printed, other, missing) = (of("What height?"), of("How tall?"), of("What name?"));
+        assert!(!printed.quoted && printed.letters > 0.9 && printed.meaning > 1.9);
+        assert!(other.letters < 0.5 && other.meaning > 1.9, "{other:?}");
+        assert!(
+            missing.letters < 0.5 && missing.meaning < 0.5,
+            "{missing:?}"
+        );
+        let (key, none) = (of("Find \"height\"."), of("Find \"weight of it\"."));
+        assert!(key.quoted && key.letters > 0.9 && key.meaning == 0.0);
+        assert!(none.quoted && none.letters < key.letters);
+        // Without a table of words nothing is known of meaning.
+        let maps = of_question(&index, None, "What height?");
+        let alone = Support::of(&maps, "What height?", false);
+        assert_eq!((alone.letters, alone.meaning), (printed.letters, 0.0));
     }
 }

@@ -52,7 +52,7 @@ pub mod upright;
 pub mod words;
 
 pub use boxes::BoxDistribution;
-pub use config::{Calibration, Doubt, MapConfig, PrintCanvas};
+pub use config::{Calibration, Doubt, MapConfig, Odds, Presence, PrintCanvas};
 pub use error::MapError;
 pub use model::{ImageFeatures, MapModel};
 pub use proposal::{EvidenceMap, Proposal, Timings};

@@ -213,7 +213,7 @@ impl MapModel {
         let start = Clock::start();
         let (hints, steer) = self.inputs(&features.text, question);
         let maps = self.decoder().decode(&features.levels, &hints, &steer);
-        let found = self.found(features, &hints, &maps, start)?;
+        let found = self.found(features, question, &hints, &maps, start)?;
         Ok(found.0)
     }
 
@@ -232,7 +232,7 @@ impl MapModel {
         let start = Clock::start();
         let (hints, steer) = self.inputs(&features.text, question);
         let maps = decode(&features.levels, &hints, &steer).await?;
-        Ok(self.found(features, &hints, &maps, start)?)
+        Ok(self.found(features, question, &hints, &maps, start)?)
     }
 
     /// What a question's hints and maps come to: the proposal, its box on the turned picture, and the distribution. `start` is when
@@ -240,6 +240,7 @@ impl MapModel {
     fn found(
         &self,
         features: &ImageFeatures,
+        question: &str,
         hints: &[f32],
         maps: &[f32],
         start: Clock,
@@ -253,7 +254,7 @@ impl MapModel {
         let (mut proposal, drawn) =
             Proposal::with_drawn(&distribution, &self.config, &features.turn, timings);
         proposal.present = self.config.presence.map(|presence| {
-            let support = hints::Support::of(hints, self.words.is_some());
+            let support = hints::Support::of(hints, question, self.words.is_some());
             presence.of(distribution.peak(), support)
         });
         Ok((proposal, drawn, distribution))

@@ -125,8 +125,9 @@ pub struct State {
     pub ask_message: Option<String>,
 }
 
-/// Below this chance of an answer in the picture, the model's box is not shown at once. On pictures as people upload them (uploads/dev)
-/// 3 in 100 of the boxes that are right lie below, 16 in 100 questions without an answer, half of those about things that are not print.
+/// Below this chance of an answer in the picture, the model's box is not shown at once. Below it lie 3 in 100 of the boxes that are right
+/// on pictures as people upload them (uploads/dev; charts and forms: 9), 18 in 100 questions without an answer, and half of those about
+/// things that are not print.
 pub const LEAST_PRESENT: f32 = 0.2;
 
 /// `document.documentElement.dataset.state`: follows clicks only.
