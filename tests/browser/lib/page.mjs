@@ -193,6 +193,12 @@ export async function edges(page) {
   return (await box(page).getAttribute('data-box')).split(',').map(Number);
 }
 
+/** Where the model does not see the answer, asks for its guess. */
+export async function guess(page) {
+  const button = page.getByRole('button', { name: 'Show the best guess' });
+  if (await button.isVisible()) await button.click();
+}
+
 /** The crop's bytes, by way of "Save crop". */
 export async function cropBytes(page) {
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Save crop' }).click()]);
