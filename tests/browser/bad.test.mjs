@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe } from 'node:test';
 import { decode, editSafetensors, file, greyPng, picture } from './lib/files.mjs';
 import {
-  box, calm, choose, complaint, cropBytes, guess, image, modelFile, propose, proposeButton, question, started, state,
+  box, calm, choose, complaint, cropBytes, image, modelFile, propose, proposeButton, question, started, state,
 } from './lib/page.mjs';
 
 const QUESTION = 'What is the total?';
@@ -63,7 +63,6 @@ describe('bad input', () => {
     on(`${name} gives a box`, async (page) => {
       await choose(page, good);
       assert.equal(await propose(page, QUESTION), 'done');
-      await guess(page); // a picture of one grey holds no total
       const crop = decode(await cropBytes(page));
       assert.ok(crop.width >= 1 && crop.width <= width && crop.height >= 1 && crop.height <= height);
       await choose(page, RECEIPT);

@@ -194,13 +194,14 @@ export async function edges(page) {
 }
 
 /** Where the model does not see the answer, asks for its guess. */
-export async function guess(page) {
+async function guess(page) {
   const button = page.getByRole('button', { name: 'Show the best guess' });
   if (await button.isVisible()) await button.click();
 }
 
-/** The crop's bytes, by way of "Save crop". */
+/** The crop's bytes, by way of "Save crop"; a guess's where the model does not see the answer. */
 export async function cropBytes(page) {
+  await guess(page);
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Save crop' }).click()]);
   return readFileSync(await download.path());
 }
