@@ -1,8 +1,9 @@
 //! `cropvlm score`: how likely a model finds an answer, given full image, crop and question. The
 //! likelihood reward of CropVLM, for one item.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use grounding::NormBox;
+use grounding::prompt::given_answer;
 
 use crate::reader::{self, ReaderArgs};
 
@@ -34,14 +35,8 @@ pub struct Args {
 /// # Errors
 /// A model folder or picture that cannot be read, an empty question or answer, a failed device.
 pub fn run(args: Args) -> Result<()> {
-    let answer = args.answer.trim();
-    if answer.is_empty() {
-        bail!("the answer is empty: say which answer is to be scored");
-    }
-    let mut target = args.reader.case().apply(answer);
-    if !target.ends_with('.') {
-        target.push('.');
-    }
+    let target = given_answer(&args.answer, args.reader.case())
+        .context("the answer is empty: say which answer is to be scored")?;
     let (model, prompt) = reader::read(&args.reader, Some(args.bbox), "score")?;
     let ids = model.prompts().completion(&target)?;
     let each = model.log_probs(&prompt, &ids)?;

@@ -53,6 +53,15 @@ pub fn target_answer<S: AsRef<str>>(answers: &[S], case: Case) -> Option<String>
     most_frequent(&spelled).map(|answer| format!("{answer}."))
 }
 
+/// An answer that a person gives as it is scored: its case changed as the question's, a full stop at its end. `None` where it is empty.
+pub fn given_answer(answer: &str, case: Case) -> Option<String> {
+    let mut target = case.apply(answer.trim());
+    if !target.is_empty() && !target.ends_with('.') {
+        target.push('.');
+    }
+    (!target.is_empty()).then_some(target)
+}
+
 /// Python's `str.capitalize`: the first character in title case, all others in lower case.
 pub fn capitalize(text: &str) -> String {
     let Some(first) = text.chars().next() else {

@@ -53,7 +53,8 @@ pub fn centre_percent(index: usize, cells: usize) -> u32 {
         .clamp(0.0, 99.0) as u32
 }
 
-fn sigmoid(x: f64) -> f64 {
+/// The logistic function.
+pub(crate) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
@@ -149,9 +150,9 @@ impl BoxDistribution {
 
     /// Highest logit, and the sum of the cells' exponentials below it, at a temperature.
     fn normaliser(&self, temperature: f64) -> (f64, f64) {
-        let logits = || self.logits.iter().copied();
-        let top = logits().fold(f64::NEG_INFINITY, f64::max);
-        let sum = logits().map(|l| ((l - top) / temperature).exp()).sum();
+        let top = self.peak();
+        let logits = self.logits.iter();
+        let sum = logits.map(|l| ((l - top) / temperature).exp()).sum();
         (top, sum)
     }
 

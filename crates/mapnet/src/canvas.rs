@@ -54,8 +54,7 @@ impl Pixels {
         let pixels = |quarters| {
             let height = print.and_then(|(print, height)| Some((print, height.turned(quarters)?)));
             let mut pixels = match height {
-                Some((print, height)) => (w * h * (print.letter_height / height).powi(2))
-                    .clamp(print.min_pixels as f64, print.max_pixels as f64),
+                Some((print, height)) => print.pixels([w, h], height),
                 None => {
                     let least = config.canvas_pixels;
                     let most = config.max_canvas_pixels.unwrap_or(least).max(least);

@@ -1,9 +1,9 @@
 //! The shape of a map policy, as `config.json` holds it.
 
-use crate::hints::Support;
 use serde::{Deserialize, Serialize};
 
-use crate::hints::{HINTS, MEANINGS};
+use crate::boxes::sigmoid;
+use crate::hints::{HINTS, MEANINGS, Support};
 use crate::{MODEL_TYPE, MapError, Result};
 
 /// Shape and decision rule of a map policy.
@@ -67,6 +67,14 @@ pub struct PrintCanvas {
     pub max_pixels: usize,
 }
 
+impl PrintCanvas {
+    /// Pixels of the canvas of a picture of these sides, on which letters of this height, in the same unit, are as high as they are wanted.
+    pub fn pixels(&self, [width, height]: [f64; 2], letters: f64) -> f64 {
+        (width * height * (self.letter_height / letters).powi(2))
+            .clamp(self.min_pixels as f64, self.max_pixels as f64)
+    }
+}
+
 /// A wider box where a policy is not sure: a crop that misses the evidence is worth nothing, one that is larger than it had to
 /// be is worth a little less.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -94,8 +102,7 @@ impl Calibration {
     pub fn of(&self, p: f64) -> f64 {
         // Certainty has no logit; a distribution is never nearer to it than its weights are exact.
         let p = p.clamp(1e-6, 1.0 - 1e-6);
-        let logit = self.scale * (p / (1.0 - p)).ln() + self.shift;
-        1.0 / (1.0 + (-logit).exp())
+        sigmoid(self.scale * (p / (1.0 - p)).ln() + self.shift)
     }
 }
 
@@ -131,8 +138,7 @@ impl Presence {
     pub fn of(&self, peak: f64, support: Support) -> f64 {
         let odds = if support.quoted { self.key } else { self.words };
         let [letters, meaning] = [support.letters, support.meaning].map(f64::from);
-        let logit = odds.bias + odds.peak * peak + odds.letters * letters + odds.meaning * meaning;
-        1.0 / (1.0 + (-logit).exp())
+        sigmoid(odds.bias + odds.peak * peak + odds.letters * letters + odds.meaning * meaning)
     }
 
     fn numbers(&self) -> impl Iterator<Item = f64> {

@@ -274,10 +274,7 @@ impl Batches {
 
 /// Pixels of the canvas on which letters of this height, a share of the page's, are as high as `print` wants them.
 fn print_pixels(print: PrintCanvas, height: f64, aspect: f64) -> usize {
-    let pixels = (print.letter_height / height).powi(2) * aspect;
-    pixels
-        .round()
-        .clamp(print.min_pixels as f64, print.max_pixels as f64) as usize
+    print.pixels([aspect, 1.0], height).round() as usize
 }
 
 /// Pages that are asked for a quoted key that another page lacks.

@@ -41,11 +41,16 @@ impl Source {
                 let reply =
                     post::scope().fetch_with_str_and_init(&format!("{folder}{name}"), &init);
                 let reply: Response = JsFuture::from(reply).await.ok()?.dyn_into().ok()?;
-                let length = reply.headers().get("content-length").ok().flatten();
-                length.filter(|_| reply.ok())?.parse().ok()
+                reply.ok().then(|| length(&reply))?
             }
         }
     }
+}
+
+/// Bytes of a reply, where its host says.
+fn length(response: &Response) -> Option<f64> {
+    let length = response.headers().get("content-length").ok().flatten();
+    length?.parse().ok()
 }
 
 /// The device's memory in GiB, where the browser tells it (at most 8).
@@ -159,14 +164,10 @@ pub async fn model(source: Source, told: Told) -> Result<Folder> {
             Some(total) => Some(total),
             None => source.size(SINGLE).await,
         };
-        let fits = bytes.map_or(Ok(()), |bytes| {
-            folder::fits(
-                files.get("config.json").unwrap_or_default(),
-                bytes,
-                device_memory(),
-            )
-        });
-        fits.map_err(WorkerError::Folder)?;
+        if let Some(bytes) = bytes {
+            let config = files.get("config.json").unwrap_or_default();
+            folder::fits(config, bytes, device_memory()).map_err(WorkerError::Folder)?;
+        }
     }
     Ok(Folder {
         source,
@@ -284,9 +285,7 @@ async fn stream(
             if !response.ok() {
                 return Err(wrong(&format!("status {}", response.status())));
             }
-            let length = response.headers().get("content-length").ok().flatten();
-            let length = length.and_then(|length| length.parse().ok());
-            (response.body(), length, heard)
+            (response.body(), length(&response), heard)
         }
         Source::Files(files) => {
             let file = files

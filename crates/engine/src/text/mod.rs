@@ -11,7 +11,7 @@
 mod attention;
 mod filling;
 
-use grounding::prompt::policy_prompt;
+use grounding::prompt::{given_answer, policy_prompt};
 use grounding::{Case, NormBox, parse_completion};
 use mapnet::{Proposal, Timings};
 use picture::RgbImage;
@@ -143,17 +143,11 @@ impl Text {
     /// # Errors
     /// An empty answer; weights that compute no numbers.
     pub fn log_prob(&self, prompt: &Prompt, answer: &str) -> Result<f64> {
-        let mut target = self.case.apply(answer.trim());
-        if target.is_empty() {
-            return Err(EngineError::Option {
-                name: "answer",
-                found: "empty".to_owned(),
-                wanted: "name the answer that is to be weighed",
-            });
-        }
-        if !target.ends_with('.') {
-            target.push('.');
-        }
+        let target = given_answer(answer, self.case).ok_or_else(|| EngineError::Option {
+            name: "answer",
+            found: "empty".to_owned(),
+            wanted: "name the answer that is to be weighed",
+        })?;
         let ids = self.model.prompts().completion(&target)?;
         let each = self.model.token_log_probs(prompt, &ids)?;
         Ok(each.into_iter().map(f64::from).sum())

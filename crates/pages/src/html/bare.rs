@@ -201,7 +201,13 @@ pub fn packet(draft: &mut Draft<'_>) -> (View, Viewport) {
         }
         cooking(draft);
     }
-    for what in draft.some(&["exp", "lot", "keep", "maker", "allergens"], 2, 5) {
+    small(draft, &["exp", "lot", "keep", "maker", "allergens"], 2, 5);
+    paper(draft, 280, 620)
+}
+
+/// Some of these with their labels, in small print.
+fn small(draft: &mut Draft<'_>, from: &[&'static str], low: i64, high: i64) {
+    for what in draft.some(from, low, high) {
         let label = draft.say(&format!("s.{what}"));
         let value = draft.bare(what, "label");
         draft.add(&format!(
@@ -209,7 +215,6 @@ pub fn packet(draft: &mut Draft<'_>) -> (View, Viewport) {
             escaped(&label)
         ));
     }
-    paper(draft, 280, 620)
 }
 
 /// How long to heat it, in several ways.
@@ -301,14 +306,7 @@ pub fn nutrition(draft: &mut Draft<'_>) -> (View, Viewport) {
     ]);
     draft.add(&format!("<p><small>{prose}</small></p>"));
     if draft.dice.chance(0.5) {
-        for what in draft.some(&["allergens", "maker"], 1, 2) {
-            let label = draft.say(&format!("s.{what}"));
-            let value = draft.bare(what, "label");
-            draft.add(&format!(
-                "<div><small>{} {value}</small></div>",
-                escaped(&label)
-            ));
-        }
+        small(draft, &["allergens", "maker"], 1, 2);
         cooking(draft);
     }
     paper(draft, 240, 460)
