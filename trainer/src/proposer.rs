@@ -120,7 +120,7 @@ impl Proposer {
                 };
                 Picture::Engine(block_on(engine.encode(picture, &options, &Quiet))?)
             }
-            Self::Text(text) => Picture::Text(text.encode(picture, longest_edge)?),
+            Self::Text(text) => Picture::Text(block_on(text.encode(picture, longest_edge))?),
             Self::Policy(policy, _) => {
                 Picture::Policy(block_on(policy.encode_upright(picture, longest_edge))?)
             }
@@ -147,10 +147,10 @@ impl Proposer {
                 Ok(answer.proposal)
             }
             (Self::Text(text), Picture::Text(encoded)) if options.unconstrained => {
-                Ok(text.propose_freely(encoded, question)?)
+                Ok(block_on(text.propose_freely(encoded, question))?)
             }
             (Self::Text(text), Picture::Text(encoded)) => {
-                Ok(text.propose(encoded, question, |_| ())?)
+                Ok(block_on(text.propose(encoded, question, |_| ()))?)
             }
             (Self::Policy(policy, _), Picture::Policy(encoded)) => {
                 Ok(block_on(policy.propose(encoded, question, options))?)
@@ -187,7 +187,7 @@ mod tests {
         let (policy, text, picture) = both();
         for edge in [None, Some(48)] {
             let trainable = block_on(policy.encode(&picture, edge)).expect("encodes");
-            let encoded = text.encode(&picture, edge).expect("encoded");
+            let encoded = block_on(text.encode(&picture, edge)).expect("encoded");
             let asked = policy.prompt(&trainable, QUESTION).expect("prompt");
             assert_eq!(text.prompt(&encoded, QUESTION).expect("prompt"), asked);
             for unconstrained in [false, true] {
@@ -195,8 +195,8 @@ mod tests {
                 let wanted = block_on(policy.propose(&trainable, QUESTION, &options));
                 let wanted = wanted.expect("proposal");
                 let found = match unconstrained {
-                    true => text.propose_freely(&encoded, QUESTION),
-                    false => text.propose(&encoded, QUESTION, |_| ()),
+                    true => block_on(text.propose_freely(&encoded, QUESTION)),
+                    false => block_on(text.propose(&encoded, QUESTION, |_| ())),
                 };
                 let found = found.expect("proposal");
                 assert_eq!(found.completion, wanted.completion);
@@ -204,7 +204,7 @@ mod tests {
                 assert!((found.logprob - wanted.logprob).abs() < 1e-3);
                 assert!(found.timings.vision > 0.0 && found.timings.prefill > 0.0);
             }
-            let empty = text.propose(&encoded, " ", |_| ());
+            let empty = block_on(text.propose(&encoded, " ", |_| ()));
             assert!(matches!(empty, Err(engine::EngineError::EmptyQuestion)));
         }
     }
@@ -213,15 +213,14 @@ mod tests {
     fn the_engine_streams_draws_and_attends_as_the_policy_does() {
         let (policy, text, picture) = both();
         let trainable = block_on(policy.encode(&picture, None)).expect("encodes");
-        let encoded = text.encode(&picture, None).expect("encoded");
+        let encoded = block_on(text.encode(&picture, None)).expect("encoded");
         let mut wanted: Vec<Written> = Vec::new();
         let options = ProposeOptions::default();
         let streamed =
             policy.propose_streamed(&trainable, QUESTION, &options, |token| wanted.push(token));
         block_on(streamed).expect("proposal");
         let mut found = Vec::new();
-        text.propose(&encoded, QUESTION, |token| found.push(token))
-            .expect("proposal");
+        block_on(text.propose(&encoded, QUESTION, |token| found.push(token))).expect("proposal");
         assert_eq!(found.len(), wanted.len());
         for (found, wanted) in found.iter().zip(&wanted) {
             assert_eq!(found.text, wanted.text);
@@ -237,11 +236,11 @@ mod tests {
         let wanted = block_on(policy.sample(&trainable, QUESTION, &options, &mut rng));
         let wanted: Option<Vec<_>> = wanted.expect("group").iter().map(|row| row.bbox).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let found = text.sample(&encoded, QUESTION, 4, &mut rng).expect("boxes");
+        let found = block_on(text.sample(&encoded, QUESTION, 4, &mut rng)).expect("boxes");
         assert_eq!(Some(found), wanted);
 
         let wanted = block_on(policy.attention(&trainable, QUESTION)).expect("attention");
-        let found = text.attention(&encoded, QUESTION).expect("attention");
+        let found = block_on(text.attention(&encoded, QUESTION)).expect("attention");
         assert_eq!(found.bbox, wanted.bbox);
         for (found, wanted) in found.map.values.iter().zip(&wanted.map.values) {
             assert!((found - wanted).abs() < 1e-2, "{found} {wanted}");

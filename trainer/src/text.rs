@@ -139,7 +139,7 @@ impl TextModel {
         match self {
             Self::Kernels(model) => {
                 let tiles = model.pictures(pictures, longest_edge)?;
-                let tokens = model.encode(&tiles);
+                let tokens = block_on(model.encode(&tiles))?;
                 Ok((tiles, ImageTokens::Kernels(tokens)))
             }
             Self::Burn(model) => {
@@ -162,8 +162,8 @@ impl TextModel {
     ) -> Result<Read, SmolVlmError> {
         match (self, tokens) {
             (Self::Kernels(model), ImageTokens::Kernels(tokens)) => {
-                let scene = model.read_pictures(pictures, tokens)?;
-                Ok(Read::Kernels(model.ask(&scene, text)?))
+                let scene = block_on(model.read_pictures(pictures, tokens))?;
+                Ok(Read::Kernels(block_on(model.ask(&scene, text))?))
             }
             (Self::Burn(model), ImageTokens::Burn(tokens)) => {
                 let scene = model.read_pictures(pictures, tokens)?;
@@ -183,7 +183,7 @@ impl TextModel {
         let greedy = Sampling::Greedy;
         let mut written = match (self, prompt) {
             (Self::Kernels(model), Read::Kernels(prompt)) => {
-                model.generate(prompt, 1, max_tokens, greedy, &mut rng)?
+                block_on(model.generate(prompt, 1, max_tokens, greedy, &mut rng))?
             }
             (Self::Burn(model), Read::Burn(prompt)) => {
                 block_on(model.generate(prompt, 1, max_tokens, greedy, &mut rng))?
@@ -199,7 +199,9 @@ impl TextModel {
     /// An empty completion; weights that compute no numbers; a failed device.
     pub fn log_probs(&self, prompt: &Read, ids: &[u32]) -> Result<Vec<f32>, SmolVlmError> {
         match (self, prompt) {
-            (Self::Kernels(model), Read::Kernels(prompt)) => model.token_log_probs(prompt, ids),
+            (Self::Kernels(model), Read::Kernels(prompt)) => {
+                block_on(model.token_log_probs(prompt, ids))
+            }
             (Self::Burn(model), Read::Burn(prompt)) => {
                 let each = model.token_log_probs(prompt, &[ids.to_vec()])?; // [1, T]
                 block_on(smolvlm::read(each, "log-probabilities"))

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use grounding::{Case, prompt::policy_prompt};
 use picture::RgbImage;
+use pollster::block_on;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use smolvlm::{BlockType, Config, ModelFiles, Sampling, infer, tiny};
@@ -137,13 +138,14 @@ fn on_kernels(files: &ModelFiles, picture: &RgbImage) -> Result<(Vec<Times>, usi
         let mut lap = stopwatch();
         let tiles = model.pictures(&[picture], None)?;
         let image = lap();
-        let tokens = model.encode(&tiles);
+        let tokens = block_on(model.encode(&tiles))?;
         let vision = lap();
-        let prompt = model.ask(&model.read_pictures(&tiles, &tokens)?, &text)?;
+        let scene = block_on(model.read_pictures(&tiles, &tokens))?;
+        let prompt = block_on(model.ask(&scene, &text))?;
         let prefill = lap();
-        model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng)?;
+        block_on(model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng))?;
         let bbox = lap();
-        model.generate(&prompt, 1, TOKENS, Sampling::Greedy, &mut rng)?;
+        block_on(model.generate(&prompt, 1, TOKENS, Sampling::Greedy, &mut rng))?;
         all.push([image, vision, prefill, bbox, lap()]);
     }
     Ok((all, model.bytes()))
@@ -151,7 +153,6 @@ fn on_kernels(files: &ModelFiles, picture: &RgbImage) -> Result<(Vec<Times>, usi
 
 #[cfg(feature = "burn")]
 fn on_burn(files: &ModelFiles, picture: &RgbImage) -> Result<(Vec<Times>, usize)> {
-    use pollster::block_on;
     use smolvlm::SmolVlm;
 
     let model = SmolVlm::load(files, &burn::tensor::Device::flex())?;

@@ -9,6 +9,7 @@
 //! use rand::SeedableRng;
 //! use smolvlm::{Sampling, infer, tiny};
 //!
+//! # pollster::block_on(async {
 //! # let mut files = tiny::files();
 //! # let weights = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/goldens/model.safetensors"));
 //! # files.insert("model.safetensors", weights.to_vec());
@@ -16,14 +17,14 @@
 //! let model = infer::Model::load(&files)?;
 //! let picture = RgbImage::new(64, 48);
 //! let pictures = model.pictures(&[&picture], None)?;
-//! let scene = model.read_pictures(&pictures, &model.encode(&pictures))?;
-//! let prompt = model.ask(&scene, &grounding::prompt::policy_prompt("Total?", Default::default()))?;
+//! let scene = model.read_pictures(&pictures, &model.encode(&pictures).await?).await?;
+//! let prompt = model.ask(&scene, &grounding::prompt::policy_prompt("Total?", Default::default())).await?;
 //!
 //! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
 //! let grammar = model.grammar()?;
-//! let boxes = model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng)?;
+//! let boxes = model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng).await?;
 //! println!("{} with a chance of {}", boxes[0].bbox.completion(), boxes[0].logprob.exp());
-//! # Ok::<(), smolvlm::SmolVlmError>(())
+//! # Ok::<(), smolvlm::SmolVlmError>(()) }).unwrap();
 //! ```
 
 mod checklist;

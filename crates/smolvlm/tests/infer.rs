@@ -6,6 +6,7 @@ use std::path::Path;
 
 use grounding::NormBox;
 use picture::RgbImage;
+use pollster::block_on;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use smolvlm::infer::{Filling, Model, Prompt};
@@ -27,10 +28,10 @@ fn tiles(model: &Model, goldens: &Goldens, case: &str) -> Pictures {
 
 fn prompt(model: &Model, goldens: &Goldens, case: &str) -> Prompt {
     let tiles = tiles(model, goldens, case);
-    let tokens = model.encode(&tiles);
-    let scene = model.read_pictures(&tiles, &tokens).expect("scene");
+    let tokens = block_on(model.encode(&tiles)).expect("tokens");
+    let scene = block_on(model.read_pictures(&tiles, &tokens)).expect("scene");
     let text = goldens.text(&format!("{case}.text"));
-    model.ask(&scene, &text).expect("prompt")
+    block_on(model.ask(&scene, &text)).expect("prompt")
 }
 
 fn rng() -> ChaCha8Rng {
@@ -43,7 +44,7 @@ fn logits_are_those_of_transformers() {
     for case in CASES {
         let tiles = tiles(&model, &goldens, case);
         let ids = goldens.ids(&format!("{case}.input_ids"));
-        let logits = model.logits(&tiles, &ids).expect("logits"); // [T, V]
+        let logits = block_on(model.logits(&tiles, &ids)).expect("logits"); // [T, V]
         let expected = goldens.floats(&format!("{case}.logits"));
         assert_close(&logits[logits.len() - expected.len()..], &expected, case);
     }
@@ -55,10 +56,10 @@ fn log_probabilities_and_greedy_text_are_those_of_transformers() {
     for case in CASES {
         let prompt = prompt(&model, &goldens, case);
         let ids = goldens.ids(&format!("{case}.completion"));
-        let found = model.token_log_probs(&prompt, &ids).expect("log-probs");
+        let found = block_on(model.token_log_probs(&prompt, &ids)).expect("log-probs");
         assert_close(&found, &goldens.floats(&format!("{case}.logprobs")), case);
 
-        let written = model.generate(&prompt, 1, 20, Sampling::Greedy, &mut rng());
+        let written = block_on(model.generate(&prompt, 1, 20, Sampling::Greedy, &mut rng()));
         let written = &written.expect("completion")[0];
         assert_eq!(
             written.ids,
@@ -79,7 +80,8 @@ fn constrained_boxes_are_those_of_transformers() {
     let grammar = model.grammar().expect("grammar");
     for case in CASES {
         let prompt = prompt(&model, &goldens, case);
-        let boxes = model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng());
+        let boxes =
+            block_on(model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng()));
         let found = boxes.expect("box").remove(0);
         let expected = goldens.floats(&format!("{case}.greedy_box"));
         assert_eq!(found.bbox.to_array().as_slice(), expected, "{case}");
@@ -88,9 +90,7 @@ fn constrained_boxes_are_those_of_transformers() {
 
         let given = [[10., 20., 63., 57.], [0., 9., 100., 10.]]
             .map(|[x1, y1, x2, y2]| NormBox::new(x1, y1, x2, y2).expect("box"));
-        let found = model
-            .box_log_probs(&grammar, &prompt, &given)
-            .expect("log-probs");
+        let found = block_on(model.box_log_probs(&grammar, &prompt, &given)).expect("log-probs");
         assert_close(
             &found,
             &goldens.floats(&format!("{case}.box_logprob")),
@@ -109,7 +109,7 @@ fn a_cache_computes_what_one_pass_does() {
         let start = ids.len();
         let completion = goldens.ids(&format!("{case}.greedy"));
         ids.extend(&completion);
-        let logits = model.logits(&tiles, &ids).expect("logits");
+        let logits = block_on(model.logits(&tiles, &ids)).expect("logits");
         let width = logits.len() / ids.len();
         let once: Vec<f32> = completion
             .iter()
@@ -122,12 +122,11 @@ fn a_cache_computes_what_one_pass_does() {
             })
             .collect();
         let prompt = prompt(&model, &goldens, case);
-        let pieces = model
-            .token_log_probs(&prompt, &completion)
-            .expect("log-probs");
+        let pieces = block_on(model.token_log_probs(&prompt, &completion)).expect("log-probs");
         assert_close(&pieces, &once, case);
         // And token by token, as it is written.
-        let written = model.generate(&prompt, 1, completion.len(), Sampling::Greedy, &mut rng());
+        let written =
+            block_on(model.generate(&prompt, 1, completion.len(), Sampling::Greedy, &mut rng()));
         let written = written.expect("completion").remove(0);
         assert_close(&[written.logprob], &[once.iter().sum()], case);
     }
@@ -139,23 +138,17 @@ fn rows_of_a_group_are_written_as_alone() {
     let grammar = model.grammar().expect("grammar");
     let prompt = prompt(&model, &goldens, "grid");
     let drawn = Sampling::Temperature(1.0);
-    let boxes = model.generate_boxes(&grammar, &prompt, 7, drawn, &mut rng());
+    let boxes = block_on(model.generate_boxes(&grammar, &prompt, 7, drawn, &mut rng()));
     let boxes = boxes.expect("boxes");
     let given: Vec<NormBox> = boxes.iter().map(|row| row.bbox).collect();
     assert!(given.iter().any(|bbox| *bbox != given[0]), "{given:?}");
-    let alone = model
-        .box_log_probs(&grammar, &prompt, &given)
-        .expect("log-probs");
+    let alone = block_on(model.box_log_probs(&grammar, &prompt, &given)).expect("log-probs");
     let group: Vec<f32> = boxes.iter().map(|row| row.logprob).collect();
     assert_close(&group, &alone, "boxes");
 
-    let texts = model
-        .generate(&prompt, 5, 9, drawn, &mut rng())
-        .expect("texts");
+    let texts = block_on(model.generate(&prompt, 5, 9, drawn, &mut rng())).expect("texts");
     for text in &texts {
-        let alone = model
-            .token_log_probs(&prompt, &text.ids)
-            .expect("log-probs");
+        let alone = block_on(model.token_log_probs(&prompt, &text.ids)).expect("log-probs");
         assert_close(&[text.logprob], &[alone.iter().sum()], &text.text);
     }
     assert!(texts.iter().any(|text| text.ids != texts[0].ids));
@@ -166,22 +159,24 @@ fn tiles_are_encoded_alike_alone_and_together_and_once_for_all_questions() {
     let (model, goldens) = (model(), Goldens::open());
     let tiles = tiles(&model, &goldens, "grid");
     assert!(tiles.tiles() > 2);
-    let together = model.encode(&tiles);
+    let together = block_on(model.encode(&tiles)).expect("tokens");
     let area = 3 * tiles.side * tiles.side;
     let alone = tiles.values.chunks_exact(area).flat_map(|tile| {
-        model.encode(&Pictures {
+        let tile = Pictures {
             values: tile.to_vec(),
             side: tiles.side,
             grids: vec![(0, 0)],
-        })
+        };
+        block_on(model.encode(&tile)).expect("tokens")
     });
     assert_eq!(alone.collect::<Vec<f32>>(), together);
 
-    let scene = model.read_pictures(&tiles, &together).expect("scene");
+    let scene = block_on(model.read_pictures(&tiles, &together)).expect("scene");
     let grammar = model.grammar().expect("grammar");
     let answer = |text: &str| {
-        let prompt = model.ask(&scene, text).expect("prompt");
-        let boxes = model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng());
+        let prompt = block_on(model.ask(&scene, text)).expect("prompt");
+        let boxes =
+            block_on(model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng()));
         boxes.expect("box")[0].logprob
     };
     let first = answer("Total?");
@@ -247,10 +242,11 @@ fn apart(one: &ModelFiles, other: &ModelFiles) -> f64 {
         let found = models.each_ref().map(|model| {
             let tiles = tiles(model, &goldens, case);
             let ids = goldens.ids(&format!("{case}.input_ids"));
-            let logits = model.logits(&tiles, &ids).expect("logits");
+            let logits = block_on(model.logits(&tiles, &ids)).expect("logits");
             let prompt = prompt(model, &goldens, case);
             let grammar = model.grammar().expect("grammar");
-            let boxes = model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng());
+            let boxes =
+                block_on(model.generate_boxes(&grammar, &prompt, 1, Sampling::Greedy, &mut rng()));
             (logits, boxes.expect("box").remove(0).bbox)
         });
         let [(a, one), (b, other)] = found;
@@ -317,18 +313,18 @@ fn a_folder_that_export_wrote_is_taken_shard_by_shard() {
 fn a_completion_is_written_token_by_token() {
     let (model, goldens) = (model(), Goldens::open());
     let prompt = prompt(&model, &goldens, CASES[0]);
-    let whole = model.generate(&prompt, 1, 20, Sampling::Greedy, &mut rng());
+    let whole = block_on(model.generate(&prompt, 1, 20, Sampling::Greedy, &mut rng()));
     let whole = &whole.expect("completion")[0];
     let mut draft = model.draft(&prompt, 20).expect("draft");
     let mut lengths = Vec::new();
-    while model.write_on(&mut draft).expect("token") {
+    while block_on(model.write_on(&mut draft)).expect("token") {
         lengths.push(model.drafted(&draft).expect("text").len());
     }
     assert_eq!(lengths.len() + 1, whole.ids.len());
     assert!(lengths.is_sorted() && lengths[0] < whole.text.len());
     assert_eq!(model.drafted(&draft).expect("text"), whole.text);
     // Nothing comes after the end.
-    assert!(!model.write_on(&mut draft).expect("no token"));
+    assert!(!block_on(model.write_on(&mut draft)).expect("no token"));
     assert_eq!(model.drafted(&draft).expect("text"), whole.text);
     assert!(model.draft(&prompt, 0).is_err());
 }
@@ -337,10 +333,8 @@ fn a_completion_is_written_token_by_token() {
 fn image_tokens_of_other_pictures_are_refused() {
     let (model, goldens) = (model(), Goldens::open());
     let tiles = tiles(&model, &goldens, "grid");
-    let tokens = model.encode(&tiles);
-    let said = model
-        .read_pictures(&tiles, &tokens[40..])
-        .expect_err("refused");
+    let tokens = block_on(model.encode(&tiles)).expect("tokens");
+    let said = block_on(model.read_pictures(&tiles, &tokens[40..])).expect_err("refused");
     assert!(
         said.to_string().starts_with("image tokens: expected "),
         "{said}"

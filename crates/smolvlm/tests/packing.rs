@@ -360,7 +360,7 @@ fn weights_that_are_packed_as_they_come_are_those_of_a_packed_folder() {
     let logits = |model: &Model| {
         let tiles = model.pictures(&[&picture(1)], None).expect("tiles");
         let ids = model.input_ids(&tiles, "Total?").expect("ids");
-        model.logits(&tiles, &ids).expect("logits")
+        block_on(model.logits(&tiles, &ids)).expect("logits")
     };
     let wanted = Model::load(&packed(&files, Quant::Q8)).expect("model");
     let plain = Model::load(&files).expect("model");

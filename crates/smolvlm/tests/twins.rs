@@ -70,7 +70,7 @@ fn apart(files: &ModelFiles) -> f32 {
             "logits",
         ));
         compare(
-            &plain.logits(&tiles, &ids).expect("logits"),
+            &block_on(plain.logits(&tiles, &ids)).expect("logits"),
             &logits.expect("logits"),
         );
 
@@ -80,27 +80,27 @@ fn apart(files: &ModelFiles) -> f32 {
             burn.read_pictures(&tiles, &burn.encode(&tiles))
                 .expect("scene"),
         ];
-        let own = plain
-            .read_pictures(&tiles, &plain.encode(&tiles))
-            .expect("scene");
+        let tokens = block_on(plain.encode(&tiles)).expect("tokens");
+        let own = block_on(plain.read_pictures(&tiles, &tokens)).expect("scene");
         assert_eq!((own.ids(), own.tokens()), (other.ids(), other.tokens()));
         for layer in 0..burn.net.text_model.layers.len() {
             let seen = block_on(burn.attention(&scene, QUESTION, layer)).expect("attention");
             compare(
-                &plain.attention(&own, QUESTION, layer).expect("attention"),
+                &block_on(plain.attention(&own, QUESTION, layer)).expect("attention"),
                 &seen,
             );
         }
         let grammar = burn.grammar().expect("grammar");
         let prompt = burn.ask(&scene, QUESTION).expect("prompt");
-        let mine = plain.ask(&own, QUESTION).expect("prompt");
+        let mine = block_on(plain.ask(&own, QUESTION)).expect("prompt");
         let boxes: Vec<NormBox> = [Sampling::Greedy, Sampling::Temperature(1.3)]
             .into_iter()
             .flat_map(|sampling| {
                 let mut dice = rng();
                 let wanted = burn.generate_boxes(&grammar, &prompt, 4, sampling, &mut dice);
                 let wanted = block_on(wanted).expect("boxes");
-                let found = plain.generate_boxes(&grammar, &mine, 4, sampling, &mut rng());
+                let found =
+                    block_on(plain.generate_boxes(&grammar, &mine, 4, sampling, &mut rng()));
                 let found = found.expect("boxes");
                 for (found, wanted) in found.iter().zip(&wanted) {
                     assert_eq!(found.bbox, wanted.bbox, "{sampling:?}");
@@ -114,16 +114,14 @@ fn apart(files: &ModelFiles) -> f32 {
             .expect("log-probs");
         let wanted = block_on(smolvlm::read(wanted, "log-probs")).expect("values");
         compare(
-            &plain
-                .box_log_probs(&grammar, &mine, &boxes)
-                .expect("log-probs"),
+            &block_on(plain.box_log_probs(&grammar, &mine, &boxes)).expect("log-probs"),
             &wanted,
         );
 
         let mut dice = rng();
         let wanted = burn.generate(&prompt, 2, 12, Sampling::Greedy, &mut dice);
         let wanted = block_on(wanted).expect("text").remove(0);
-        let found = plain.generate(&mine, 2, 12, Sampling::Greedy, &mut rng());
+        let found = block_on(plain.generate(&mine, 2, 12, Sampling::Greedy, &mut rng()));
         let found = found.expect("text").remove(1);
         assert_eq!((found.ids, found.text), (wanted.ids, wanted.text));
         compare(&[found.logprob], &[wanted.logprob]);
@@ -163,20 +161,21 @@ fn both_refuse_alike() {
     let scene = burn
         .read_pictures(&tiles, &burn.encode(&tiles))
         .expect("scene");
-    let own = plain
-        .read_pictures(&tiles, &plain.encode(&tiles))
-        .expect("scene");
+    let tokens = block_on(plain.encode(&tiles)).expect("tokens");
+    let own = block_on(plain.read_pictures(&tiles, &tokens)).expect("scene");
     let long = "word ".repeat(5000);
     let said = burn.ask(&scene, &long).expect_err("too long").to_string();
     assert_eq!(
-        plain.ask(&own, &long).expect_err("too long").to_string(),
+        block_on(plain.ask(&own, &long))
+            .expect_err("too long")
+            .to_string(),
         said
     );
     let said = block_on(burn.attention(&scene, QUESTION, 99)).expect_err("no layer");
-    let other = plain.attention(&own, QUESTION, 99).expect_err("no layer");
+    let other = block_on(plain.attention(&own, QUESTION, 99)).expect_err("no layer");
     assert_eq!(other.to_string(), said.to_string());
     let prompt = burn.ask(&scene, QUESTION).expect("prompt");
-    let mine = plain.ask(&own, QUESTION).expect("prompt");
+    let mine = block_on(plain.ask(&own, QUESTION)).expect("prompt");
     for (n, max_tokens, sampling) in [
         (0, 4, Sampling::Greedy),
         (1, 0, Sampling::Greedy),
@@ -184,7 +183,7 @@ fn both_refuse_alike() {
         (1, 4, Sampling::Temperature(0.0)),
     ] {
         let said = block_on(burn.generate(&prompt, n, max_tokens, sampling, &mut rng()));
-        let other = plain.generate(&mine, n, max_tokens, sampling, &mut rng());
+        let other = block_on(plain.generate(&mine, n, max_tokens, sampling, &mut rng()));
         let other = other.expect_err("refused").to_string();
         assert_eq!(other, said.expect_err("refused").to_string());
     }

@@ -48,8 +48,8 @@ impl Model {
     /// More tiles than the model takes.
     pub async fn encode(&self, rgb: Vec<u8>, width: u32, tiles: u32) -> Result<Encoded, JsError> {
         let picture = pixels(rgb, width)?;
-        let encoded = self.0.encode(&picture, self.longest_edge(tiles))?;
-        Ok(Encoded(encoded))
+        let encoded = self.0.encode(&picture, self.longest_edge(tiles));
+        Ok(Encoded(encoded.await?))
     }
 
     /// Proposes a box: the proposal, and what the policy read and wrote for it. `on_token` gets the latter, as far as it is,
@@ -67,12 +67,13 @@ impl Model {
             prompt: self.0.prompt(&encoded.0, &question)?,
             tokens: Vec::new(),
         };
-        let proposal = self.0.propose(&encoded.0, &question, |token| {
+        let proposed = self.0.propose(&encoded.0, &question, |token| {
             writing.tokens.push((token.text, token.chance));
             if let Ok(so_far) = value(&writing) {
                 on_token.call1(&JsValue::UNDEFINED, &so_far).ok();
             }
-        })?;
+        });
+        let proposal = proposed.await?;
         value(&(proposal, Some(writing)))
     }
 
@@ -87,7 +88,8 @@ impl Model {
         n: usize,
     ) -> Result<Float32Array, JsError> {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        Ok(edges(self.0.sample(&encoded.0, &question, n, &mut rng)?))
+        let drawn = self.0.sample(&encoded.0, &question, n, &mut rng);
+        Ok(edges(drawn.await?))
     }
 
     /// Where the policy looks.
@@ -95,7 +97,7 @@ impl Model {
     /// # Errors
     /// As [`Model::propose`].
     pub async fn attend(&self, encoded: &Encoded, question: String) -> Result<JsValue, JsError> {
-        let found = self.0.attention(&encoded.0, &question)?;
+        let found = self.0.attention(&encoded.0, &question).await?;
         let attention = Attention {
             map: Evidence::of(found.map.width, found.map.height, &found.map.values),
             bbox: found.bbox,

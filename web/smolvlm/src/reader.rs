@@ -41,10 +41,16 @@ impl Model {
             images.push(pixels(rgb.to_vec(), width)?);
         }
         let images: Vec<&RgbImage> = images.iter().collect();
-        let prompt = self.0.read(&images, self.longest_edge(tiles), &text)?;
-        let log_prob = weighed.map(|answer| self.0.log_prob(&prompt, &answer));
+        let prompt = self
+            .0
+            .read(&images, self.longest_edge(tiles), &text)
+            .await?;
+        let log_prob = match weighed {
+            Some(answer) => Some(self.0.log_prob(&prompt, &answer).await?),
+            None => None,
+        };
         Ok(Answer {
-            log_prob: log_prob.transpose()?,
+            log_prob,
             draft: self.0.draft(&prompt, max_tokens)?,
             prompt_tokens: prompt.tokens() as u32,
             tokens: 0,
@@ -56,9 +62,9 @@ impl Model {
     ///
     /// # Errors
     /// Weights that compute no numbers.
-    pub fn write(&self, answer: &mut Answer) -> Result<String, JsError> {
+    pub async fn write(&self, answer: &mut Answer) -> Result<String, JsError> {
         if !answer.done {
-            answer.done = !self.0.write_on(&mut answer.draft)?;
+            answer.done = !self.0.write_on(&mut answer.draft).await?;
             answer.tokens += 1;
         }
         Ok(self.0.drafted(&answer.draft)?)

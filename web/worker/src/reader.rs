@@ -79,7 +79,7 @@ impl Reader {
             post::pause(0).await;
             self.still(job)?;
             let _turn = engine.turn().await;
-            written = model.write(&answer)?;
+            written = model.write(&answer).await?;
             tell(Answering::Writing(written.trim().to_owned()));
         }
         let (prompt_tokens, tokens) = answer.tokens();

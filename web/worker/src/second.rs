@@ -110,7 +110,7 @@ extern "C" {
         weighed: Option<String>,
     ) -> std::result::Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
-    fn write(this: &ModelJs, answer: &AnswerJs) -> std::result::Result<String, JsValue>;
+    async fn write(this: &ModelJs, answer: &AnswerJs) -> std::result::Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     fn strip(
         this: &ModelJs,
@@ -360,8 +360,9 @@ impl Model {
     ///
     /// # Errors
     /// Weights that compute no numbers.
-    pub fn write(&self, answer: &Answer) -> Result<String> {
-        Ok(self.0.0.write(&answer.0.0)?)
+    pub async fn write(&self, answer: &Answer) -> Result<String> {
+        let written = self.0.0.write(&answer.0.0).await;
+        value(written?)
     }
 
     /// The picture as a text policy gets it, its tiles in a strip; nothing for a map policy.

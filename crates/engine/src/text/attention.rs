@@ -23,10 +23,12 @@ impl Text {
     ///
     /// # Errors
     /// A question too long for the model.
-    pub fn attention(&self, encoded: &TextEncoded, question: &str) -> Result<Attention> {
+    pub async fn attention(&self, encoded: &TextEncoded, question: &str) -> Result<Attention> {
         let middle = self.model.config().text.num_hidden_layers / 2;
-        let of = |text: &str| self.model.attention(&encoded.scene, text, middle);
-        let (asked, generic) = (of(&policy_prompt(question, self.case))?, of(GENERIC)?);
+        let (model, scene) = (&self.model, &encoded.scene);
+        let asked = policy_prompt(question, self.case);
+        let asked = model.attention(scene, &asked, middle).await?;
+        let generic = model.attention(scene, GENERIC, middle).await?;
         // The global image comes last; its cells lie in a square.
         let cells = self.model.prompts().tokens_per_tile();
         let found = stands_out(&asked, &generic, cells);

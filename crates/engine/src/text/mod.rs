@@ -5,6 +5,8 @@
 //!                   → read(pictures, prompt) → draft → write_on … → drafted
 //! ```
 //!
+//! What computes is async, as in [`smolvlm::infer`]; natively any executor drives it.
+//!
 //! No gradients, no adapter. `filling.rs`: weights as they arrive. `attention.rs`: where it looks, and the box that follows
 //! from that without any training.
 
@@ -78,11 +80,15 @@ impl Text {
     ///
     /// # Errors
     /// A longest edge of 0 or of more than 6 tiles.
-    pub fn encode(&self, picture: &RgbImage, longest_edge: Option<u32>) -> Result<TextEncoded> {
-        self.read_pictures(&[picture], longest_edge)
+    pub async fn encode(
+        &self,
+        picture: &RgbImage,
+        longest_edge: Option<u32>,
+    ) -> Result<TextEncoded> {
+        self.read_pictures(&[picture], longest_edge).await
     }
 
-    fn read_pictures(
+    async fn read_pictures(
         &self,
         pictures: &[&RgbImage],
         longest_edge: Option<u32>,
@@ -93,11 +99,11 @@ impl Text {
         let image = ms(start);
 
         let start = Instant::now();
-        let tokens = self.model.encode(&pictures); // [image tokens, hidden]
+        let tokens = self.model.encode(&pictures).await?; // [image tokens, hidden]
         let vision = ms(start);
 
         let start = Instant::now();
-        let scene = self.model.read_pictures(&pictures, &tokens)?;
+        let scene = self.model.read_pictures(&pictures, &tokens).await?;
         let timings = Timings {
             image,
             vision,
@@ -111,14 +117,14 @@ impl Text {
     ///
     /// # Errors
     /// As [`Text::encode`]; a text too long for the model.
-    pub fn read(
+    pub async fn read(
         &self,
         pictures: &[&RgbImage],
         longest_edge: Option<u32>,
         text: &str,
     ) -> Result<Prompt> {
-        let encoded = self.read_pictures(pictures, longest_edge)?;
-        Ok(self.model.ask(&encoded.scene, text)?)
+        let encoded = self.read_pictures(pictures, longest_edge).await?;
+        Ok(self.model.ask(&encoded.scene, text).await?)
     }
 
     /// Begins an answer of at most `max_tokens` tokens, the likeliest each time.
@@ -133,8 +139,8 @@ impl Text {
     ///
     /// # Errors
     /// Weights that compute no numbers.
-    pub fn write_on(&self, draft: &mut Draft) -> Result<bool> {
-        Ok(self.model.write_on(draft)?)
+    pub async fn write_on(&self, draft: &mut Draft) -> Result<bool> {
+        Ok(self.model.write_on(draft).await?)
     }
 
     /// Natural logarithm of the chance that an answer, and nothing else, is written: capitalised and closed with a full stop, as
@@ -142,14 +148,14 @@ impl Text {
     ///
     /// # Errors
     /// An empty answer; weights that compute no numbers.
-    pub fn log_prob(&self, prompt: &Prompt, answer: &str) -> Result<f64> {
+    pub async fn log_prob(&self, prompt: &Prompt, answer: &str) -> Result<f64> {
         let target = given_answer(answer, self.case).ok_or_else(|| EngineError::Option {
             name: "answer",
             found: "empty".to_owned(),
             wanted: "name the answer that is to be weighed",
         })?;
         let ids = self.model.prompts().completion(&target)?;
-        let each = self.model.token_log_probs(prompt, &ids)?;
+        let each = self.model.token_log_probs(prompt, &ids).await?;
         Ok(each.into_iter().map(f64::from).sum())
     }
 
@@ -162,12 +168,12 @@ impl Text {
     }
 
     /// Reads a question about a picture.
-    fn ask(&self, encoded: &TextEncoded, question: &str) -> Result<Prompt> {
+    async fn ask(&self, encoded: &TextEncoded, question: &str) -> Result<Prompt> {
         if question.trim().is_empty() {
             return Err(EngineError::EmptyQuestion);
         }
         let text = policy_prompt(question, self.case);
-        Ok(self.model.ask(&encoded.scene, &text)?)
+        Ok(self.model.ask(&encoded.scene, &text).await?)
     }
 
     /// Proposes the box that the model writes when it takes the likeliest token each time; `on_token` gets every token as soon as
@@ -175,14 +181,14 @@ impl Text {
     ///
     /// # Errors
     /// An empty question, one too long for the model; weights that compute no numbers.
-    pub fn propose(
+    pub async fn propose(
         &self,
         encoded: &TextEncoded,
         question: &str,
         mut on_token: impl FnMut(TextToken),
     ) -> Result<Proposal> {
         let start = Instant::now();
-        let prompt = self.ask(encoded, question)?;
+        let prompt = self.ask(encoded, question).await?;
         let prefill = encoded.timings.prefill + ms(start);
 
         let start = Instant::now();
@@ -197,14 +203,9 @@ impl Text {
         };
         let model = &self.model;
         let (greedy, mut rng) = greedy();
-        let written = model.generate_boxes_streamed(
-            &self.grammar,
-            &prompt,
-            1,
-            greedy,
-            &mut rng,
-            on_tokens,
-        )?;
+        let written =
+            model.generate_boxes_streamed(&self.grammar, &prompt, 1, greedy, &mut rng, on_tokens);
+        let written = written.await?;
         if let Some(error) = failed {
             return Err(error.into());
         }
@@ -223,15 +224,16 @@ impl Text {
     ///
     /// # Errors
     /// As [`Text::propose`].
-    pub fn propose_freely(&self, encoded: &TextEncoded, question: &str) -> Result<Proposal> {
+    pub async fn propose_freely(&self, encoded: &TextEncoded, question: &str) -> Result<Proposal> {
         let start = Instant::now();
-        let prompt = self.ask(encoded, question)?;
+        let prompt = self.ask(encoded, question).await?;
         let prefill = encoded.timings.prefill + ms(start);
 
         let start = Instant::now();
         let (greedy, mut rng) = greedy();
         let model = &self.model;
-        let written = model.generate(&prompt, 1, MAX_TOKENS, greedy, &mut rng)?;
+        let written = model.generate(&prompt, 1, MAX_TOKENS, greedy, &mut rng);
+        let written = written.await?;
         let text = written[0].text.trim().to_owned();
         let timings = Timings {
             prefill,
@@ -246,18 +248,18 @@ impl Text {
     ///
     /// # Errors
     /// As [`Text::propose`]; `n` = 0.
-    pub fn sample(
+    pub async fn sample(
         &self,
         encoded: &TextEncoded,
         question: &str,
         n: usize,
         rng: &mut impl Rng,
     ) -> Result<Vec<NormBox>> {
-        let prompt = self.ask(encoded, question)?;
+        let prompt = self.ask(encoded, question).await?;
         let sampling = Sampling::Temperature(1.0);
         let model = &self.model;
-        let drawn = model.generate_boxes(&self.grammar, &prompt, n, sampling, rng)?;
-        Ok(drawn.into_iter().map(|row| row.bbox).collect())
+        let drawn = model.generate_boxes(&self.grammar, &prompt, n, sampling, rng);
+        Ok(drawn.await?.into_iter().map(|row| row.bbox).collect())
     }
 
     /// A picture as the network gets it, with the `longest_edge` of [`Text::encode`].

@@ -6,6 +6,9 @@
 //! question) → generation or log-probabilities. Each result can be used again: a picture is encoded once for any number of
 //! questions, a question read once for any number of completions; what they have read is shared, not copied.
 //!
+//! What computes is async, because a graphics card answers later. On the processor all is ready at once: natively any executor
+//! drives it, such as `pollster::block_on`.
+//!
 //! `load.rs`: weights in. `vision.rs`: tower and connector. `decoder.rs`: decoder and KV cache. `write.rs`: completions.
 
 mod decoder;
@@ -139,15 +142,18 @@ impl Model {
     }
 
     /// Image tokens of the tiles, [N x tokens a tile, hidden].
-    pub fn encode(&self, pictures: &Pictures) -> Vec<f32> {
-        self.vision.encode(&pictures.values, pictures.side)
+    ///
+    /// # Errors
+    /// None on the processor.
+    pub async fn encode(&self, pictures: &Pictures) -> Result<Vec<f32>> {
+        Ok(self.vision.encode(&pictures.values, pictures.side))
     }
 
     /// Lets the decoder read the pictures: `image_tokens` are those of [`Model::encode`].
     ///
     /// # Errors
     /// [`SmolVlmError::Tokenizer`]; [`SmolVlmError::PromptTooLong`]; image tokens of other pictures.
-    pub fn read_pictures(&self, pictures: &Pictures, image_tokens: &[f32]) -> Result<Scene> {
+    pub async fn read_pictures(&self, pictures: &Pictures, image_tokens: &[f32]) -> Result<Scene> {
         let ids = self.prompts.head(pictures)?;
         self.check_length(ids.len())?;
         let embeddings = self.embed_prompt(&ids, image_tokens)?; // [T, hidden]
@@ -163,8 +169,8 @@ impl Model {
     ///
     /// # Errors
     /// [`SmolVlmError::Tokenizer`]; [`SmolVlmError::PromptTooLong`].
-    pub fn ask(&self, scene: &Scene, text: &str) -> Result<Prompt> {
-        let (cache, states, _) = self.read_text(scene, text, None)?;
+    pub async fn ask(&self, scene: &Scene, text: &str) -> Result<Prompt> {
+        let (cache, states, _) = self.read_text(scene, text, None).await?;
         let last = states[states.len() - self.text.hidden()..].to_vec();
         Ok(Prompt {
             cache: cache.shared(),
@@ -177,8 +183,8 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::ask`]; [`SmolVlmError::Argument`] for a layer that is not there.
-    pub fn attention(&self, scene: &Scene, text: &str, layer: usize) -> Result<Vec<f32>> {
-        let (.., weights) = self.read_text(scene, text, Some(layer))?;
+    pub async fn attention(&self, scene: &Scene, text: &str, layer: usize) -> Result<Vec<f32>> {
+        let (.., weights) = self.read_text(scene, text, Some(layer)).await?;
         let weights = weights.ok_or_else(|| SmolVlmError::Argument {
             item: "layer".to_string(),
             expected: format!("one of {}", self.config.text.num_hidden_layers),
@@ -191,7 +197,7 @@ impl Model {
 
     /// The cache that has read the text, too; its states [T, hidden]; where its last token looks at one layer.
     #[allow(clippy::type_complexity)]
-    fn read_text(
+    async fn read_text(
         &self,
         scene: &Scene,
         text: &str,
@@ -209,9 +215,9 @@ impl Model {
     ///
     /// # Errors
     /// [`SmolVlmError::Tokenizer`]; [`SmolVlmError::PromptTooLong`].
-    pub fn logits(&self, pictures: &Pictures, ids: &[u32]) -> Result<Vec<f32>> {
+    pub async fn logits(&self, pictures: &Pictures, ids: &[u32]) -> Result<Vec<f32>> {
         self.check_length(ids.len())?;
-        let embeddings = self.embed_prompt(ids, &self.encode(pictures))?;
+        let embeddings = self.embed_prompt(ids, &self.encode(pictures).await?)?;
         let mut cache = self.text.empty_cache();
         let (states, _) = self.text.states(embeddings, 1, &mut cache, None);
         Ok(self.text.logits(&states))

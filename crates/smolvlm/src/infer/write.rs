@@ -27,7 +27,7 @@ impl Model {
     /// # Errors
     /// [`SmolVlmError::Argument`] for `n` = 0, a temperature that is not above 0, or a limit beyond the context;
     /// [`SmolVlmError::Computed`] for logits that are no numbers.
-    pub fn generate<R: Rng + ?Sized>(
+    pub async fn generate<R: Rng + ?Sized>(
         &self,
         prompt: &Prompt,
         n: usize,
@@ -36,7 +36,7 @@ impl Model {
         rng: &mut R,
     ) -> Result<Vec<Completion>> {
         let mut draft = self.drafts(prompt, n, max_tokens, sampling)?;
-        while self.next_token(&mut draft, sampling, rng)? {}
+        while self.next_token(&mut draft, sampling, rng).await? {}
         draft.rows.finish(self.prompts())
     }
 
@@ -53,10 +53,10 @@ impl Model {
     ///
     /// # Errors
     /// [`SmolVlmError::Computed`] for logits that are no numbers.
-    pub fn write_on(&self, draft: &mut Draft) -> Result<bool> {
+    pub async fn write_on(&self, draft: &mut Draft) -> Result<bool> {
         // Never drawn from: the choice is greedy.
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        self.next_token(draft, Sampling::Greedy, &mut rng)
+        self.next_token(draft, Sampling::Greedy, &mut rng).await
     }
 
     /// The text of a completion so far.
@@ -83,7 +83,7 @@ impl Model {
         })
     }
 
-    fn next_token<R: Rng + ?Sized>(
+    async fn next_token<R: Rng + ?Sized>(
         &self,
         draft: &mut Draft,
         sampling: Sampling,
@@ -97,7 +97,7 @@ impl Model {
         let logits = numbers(self.text.logits(&draft.states))?; // [1 or n, V]
         let next = draft.rows.choose(&logits, vocabulary, stop, sampling, rng);
         draft.states = match &next {
-            Some(next) => self.read_on(next, draft.n, &mut draft.cache), // [n, hidden]
+            Some(next) => self.read_on(next, draft.n, &mut draft.cache).await, // [n, hidden]
             None => Vec::new(),
         };
         Ok(next.is_some())
@@ -108,7 +108,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::generate`].
-    pub fn generate_boxes<R: Rng + ?Sized>(
+    pub async fn generate_boxes<R: Rng + ?Sized>(
         &self,
         grammar: &BoxGrammar,
         prompt: &Prompt,
@@ -117,6 +117,7 @@ impl Model {
         rng: &mut R,
     ) -> Result<Vec<BoxCompletion>> {
         self.generate_boxes_streamed(grammar, prompt, n, sampling, rng, |_, _| ())
+            .await
     }
 
     /// As [`Model::generate_boxes`]; `on_tokens` gets the number of a row and the tokens that were decided of it, each with its
@@ -124,7 +125,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::generate`].
-    pub fn generate_boxes_streamed<R: Rng + ?Sized>(
+    pub async fn generate_boxes_streamed<R: Rng + ?Sized>(
         &self,
         grammar: &BoxGrammar,
         prompt: &Prompt,
@@ -138,7 +139,7 @@ impl Model {
         let mut cache = prompt.cache.clone();
         let mut states = prompt.last.clone(); // [1 or n, hidden]
         if !grammar.open().is_empty() {
-            states = self.read_on(grammar.open(), 1, &mut cache);
+            states = self.read_on(grammar.open(), 1, &mut cache).await;
             cache = cache.shared();
         }
         loop {
@@ -146,7 +147,7 @@ impl Model {
             let Some(next) = rows.choose(&logits, sampling, rng, &mut on_tokens) else {
                 return rows.finish();
             };
-            states = self.read_on(&next.concat(), n, &mut cache); // [n, hidden]
+            states = self.read_on(&next.concat(), n, &mut cache).await; // [n, hidden]
         }
     }
 
@@ -154,18 +155,18 @@ impl Model {
     ///
     /// # Errors
     /// [`SmolVlmError::Argument`] for an empty one; [`SmolVlmError::Computed`].
-    pub fn token_log_probs(&self, prompt: &Prompt, completion: &[u32]) -> Result<Vec<f32>> {
-        let states = self.states_before(prompt, completion)?;
+    pub async fn token_log_probs(&self, prompt: &Prompt, completion: &[u32]) -> Result<Vec<f32>> {
+        let states = self.states_before(prompt, completion).await?;
         let width = self.config().text.vocab_size;
         // A token's logits at a time: all of them would be the largest thing in memory.
         let tokens = states.chunks_exact(self.text.hidden()).zip(completion);
-        tokens
-            .map(|(state, &id)| {
-                let logits = numbers(self.text.logits(state))?;
-                debug_assert_eq!(logits.len(), width);
-                Ok(log_share(&logits, |_| true, id as usize) as f32)
-            })
-            .collect()
+        let mut each = Vec::with_capacity(completion.len());
+        for (state, &id) in tokens {
+            let logits = numbers(self.text.logits(state))?;
+            debug_assert_eq!(logits.len(), width);
+            each.push(log_share(&logits, |_| true, id as usize) as f32);
+        }
+        Ok(each)
     }
 
     /// Log of the chance of each box under the constrained model: what [`BoxCompletion::logprob`] says at temperature 1.
@@ -173,16 +174,17 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::token_log_probs`].
-    pub fn box_log_probs(
+    pub async fn box_log_probs(
         &self,
         grammar: &BoxGrammar,
         prompt: &Prompt,
         boxes: &[NormBox],
     ) -> Result<Vec<f32>> {
         let alphabet = grammar.alphabet();
-        let log_prob = |&bbox: &NormBox| {
+        let mut each = Vec::with_capacity(boxes.len());
+        for &bbox in boxes {
             let (ids, choices) = grammar.spell(bbox);
-            let states = self.states_before(prompt, &ids)?;
+            let states = self.states_before(prompt, &ids).await?;
             let hidden = self.text.hidden();
             let mut sum = 0.0;
             for choice in choices {
@@ -190,13 +192,13 @@ impl Model {
                 let logits = numbers(self.text.logits_of(state, &alphabet))?;
                 sum += log_share(&logits, |i| choice.allowed[i], choice.index);
             }
-            Ok(sum as f32)
-        };
-        boxes.iter().map(log_prob).collect()
+            each.push(sum as f32);
+        }
+        Ok(each)
     }
 
     /// The states from which each token of a completion is predicted, [T, hidden].
-    fn states_before(&self, prompt: &Prompt, completion: &[u32]) -> Result<Vec<f32>> {
+    async fn states_before(&self, prompt: &Prompt, completion: &[u32]) -> Result<Vec<f32>> {
         let Some((_, read)) = completion.split_last() else {
             return Err(argument("completion", "at least one token", "none"));
         };
@@ -210,7 +212,7 @@ impl Model {
     }
 
     /// Reads `rows` rows of equal length; the state after the last token of each, [rows, hidden].
-    fn read_on(&self, ids: &[u32], rows: usize, cache: &mut Cache) -> Vec<f32> {
+    async fn read_on(&self, ids: &[u32], rows: usize, cache: &mut Cache) -> Vec<f32> {
         let embeddings = self.text.embed(ids); // [rows x T, hidden]
         let (states, _) = self.text.states(embeddings, rows, cache, None);
         let hidden = self.text.hidden();
