@@ -77,7 +77,7 @@ pub(super) fn apart(found: &[f32], wanted: &[f32]) -> f64 {
 }
 
 /// Values between -1 and 1 that are the same everywhere and always.
-fn noise(count: usize) -> Vec<f32> {
+pub(super) fn noise(count: usize) -> Vec<f32> {
     let mut state = 0x2545_f491u32;
     let next = || {
         // Numerical Recipes' generator; its upper bits are good enough.

@@ -1,6 +1,6 @@
 //! A graphics card: found, opened, its kernels compiled, and its results read back.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -94,7 +94,8 @@ struct Opened {
     half: bool,
     device: Device,
     queue: Queue,
-    kernels: Kernels,
+    /// The map policy's, compiled when they are first asked for.
+    kernels: OnceLock<Kernels>,
     failed: Failure,
 }
 
@@ -120,6 +121,14 @@ impl Gpu {
         Self::open_by(Backends::PRIMARY, false).await
     }
 
+    /// As [`Gpu::open`], for a transformer (`gpu::packed`): the map policy's kernels are not compiled.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    pub async fn open_bare() -> Result<Self, GpuError> {
+        Self::device_of(Backends::PRIMARY, false).await
+    }
+
     /// As [`Gpu::open`]; convolutions multiply in f16, and add up in f32.
     ///
     /// # Errors
@@ -130,6 +139,33 @@ impl Gpu {
 
     /// As [`Gpu::open`] or, with `half`, [`Gpu::open_half`], through some interfaces only.
     pub(super) async fn open_by(backends: Backends, half: bool) -> Result<Self, GpuError> {
+        let gpu = Self::device_of(backends, half).await?;
+        gpu.compiled(|| _ = gpu.kernels()).await?;
+        Ok(gpu)
+    }
+
+    /// Compiles kernels.
+    ///
+    /// # Errors
+    /// [`GpuError::Refused`]: a card that does not take them.
+    pub(super) async fn compiled<T>(&self, compile: impl FnOnce() -> T) -> Result<T, GpuError> {
+        let device = self.device();
+        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let kernels = compile();
+        match scope.pop().await {
+            None => Ok(kernels),
+            Some(error) => {
+                device.destroy();
+                Err(GpuError::Refused {
+                    adapter: self.name().to_owned(),
+                    why: one_line(&error.to_string()),
+                })
+            }
+        }
+    }
+
+    /// An adapter's device.
+    async fn device_of(backends: Backends, half: bool) -> Result<Self, GpuError> {
         let Found {
             adapter,
             name,
@@ -152,6 +188,10 @@ impl Gpu {
             required_limits: wgpu::Limits {
                 max_buffer_size: limits.max_buffer_size,
                 max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
+                // Attention reads and writes seven buffers; WebGPU promises eight.
+                max_storage_buffers_per_shader_stage: limits
+                    .max_storage_buffers_per_shader_stage
+                    .min(8),
                 ..wgpu::Limits::downlevel_defaults().using_resolution(limits.clone())
             },
             ..DeviceDescriptor::default()
@@ -167,19 +207,13 @@ impl Gpu {
         device.set_device_lost_callback(move |_, why| {
             lock(&told).get_or_insert(format!("the device was lost. {why}"));
         });
-        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let kernels = Kernels::of(&device, half);
-        if let Some(error) = scope.pop().await {
-            device.destroy();
-            return Err(refused(error.to_string()));
-        }
         Ok(Self(Arc::new(Opened {
-            name: name.clone(),
+            name,
             is_software,
             half,
             device,
             queue,
-            kernels,
+            kernels: OnceLock::new(),
             failed,
         })))
     }
@@ -213,7 +247,8 @@ impl Gpu {
     }
 
     pub(super) fn kernels(&self) -> &Kernels {
-        &self.0.kernels
+        let compile = || Kernels::of(self.device(), self.0.half);
+        self.0.kernels.get_or_init(compile)
     }
 
     /// Bytes that a kernel can see at once.

@@ -12,7 +12,7 @@
 //! Files: `native` and `browser`, one face of which a build has one, find an adapter; [`device`] the card and how results
 //! come back, [`run`] one submission, `maps`; the kernels `stem` (convolution
 //! of a grey picture), `conv` (all others), `norm`, `film`, `grow`, `beside`, `log_softmax`; `encoder` and `decoder`, the
-//! network.
+//! network; apart from those, [`packed`], what a transformer needs.
 
 #[cfg_attr(target_arch = "wasm32", path = "browser.rs")]
 #[cfg_attr(not(target_arch = "wasm32"), path = "native.rs")]
@@ -28,6 +28,7 @@ mod grow;
 mod log_softmax;
 mod maps;
 mod norm;
+pub mod packed;
 mod run;
 mod stem;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! One submission to a graphics card: kernels one after the other, then what is read back.
 
+use std::num::NonZeroU64;
+
 use wgpu::{
     BindGroupDescriptor, BindGroupEntry, Buffer, BufferDescriptor, BufferUsages, CommandEncoder,
     ComputePass, ComputePipeline, Device,
@@ -39,24 +41,50 @@ impl Kernels {
     }
 }
 
+/// Bytes between two kernels' numbers: what any card can bind.
+const APART: usize = 256;
+/// Kernels whose numbers share a buffer.
+const SHARED: usize = 256;
+
 /// Kernels in the order in which they are to run. What one writes the next ones read: the card is told so by `wgpu`.
 pub(super) struct Run<'a> {
     pub(super) gpu: &'a Gpu,
     commands: CommandEncoder,
     pass: ComputePass<'static>,
+    /// Numbers of the last kernels, and the buffer that gets them.
+    numbers: (Vec<u8>, Buffer),
     /// What is not needed once the results are there.
     scratch: Vec<Buffer>,
 }
 
+/// A buffer for the numbers of [`SHARED`] kernels.
+fn room(gpu: &Gpu) -> Buffer {
+    gpu.device().create_buffer(&BufferDescriptor {
+        label: Some("numbers"),
+        size: (APART * SHARED) as u64,
+        usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    })
+}
+
+/// Commands for kernels.
+fn begin(gpu: &Gpu) -> (CommandEncoder, ComputePass<'static>) {
+    let mut commands = gpu.device().create_command_encoder(&Default::default());
+    let pass = commands.begin_compute_pass(&Default::default());
+    let pass = pass.forget_lifetime();
+    (commands, pass)
+}
+
 impl<'a> Run<'a> {
     pub(super) fn new(gpu: &'a Gpu) -> Self {
-        let mut commands = gpu.device().create_command_encoder(&Default::default());
-        let pass = commands.begin_compute_pass(&Default::default());
+        let (commands, pass) = begin(gpu);
+        let numbers = room(gpu);
         Self {
             gpu,
-            pass: pass.forget_lifetime(),
+            pass,
             commands,
-            scratch: Vec::new(),
+            scratch: vec![numbers.clone()],
+            numbers: (Vec::new(), numbers),
         }
     }
 
@@ -74,21 +102,19 @@ impl<'a> Run<'a> {
         buffers: &[&Buffer],
         groups: [usize; 3],
     ) {
-        // A uniform's size is a multiple of 16 bytes.
-        let mut words: Vec<u32> = numbers.iter().map(|n| *n as u32).collect();
-        words.resize(words.len().next_multiple_of(4), 0);
-        let gpu = self.gpu;
-        let uniform = gpu.filled(bytemuck::cast_slice(&words), BufferUsages::UNIFORM);
-        let uniform = self.own(uniform);
-        let all = [&uniform].into_iter().chain(buffers.iter().copied());
+        let (offset, size) = self.note(numbers);
+        let uniform = wgpu::BufferBinding {
+            buffer: &self.numbers.1,
+            offset,
+            size,
+        };
+        let uniform = wgpu::BindingResource::Buffer(uniform);
+        let buffers = buffers.iter().map(|buffer| buffer.as_entire_binding());
         let entries: Vec<_> = (0..)
-            .zip(all)
-            .map(|(binding, buffer)| BindGroupEntry {
-                binding,
-                resource: buffer.as_entire_binding(),
-            })
+            .zip([uniform].into_iter().chain(buffers))
+            .map(|(binding, resource)| BindGroupEntry { binding, resource })
             .collect();
-        let group = gpu.device().create_bind_group(&BindGroupDescriptor {
+        let group = self.gpu.device().create_bind_group(&BindGroupDescriptor {
             label: None,
             layout: &kernel.get_bind_group_layout(0),
             entries: &entries,
@@ -99,6 +125,39 @@ impl<'a> Run<'a> {
         self.pass.dispatch_workgroups(x, y, z);
     }
 
+    /// Keeps a kernel's numbers until the run is submitted; where they are going to lie.
+    fn note(&mut self, numbers: &[usize]) -> (u64, Option<NonZeroU64>) {
+        if self.numbers.0.len() == APART * SHARED {
+            self.hand_over();
+            let next = room(self.gpu);
+            self.numbers.1 = self.own(next);
+        }
+        let words = &mut self.numbers.0;
+        let offset = words.len();
+        words.extend(numbers.iter().flat_map(|n| (*n as u32).to_le_bytes()));
+        // A uniform's size is a multiple of 16 bytes.
+        words.resize(words.len().next_multiple_of(16), 0);
+        let size = words.len() - offset;
+        words.resize(offset + APART, 0);
+        (offset as u64, NonZeroU64::new(size as u64))
+    }
+
+    /// Writes the numbers where the kernels find them.
+    fn hand_over(&mut self) {
+        let (words, buffer) = &mut self.numbers;
+        self.gpu.queue().write_buffer(buffer, 0, words);
+        words.clear();
+    }
+
+    /// Lets the card begin with what it was told so far.
+    pub(super) fn submit(&mut self) {
+        self.hand_over();
+        let (commands, pass) = begin(self.gpu);
+        drop(std::mem::replace(&mut self.pass, pass));
+        let told = std::mem::replace(&mut self.commands, commands);
+        self.gpu.queue().submit([told.finish()]);
+    }
+
     /// Submits, waits and reads maps back.
     ///
     /// # Errors
@@ -107,14 +166,32 @@ impl<'a> Run<'a> {
         self,
         wanted: [&GpuMaps; N],
     ) -> Result<[Maps; N], GpuError> {
+        let values = self
+            .read(&wanted.map(|maps| (&maps.buffer, maps.len())))
+            .await?;
+        let mut rest = values.as_slice();
+        Ok(wanted.map(|maps| {
+            let (own, others) = rest.split_at(maps.len());
+            rest = others;
+            maps.of_values(own)
+        }))
+    }
+
+    /// Submits, waits and reads the first values of buffers back, one after the other.
+    ///
+    /// # Errors
+    /// A card that failed.
+    pub(super) async fn read(mut self, wanted: &[(&Buffer, usize)]) -> Result<Vec<f32>, GpuError> {
+        self.hand_over();
         let Self {
             gpu,
             mut commands,
             pass,
             scratch,
+            ..
         } = self;
         drop(pass);
-        let size: usize = wanted.iter().map(|maps| 4 * maps.len()).sum();
+        let size: usize = wanted.iter().map(|(_, count)| 4 * count).sum();
         let back = gpu.device().create_buffer(&BufferDescriptor {
             label: Some("results"),
             size: size as u64,
@@ -122,9 +199,9 @@ impl<'a> Run<'a> {
             mapped_at_creation: false,
         });
         let mut at = 0;
-        for maps in wanted {
-            let bytes = 4 * maps.len() as u64;
-            commands.copy_buffer_to_buffer(&maps.buffer, 0, &back, at, bytes);
+        for (buffer, count) in wanted {
+            let bytes = 4 * *count as u64;
+            commands.copy_buffer_to_buffer(buffer, 0, &back, at, bytes);
             at += bytes;
         }
         gpu.queue().submit([commands.finish()]);
@@ -133,12 +210,6 @@ impl<'a> Run<'a> {
             .into_iter()
             .chain(&scratch)
             .for_each(Buffer::destroy);
-        let values = values?;
-        let mut rest = values.as_slice();
-        Ok(wanted.map(|maps| {
-            let (own, others) = rest.split_at(maps.len());
-            rest = others;
-            maps.of_values(own)
-        }))
+        values
     }
 }

@@ -43,6 +43,11 @@ fn card() -> Option<Gpu> {
     }
 }
 
+/// The same without the map policy's kernels.
+pub(super) fn bare_card() -> Option<Gpu> {
+    card().map(|_| block_on(Gpu::open_bare()).unwrap())
+}
+
 fn noise(rng: &mut ChaCha8Rng, n: usize) -> Vec<f32> {
     (0..n).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
