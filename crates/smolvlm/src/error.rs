@@ -98,6 +98,10 @@ pub enum SmolVlmError {
         /// What was given.
         actual: String,
     },
+    /// A graphics card that was not found, computes something else than the processor, or failed.
+    #[cfg(feature = "gpu")]
+    #[error(transparent)]
+    Card(#[from] kernels::gpu::GpuError),
     /// A value could not be read back from the device.
     #[error("cannot read {item} back from the device: {message}")]
     Readback {

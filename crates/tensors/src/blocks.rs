@@ -210,6 +210,11 @@ impl Packed<'_> {
         each(&self.scales, |b| f16::from_le_bytes(b).to_f32())
     }
 
+    /// The scales' bytes as they are kept: f16 numbers, little-endian.
+    pub fn scale_bytes(&self) -> &[u8] {
+        &self.scales
+    }
+
     /// Values of blocks of `size` bytes, each multiplied by its scale. `numbers` appends a byte's.
     fn blocks(&self, size: usize, numbers: impl Fn(u8, &mut Vec<f32>)) -> Vec<f32> {
         let (rows, columns) = matrix(&self.shape);

@@ -158,6 +158,12 @@ impl<'a> Run<'a> {
         self.gpu.queue().submit([told.finish()]);
     }
 
+    /// Submits, and reads nothing.
+    pub(super) fn end(mut self) {
+        self.submit();
+        self.scratch.iter().for_each(Buffer::destroy);
+    }
+
     /// Submits, waits and reads maps back.
     ///
     /// # Errors

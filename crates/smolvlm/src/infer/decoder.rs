@@ -7,7 +7,8 @@ use kernels::packed::{
     rotations, swiglu,
 };
 
-use super::vision::Norm;
+use super::net::{Tokens, Wanted};
+use super::place::{Here, Place};
 
 /// Keys and values of one run of tokens, layer by layer.
 type Run = Vec<Segment>;
@@ -42,30 +43,30 @@ impl Cache {
 
 /// One decoder layer.
 #[derive(Debug)]
-pub(super) struct DecoderLayer {
-    pub(super) norm1: Norm,
-    pub(super) queries: Linear,
-    pub(super) keys: Linear,
-    pub(super) values: Linear,
-    pub(super) out: Linear,
-    pub(super) norm2: Norm,
-    pub(super) gate: Linear,
-    pub(super) up: Linear,
-    pub(super) down: Linear,
+pub(super) struct DecoderLayer<P: Place = Here> {
+    pub(super) norm1: P::Norm,
+    pub(super) queries: P::Layer,
+    pub(super) keys: P::Layer,
+    pub(super) values: P::Layer,
+    pub(super) out: P::Layer,
+    pub(super) norm2: P::Norm,
+    pub(super) gate: P::Layer,
+    pub(super) up: P::Layer,
+    pub(super) down: P::Layer,
 }
 
 /// Embedding table, layers, last norm, output layer.
 #[derive(Debug)]
-pub(super) struct TextModel {
+pub(super) struct TextModel<P: Place = Here> {
     pub(super) heads: Heads,
     pub(super) hidden: usize,
     pub(super) inner: usize,
     pub(super) theta: f32,
-    pub(super) table: Linear,
-    pub(super) layers: Vec<DecoderLayer>,
-    pub(super) norm: Norm,
+    pub(super) table: P::Layer,
+    pub(super) layers: Vec<DecoderLayer<P>>,
+    pub(super) norm: P::Norm,
     /// Absent where the table serves as output layer.
-    pub(super) head: Option<Linear>,
+    pub(super) head: Option<P::Layer>,
 }
 
 /// Room for one pass's numbers, used again by every layer.
@@ -89,21 +90,50 @@ impl TextModel {
         }
     }
 
-    /// Width of a state.
-    pub(super) fn hidden(&self) -> usize {
-        self.hidden
+    /// Reads tokens; see [`Wanted`].
+    pub(super) fn read(
+        &self,
+        tokens: &Tokens<'_>,
+        cache: &mut Cache,
+        wanted: Wanted<'_>,
+    ) -> Vec<f32> {
+        let watched = match wanted {
+            Wanted::Looked(layer) => Some(layer),
+            _ => None,
+        };
+        let embeddings = self.embed(tokens);
+        let (states, looked) = self.states(embeddings, tokens.rows, cache, watched);
+        let last = || {
+            let rows = states.chunks_exact(states.len() / tokens.rows);
+            let last = rows.flat_map(|row| &row[row.len() - self.hidden..]);
+            last.copied().collect::<Vec<f32>>()
+        };
+        match wanted {
+            Wanted::Nothing => Vec::new(),
+            Wanted::States => states,
+            Wanted::Last => last(),
+            Wanted::Logits(of) => self.logits_of(&last(), of),
+            Wanted::Looked(_) => looked.unwrap_or_default(),
+        }
     }
 
-    /// Embeddings of token ids [T], [T, hidden].
-    pub(super) fn embed(&self, ids: &[u32]) -> Vec<f32> {
-        let rows = ids.iter().flat_map(|&id| self.table.row(id as usize));
-        rows.collect()
+    /// Embeddings of tokens, [B x T, hidden].
+    fn embed(&self, tokens: &Tokens<'_>) -> Vec<f32> {
+        let mut images = tokens.images.chunks_exact(self.hidden);
+        let mut embeddings = Vec::with_capacity(tokens.ids.len() * self.hidden);
+        for id in tokens.ids {
+            match id {
+                Some(id) => embeddings.extend(self.table.row(*id as usize)),
+                None => embeddings.extend(images.next().unwrap_or_default()),
+            }
+        }
+        embeddings
     }
 
     /// Embeddings [B x T, hidden] of `rows` = B rows that follow what `cache` has read, to normed states of the same shape.
     /// The cache reads them. With `watched`, also how much the first row's last token looks at every token at that layer,
     /// if there is such a layer.
-    pub(super) fn states(
+    fn states(
         &self,
         mut x: Vec<f32>,
         rows: usize,
@@ -205,19 +235,18 @@ impl TextModel {
         self.head.as_ref().unwrap_or(&self.table)
     }
 
-    /// Logits [T, V] of normed states [T, hidden].
-    pub(super) fn logits(&self, states: &[f32]) -> Vec<f32> {
+    /// Logits of normed states [B, hidden]: of all tokens, [B, V], or of some, [B, n], which is far cheaper where a grammar
+    /// leaves a dozen of them.
+    pub(super) fn logits_of(&self, states: &[f32], of: Option<&[u32]>) -> Vec<f32> {
         let output = self.output();
-        let [v, _] = output.shape();
-        let mut logits = vec![0.0; states.len() / self.hidden * v];
-        let states = Activations::new(states, self.hidden);
-        products(&states, &mut [Job::new(output, &mut logits, Then::Set)]);
-        logits
-    }
-
-    /// Logits [T, n] of `n` tokens only: far cheaper than the whole vocabulary where a grammar leaves a dozen of them.
-    pub(super) fn logits_of(&self, states: &[f32], ids: &[u32]) -> Vec<f32> {
-        let rows = ids.iter().map(|&id| self.output().row(id as usize));
+        let Some(ids) = of else {
+            let [v, _] = output.shape();
+            let mut logits = vec![0.0; states.len() / self.hidden * v];
+            let states = Activations::new(states, self.hidden);
+            products(&states, &mut [Job::new(output, &mut logits, Then::Set)]);
+            return logits;
+        };
+        let rows = ids.iter().map(|&id| output.row(id as usize));
         let rows: Vec<Vec<f32>> = rows.collect();
         let states = states.chunks_exact(self.hidden);
         let dot = |state: &[f32], row: &[f32]| -> f32 {
@@ -227,17 +256,20 @@ impl TextModel {
             .flat_map(|state| rows.iter().map(move |row| dot(state, row)))
             .collect()
     }
+}
 
+impl<P: Place> TextModel<P> {
+    /// Bytes of the weights.
     pub(super) fn bytes(&self) -> usize {
         let layers = self.layers.iter().map(DecoderLayer::bytes);
-        self.table.bytes()
-            + self.head.as_ref().map_or(0, Linear::bytes)
-            + self.norm.bytes()
+        P::layer_bytes(&self.table)
+            + self.head.as_ref().map_or(0, P::layer_bytes)
+            + P::norm_bytes(&self.norm)
             + layers.sum::<usize>()
     }
 }
 
-impl DecoderLayer {
+impl<P: Place> DecoderLayer<P> {
     fn bytes(&self) -> usize {
         let layers = [
             &self.queries,
@@ -248,7 +280,7 @@ impl DecoderLayer {
             &self.up,
             &self.down,
         ];
-        let layers = layers.map(Linear::bytes);
-        layers.iter().sum::<usize>() + self.norm1.bytes() + self.norm2.bytes()
+        let layers = layers.map(P::layer_bytes);
+        layers.iter().sum::<usize>() + P::norm_bytes(&self.norm1) + P::norm_bytes(&self.norm2)
     }
 }

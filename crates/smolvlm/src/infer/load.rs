@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kernels::packed::{HalfKind, Heads, Linear};
+use kernels::packed::Heads;
 use tensors::{BlockType, ModelFiles, Packed, WeightFile, Weights};
 
 use super::Model;
+#[cfg(feature = "gpu")]
+use super::card::OnCard;
 use super::decoder::{DecoderLayer, TextModel};
-use super::vision::{Norm, VisionLayer, VisionModel};
+use super::net::Net;
+use super::place::{Here, Place};
+use super::vision::{VisionLayer, VisionModel};
 use crate::checklist::Checklist;
 use crate::config::Config;
 use crate::error::Result;
@@ -37,11 +41,17 @@ pub struct Filling {
     parts: Parts,
 }
 
-/// What came.
-#[derive(Default)]
-struct Parts {
+/// What came, and where it lies.
+enum Parts {
+    Here(PartsAt<Here>),
+    #[cfg(feature = "gpu")]
+    Card(PartsAt<OnCard>),
+}
+
+struct PartsAt<P: Place> {
+    place: P,
     /// Matrices: layers, without their biases, and the table.
-    layers: HashMap<String, Linear>,
+    layers: HashMap<String, P::Layer>,
     /// Vectors, and the table of positions.
     numbers: HashMap<String, Vec<f32>>,
 }
@@ -58,7 +68,7 @@ impl Filling {
             prompts: Prompts::from_files(files, &config, images.tile())?,
             list: Checklist::new(files, &config)?,
             quant: None,
-            parts: Parts::default(),
+            parts: Parts::Here(PartsAt::new(Here)),
             config,
             images,
         })
@@ -70,9 +80,21 @@ impl Filling {
         self.quant = Some(quant);
     }
 
+    /// Weights go to a graphics card as they come, and the network runs there. Its kernels are compared with the processor
+    /// first. Called before any weights came.
+    ///
+    /// # Errors
+    /// [`SmolVlmError::Card`]: a card that computes something else, or fails; [`SmolVlmError::Unsupported`]: a network whose
+    /// sizes are no multiples of four.
+    #[cfg(feature = "gpu")]
+    pub async fn on_card(&mut self, gpu: kernels::gpu::Gpu) -> Result<()> {
+        let place = OnCard::new(gpu, &self.config).await?;
+        self.parts = Parts::Card(PartsAt::new(place));
+        Ok(())
+    }
+
     /// Takes the weights of a file. A file may also come in parts, each of them a weight file of its name with some of its
     /// tensors (`tensors::Parts` makes them of a file that arrives byte by byte).
-    ///
     ///
     /// # Errors
     /// Bytes that are no weights, that are cut, or that have another hash than the list of shards says; misshapen tensors,
@@ -85,10 +107,10 @@ impl Filling {
         for name in self.list.check_file(file)? {
             let tensor = file.numbers(&name)?;
             let tensor = self.packed(&name, tensor)?;
-            let matrix = tensor.shape().len() > 1 && !name.ends_with("position_embedding.weight");
-            match matrix {
-                true => drop(self.parts.layers.insert(name, linear(&tensor))),
-                false => drop(self.parts.numbers.insert(name, tensor.values())),
+            match &mut self.parts {
+                Parts::Here(parts) => parts.add(name, &tensor),
+                #[cfg(feature = "gpu")]
+                Parts::Card(parts) => parts.add(name, &tensor),
             }
         }
         Ok(())
@@ -114,22 +136,30 @@ impl Filling {
     /// Missing and extra tensors, by name and file.
     pub fn finish(mut self) -> Result<Model> {
         self.list.finish()?;
-        let parts = &mut self.parts;
-        let vision = vision(&self.config, self.images.tile(), parts);
-        let text = text(&self.config, parts);
+        let (config, tile) = (&self.config, self.images.tile());
+        let net = match &mut self.parts {
+            Parts::Here(parts) => {
+                let vision = vision(config, tile, parts);
+                Net::Here(Arc::new(vision), Arc::new(text(config, parts)))
+            }
+            #[cfg(feature = "gpu")]
+            Parts::Card(parts) => {
+                let vision = vision(config, tile, parts);
+                let text = text(config, parts);
+                Net::Card(Arc::new(parts.place.net(vision, text)))
+            }
+        };
         Ok(Model {
             config: self.config,
             images: self.images,
             prompts: Arc::new(self.prompts),
-            vision: Arc::new(vision),
-            text: Arc::new(text),
+            net,
         })
     }
 }
 
 /// A folder's model. Every weight file is opened before any is read, so that a missing one is told at once.
-pub(super) fn load(files: &ModelFiles) -> Result<Model> {
-    let mut filling = Filling::new(files)?;
+pub(super) fn load(files: &ModelFiles, mut filling: Filling) -> Result<Model> {
     let weights = Weights::open(files)?;
     for file in weights.files() {
         filling.add_file(file)?;
@@ -137,49 +167,67 @@ pub(super) fn load(files: &ModelFiles) -> Result<Model> {
     filling.finish()
 }
 
-/// A matrix as it is kept: its first dimension, and all others.
-fn linear(tensor: &Packed) -> Linear {
-    let [outputs, rest @ ..] = tensor.shape() else {
-        unreachable!("matrices only");
-    };
-    let shape = [*outputs, rest.iter().product()];
-    let data = tensor.data();
-    match tensor.kind() {
-        BlockType::F32 => Linear::f32(shape, &tensor.values(), None),
-        BlockType::F16 => Linear::half(shape, HalfKind::F16, data, None),
-        BlockType::BF16 => Linear::half(shape, HalfKind::BF16, data, None),
-        BlockType::Q8 => Linear::q8(shape, data, &tensor.scales(), None),
-        BlockType::Q4 => Linear::q4(shape, data, &tensor.scales(), None),
-    }
-}
-
 /// The list of tensors was compared with the configuration, so everything is there that is taken here.
-impl Parts {
+impl<P: Place> PartsAt<P> {
+    fn new(place: P) -> Self {
+        Self {
+            place,
+            layers: HashMap::new(),
+            numbers: HashMap::new(),
+        }
+    }
+
+    fn add(&mut self, name: String, tensor: &Packed) {
+        let matrix = tensor.shape().len() > 1 && !name.ends_with("position_embedding.weight");
+        match matrix {
+            true => drop(self.layers.insert(name, self.place.layer(tensor))),
+            false => drop(self.numbers.insert(name, tensor.values())),
+        }
+    }
+
     fn numbers(&mut self, name: &str) -> Vec<f32> {
         self.numbers.remove(name).unwrap_or_default()
     }
 
-    fn layer(&mut self, name: &str) -> Linear {
+    fn layer(&mut self, name: &str) -> P::Layer {
         let weight = self.layers.remove(&format!("{name}.weight"));
         let Some(weight) = weight else {
             unreachable!("{name} was on the list");
         };
         match self.numbers.remove(&format!("{name}.bias")) {
-            Some(bias) => weight.with_bias(&bias),
+            Some(bias) => self.place.with_bias(weight, &bias),
             None => weight,
         }
     }
 
-    fn norm(&mut self, name: &str, epsilon: f64) -> Norm {
-        Norm {
-            scale: self.numbers(&format!("{name}.weight")),
-            shift: self.numbers(&format!("{name}.bias")),
-            epsilon: epsilon as f32,
-        }
+    fn norm(&mut self, name: &str, epsilon: f64) -> P::Norm {
+        let scale = self.numbers(&format!("{name}.weight"));
+        let shift = self.numbers(&format!("{name}.bias"));
+        self.place.norm(scale, shift, epsilon as f32)
     }
 }
 
-fn vision(config: &Config, tile: usize, parts: &mut Parts) -> VisionModel {
+/// Heads of the vision tower.
+pub(super) fn vision_heads(config: &Config) -> Heads {
+    let vision = &config.vision;
+    Heads {
+        queries: vision.num_attention_heads,
+        keys: vision.num_attention_heads,
+        dim: vision.hidden_size / vision.num_attention_heads,
+    }
+}
+
+/// Heads of the decoder.
+pub(super) fn text_heads(config: &Config) -> Heads {
+    let text = &config.text;
+    Heads {
+        queries: text.num_attention_heads,
+        keys: text.num_key_value_heads,
+        dim: text.head_dim,
+    }
+}
+
+fn vision<P: Place>(config: &Config, tile: usize, parts: &mut PartsAt<P>) -> VisionModel<P> {
     let vision = &config.vision;
     let root = "model.vision_model";
     let epsilon = vision.layer_norm_eps;
@@ -207,11 +255,7 @@ fn vision(config: &Config, tile: usize, parts: &mut Parts) -> VisionModel {
         .iter()
         .flat_map(|&id| &table[id as usize * width..][..width]);
     VisionModel {
-        heads: Heads {
-            queries: vision.num_attention_heads,
-            keys: vision.num_attention_heads,
-            dim: width / vision.num_attention_heads,
-        },
+        heads: vision_heads(config),
         width,
         inner: vision.intermediate_size,
         patch: vision.patch_size,
@@ -224,7 +268,7 @@ fn vision(config: &Config, tile: usize, parts: &mut Parts) -> VisionModel {
     }
 }
 
-fn text(config: &Config, parts: &mut Parts) -> TextModel {
+fn text<P: Place>(config: &Config, parts: &mut PartsAt<P>) -> TextModel<P> {
     let text = &config.text;
     let root = "model.text_model";
     let epsilon = text.rms_norm_eps;
@@ -246,11 +290,7 @@ fn text(config: &Config, parts: &mut Parts) -> TextModel {
     });
     let layers = layers.collect();
     TextModel {
-        heads: Heads {
-            queries: text.num_attention_heads,
-            keys: text.num_key_value_heads,
-            dim: text.head_dim,
-        },
+        heads: text_heads(config),
         hidden: text.hidden_size,
         inner: text.intermediate_size,
         theta: text.rope_theta as f32,

@@ -11,8 +11,12 @@
 //!
 //! `load.rs`: weights in. `vision.rs`: tower and connector. `decoder.rs`: decoder and KV cache. `write.rs`: completions.
 
+#[cfg(feature = "gpu")]
+mod card;
 mod decoder;
 mod load;
+mod net;
+mod place;
 mod vision;
 mod write;
 
@@ -27,8 +31,7 @@ use crate::grammar::BoxGrammar;
 use crate::image::{ImageProcessor, Pictures};
 use crate::prompt::Prompts;
 
-use decoder::{Cache, TextModel};
-use vision::VisionModel;
+use net::{Net, Past, Tokens, Wanted};
 
 pub use load::Filling;
 pub use write::Draft;
@@ -41,14 +44,13 @@ pub struct Model {
     config: Config,
     images: ImageProcessor,
     prompts: Arc<Prompts>,
-    vision: Arc<VisionModel>,
-    text: Arc<TextModel>,
+    net: Net,
 }
 
 /// Pictures that the decoder has read, before any text.
 #[derive(Debug, Clone)]
 pub struct Scene {
-    cache: Cache,
+    past: Past,
     /// What was read.
     ids: Arc<[u32]>,
 }
@@ -56,7 +58,7 @@ pub struct Scene {
 impl Scene {
     /// Tokens of the pictures.
     pub fn tokens(&self) -> usize {
-        self.cache.len()
+        self.past.len()
     }
 
     /// Ids of what the decoder has read: the prompt's first part.
@@ -68,7 +70,7 @@ impl Scene {
 /// A whole prompt that the decoder has read.
 #[derive(Debug, Clone)]
 pub struct Prompt {
-    cache: Cache,
+    past: Past,
     /// State after the last token, `[hidden]`.
     last: Vec<f32>,
 }
@@ -76,7 +78,7 @@ pub struct Prompt {
 impl Prompt {
     /// Tokens of the prompt.
     pub fn tokens(&self) -> usize {
-        self.cache.len()
+        self.past.len()
     }
 }
 
@@ -87,7 +89,18 @@ impl Model {
     /// # Errors
     /// Whatever is missing, unreadable, unknown or misshapen, by file and name.
     pub fn load(files: &ModelFiles) -> Result<Self> {
-        load::load(files)
+        load::load(files, Filling::new(files)?)
+    }
+
+    /// As [`Model::load`], the weights in a graphics card's memory, where everything is computed.
+    ///
+    /// # Errors
+    /// As [`Model::load`] and [`Filling::on_card`].
+    #[cfg(feature = "gpu")]
+    pub async fn load_on(files: &ModelFiles, gpu: kernels::gpu::Gpu) -> Result<Self> {
+        let mut filling = Filling::new(files)?;
+        filling.on_card(gpu).await?;
+        load::load(files, filling)
     }
 
     /// Shape of the model.
@@ -107,7 +120,7 @@ impl Model {
 
     /// Bytes of the weights in memory.
     pub fn bytes(&self) -> usize {
-        self.vision.bytes() + self.text.bytes()
+        self.net.bytes()
     }
 
     /// The grammar of boxes in this model's tokens.
@@ -144,9 +157,9 @@ impl Model {
     /// Image tokens of the tiles, [N x tokens a tile, hidden].
     ///
     /// # Errors
-    /// None on the processor.
+    /// Here and below also `SmolVlmError::Card`: a graphics card that failed.
     pub async fn encode(&self, pictures: &Pictures) -> Result<Vec<f32>> {
-        Ok(self.vision.encode(&pictures.values, pictures.side))
+        self.net.encode(&pictures.values, pictures.side).await
     }
 
     /// Lets the decoder read the pictures: `image_tokens` are those of [`Model::encode`].
@@ -155,12 +168,11 @@ impl Model {
     /// [`SmolVlmError::Tokenizer`]; [`SmolVlmError::PromptTooLong`]; image tokens of other pictures.
     pub async fn read_pictures(&self, pictures: &Pictures, image_tokens: &[f32]) -> Result<Scene> {
         let ids = self.prompts.head(pictures)?;
-        self.check_length(ids.len())?;
-        let embeddings = self.embed_prompt(&ids, image_tokens)?; // [T, hidden]
-        let mut cache = self.text.empty_cache();
-        self.text.states(embeddings, 1, &mut cache, None);
+        let mut past = self.net.past();
+        self.read_prompt(&ids, image_tokens, &mut past, Wanted::Nothing)
+            .await?;
         Ok(Scene {
-            cache: cache.shared(),
+            past: past.shared(),
             ids: ids.into(),
         })
     }
@@ -170,10 +182,11 @@ impl Model {
     /// # Errors
     /// [`SmolVlmError::Tokenizer`]; [`SmolVlmError::PromptTooLong`].
     pub async fn ask(&self, scene: &Scene, text: &str) -> Result<Prompt> {
-        let (cache, states, _) = self.read_text(scene, text, None).await?;
-        let last = states[states.len() - self.text.hidden()..].to_vec();
+        let ids = self.prompts.tail(text)?;
+        let mut past = scene.past.clone();
+        let last = self.read_prompt(&ids, &[], &mut past, Wanted::Last).await?;
         Ok(Prompt {
-            cache: cache.shared(),
+            past: past.shared(),
             last,
         })
     }
@@ -184,31 +197,22 @@ impl Model {
     /// # Errors
     /// As [`Model::ask`]; [`SmolVlmError::Argument`] for a layer that is not there.
     pub async fn attention(&self, scene: &Scene, text: &str, layer: usize) -> Result<Vec<f32>> {
-        let (.., weights) = self.read_text(scene, text, Some(layer)).await?;
-        let weights = weights.ok_or_else(|| SmolVlmError::Argument {
-            item: "layer".to_string(),
-            expected: format!("one of {}", self.config.text.num_hidden_layers),
-            actual: layer.to_string(),
-        })?;
+        let layers = self.config.text.num_hidden_layers;
+        if layer >= layers {
+            return Err(SmolVlmError::Argument {
+                item: "layer".to_string(),
+                expected: format!("one of {layers}"),
+                actual: layer.to_string(),
+            });
+        }
+        let ids = self.prompts.tail(text)?;
+        let mut past = scene.past.clone();
+        let weights = self
+            .read_prompt(&ids, &[], &mut past, Wanted::Looked(layer))
+            .await?;
         let looked = scene.ids.iter().zip(weights);
         let images = looked.filter(|(id, _)| **id == self.config.image_token_id);
         Ok(images.map(|(_, weight)| weight).collect())
-    }
-
-    /// The cache that has read the text, too; its states [T, hidden]; where its last token looks at one layer.
-    #[allow(clippy::type_complexity)]
-    async fn read_text(
-        &self,
-        scene: &Scene,
-        text: &str,
-        watched: Option<usize>,
-    ) -> Result<(Cache, Vec<f32>, Option<Vec<f32>>)> {
-        let ids = self.prompts.tail(text)?;
-        self.check_length(scene.tokens() + ids.len())?;
-        let mut cache = scene.cache.clone();
-        let embeddings = self.text.embed(&ids); // [T, hidden]
-        let (states, weights) = self.text.states(embeddings, 1, &mut cache, watched);
-        Ok((cache, states, weights))
     }
 
     /// Logits of the whole prompt, [T, V], in one pass without a cache: for tests and for comparing with transformers.
@@ -216,33 +220,40 @@ impl Model {
     /// # Errors
     /// [`SmolVlmError::Tokenizer`]; [`SmolVlmError::PromptTooLong`].
     pub async fn logits(&self, pictures: &Pictures, ids: &[u32]) -> Result<Vec<f32>> {
-        self.check_length(ids.len())?;
-        let embeddings = self.embed_prompt(ids, &self.encode(pictures).await?)?;
-        let mut cache = self.text.empty_cache();
-        let (states, _) = self.text.states(embeddings, 1, &mut cache, None);
-        Ok(self.text.logits(&states))
+        let images = self.encode(pictures).await?;
+        let mut past = self.net.past();
+        let states = self
+            .read_prompt(ids, &images, &mut past, Wanted::States)
+            .await?;
+        self.net.logits(&states, None).await
     }
 
-    /// Embeddings of a prompt, [T, hidden]: at the n-th `<image>` stands the n-th row of `images` [N, hidden].
-    fn embed_prompt(&self, ids: &[u32], images: &[f32]) -> Result<Vec<f32>> {
-        let hidden = self.text.hidden();
-        let mut embeddings = self.text.embed(ids);
-        let places = ids.iter().zip(embeddings.chunks_exact_mut(hidden));
-        let mut places = places.filter(|(id, _)| **id == self.config.image_token_id);
-        let mut rows = images.chunks_exact(hidden);
-        let wanted = ids.iter().filter(|id| **id == self.config.image_token_id);
-        let wanted = wanted.count();
-        if wanted != rows.len() {
+    /// Reads a part of a prompt: at the n-th `<image>` stands the n-th row of `images` [N, hidden].
+    async fn read_prompt(
+        &self,
+        ids: &[u32],
+        images: &[f32],
+        past: &mut Past,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<f32>> {
+        self.check_length(past.len() + ids.len())?;
+        let or_image = |&id: &u32| (id != self.config.image_token_id).then_some(id);
+        let ids: Vec<Option<u32>> = ids.iter().map(or_image).collect();
+        let expected = ids.iter().filter(|id| id.is_none()).count();
+        let actual = images.len() / self.config.text.hidden_size;
+        if expected != actual {
             return Err(SmolVlmError::Argument {
                 item: "image tokens".to_string(),
-                expected: wanted.to_string(),
-                actual: rows.len().to_string(),
+                expected: expected.to_string(),
+                actual: actual.to_string(),
             });
         }
-        while let (Some((_, place)), Some(row)) = (places.next(), rows.next()) {
-            place.copy_from_slice(row);
-        }
-        Ok(embeddings)
+        let tokens = Tokens {
+            ids: &ids,
+            rows: 1,
+            images,
+        };
+        self.net.read(tokens, past, wanted).await
     }
 
     /// Leaves room for a completion.

@@ -2,50 +2,26 @@
 //!
 //! Departures from transformers as in `crate::vision`: a tile is always filled to its edge, so there is no mask.
 
-use kernels::packed::{
-    Activations, Heads, Job, Linear, Segment, Then, attend, layer_norm, products, rms_norm,
-};
+use kernels::packed::{Activations, Heads, Job, Segment, Then, attend, products};
 
-/// A norm's scale and shift; RMS norms have no shift.
-#[derive(Debug)]
-pub(super) struct Norm {
-    pub(super) scale: Vec<f32>,
-    pub(super) shift: Vec<f32>,
-    pub(super) epsilon: f32,
-}
-
-impl Norm {
-    /// About the mean.
-    pub(super) fn layer(&self, x: &[f32], out: &mut [f32]) {
-        layer_norm(x, &self.scale, &self.shift, self.epsilon, out);
-    }
-
-    /// By the root mean square.
-    pub(super) fn rms(&self, x: &[f32], out: &mut [f32]) {
-        rms_norm(x, &self.scale, self.epsilon, out);
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        4 * (self.scale.len() + self.shift.len())
-    }
-}
+use super::place::{Here, Place};
 
 /// One encoder layer.
 #[derive(Debug)]
-pub(super) struct VisionLayer {
-    pub(super) norm1: Norm,
-    pub(super) queries: Linear,
-    pub(super) keys: Linear,
-    pub(super) values: Linear,
-    pub(super) out: Linear,
-    pub(super) norm2: Norm,
-    pub(super) fc1: Linear,
-    pub(super) fc2: Linear,
+pub(super) struct VisionLayer<P: Place = Here> {
+    pub(super) norm1: P::Norm,
+    pub(super) queries: P::Layer,
+    pub(super) keys: P::Layer,
+    pub(super) values: P::Layer,
+    pub(super) out: P::Layer,
+    pub(super) norm2: P::Norm,
+    pub(super) fc1: P::Layer,
+    pub(super) fc2: P::Layer,
 }
 
 /// Patches, positions, encoder, connector.
 #[derive(Debug)]
-pub(super) struct VisionModel {
+pub(super) struct VisionModel<P: Place = Here> {
     pub(super) heads: Heads,
     pub(super) width: usize,
     pub(super) inner: usize,
@@ -53,10 +29,10 @@ pub(super) struct VisionModel {
     pub(super) scale_factor: usize,
     /// What is added to each patch of a tile, [T, width].
     pub(super) positions: Vec<f32>,
-    pub(super) patches: Linear,
-    pub(super) layers: Vec<VisionLayer>,
-    pub(super) norm: Norm,
-    pub(super) connector: Linear,
+    pub(super) patches: P::Layer,
+    pub(super) layers: Vec<VisionLayer<P>>,
+    pub(super) norm: P::Norm,
+    pub(super) connector: P::Layer,
 }
 
 /// Room for one tile's numbers, used again by every layer.
@@ -111,12 +87,15 @@ impl VisionModel {
         );
         out
     }
+}
 
+impl<P: Place> VisionModel<P> {
+    /// Bytes of the weights.
     pub(super) fn bytes(&self) -> usize {
         let layers = self.layers.iter().map(VisionLayer::bytes);
-        let rest = [&self.patches, &self.connector].map(Linear::bytes);
+        let rest = [&self.patches, &self.connector].map(P::layer_bytes);
         4 * self.positions.len()
-            + self.norm.bytes()
+            + P::norm_bytes(&self.norm)
             + layers.sum::<usize>()
             + rest.iter().sum::<usize>()
     }
@@ -150,7 +129,9 @@ impl VisionLayer {
         let activated = Activations::new(&room.inner, inner);
         products(&activated, &mut [Job::new(&self.fc2, x, Then::Add)]);
     }
+}
 
+impl<P: Place> VisionLayer<P> {
     fn bytes(&self) -> usize {
         let layers = [
             &self.queries,
@@ -160,13 +141,13 @@ impl VisionLayer {
             &self.fc1,
             &self.fc2,
         ];
-        let layers = layers.map(Linear::bytes);
-        layers.iter().sum::<usize>() + self.norm1.bytes() + self.norm2.bytes()
+        let layers = layers.map(P::layer_bytes);
+        layers.iter().sum::<usize>() + P::norm_bytes(&self.norm1) + P::norm_bytes(&self.norm2)
     }
 }
 
 /// A tile [3, side, side] as patches, row by row, [T, 3 x patch x patch].
-fn cut(values: &[f32], side: usize, patch: usize) -> Vec<f32> {
+pub(super) fn cut(values: &[f32], side: usize, patch: usize) -> Vec<f32> {
     let across = side / patch;
     let mut out = Vec::with_capacity(values.len());
     for at in 0..across * across {

@@ -5,7 +5,7 @@ use grounding::NormBox;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::decoder::Cache;
+use super::net::{Past, Tokens, Wanted};
 use super::{Model, Prompt};
 use crate::completions::{BoxCompletion, BoxRows, Completion, Sampling, TextRows, argument};
 use crate::error::{Result, SmolVlmError};
@@ -15,10 +15,21 @@ use crate::grammar::BoxGrammar;
 #[derive(Debug)]
 pub struct Draft {
     rows: TextRows,
-    cache: Cache,
-    /// After the last token, [1 or n, hidden]; none once all is written.
-    states: Vec<f32>,
+    past: Past,
+    next: Next,
     n: usize,
+}
+
+/// What the next token follows from.
+#[derive(Debug, Default)]
+enum Next {
+    /// The state after the prompt, [hidden].
+    State(Vec<f32>),
+    /// The newest token of each row, which are to be read.
+    Tokens(Vec<u32>),
+    /// All is written.
+    #[default]
+    Nothing,
 }
 
 impl Model {
@@ -77,8 +88,8 @@ impl Model {
         let room = self.config().text.max_position_embeddings - prompt.tokens();
         Ok(Draft {
             rows: TextRows::new(n, max_tokens, room, sampling)?,
-            cache: prompt.cache.clone(),
-            states: prompt.last.clone(),
+            past: prompt.past.clone(),
+            next: Next::State(prompt.last.clone()),
             n,
         })
     }
@@ -89,18 +100,20 @@ impl Model {
         sampling: Sampling,
         rng: &mut R,
     ) -> Result<bool> {
-        if draft.states.is_empty() {
-            return Ok(false);
-        }
+        let logits = match std::mem::take(&mut draft.next) {
+            Next::State(state) => self.net.logits(&state, None).await?, // [1, V]
+            Next::Tokens(ids) => {
+                let wanted = Wanted::Logits(None);
+                self.read_on(&ids, draft.n, &mut draft.past, wanted).await? // [n, V]
+            }
+            Next::Nothing => return Ok(false),
+        };
+        let logits = numbers(logits)?;
         let vocabulary = self.config().text.vocab_size;
         let stop = self.prompts().stop_tokens();
-        let logits = numbers(self.text.logits(&draft.states))?; // [1 or n, V]
         let next = draft.rows.choose(&logits, vocabulary, stop, sampling, rng);
-        draft.states = match &next {
-            Some(next) => self.read_on(next, draft.n, &mut draft.cache).await, // [n, hidden]
-            None => Vec::new(),
-        };
-        Ok(next.is_some())
+        draft.next = next.map_or(Next::Nothing, Next::Tokens);
+        Ok(!matches!(draft.next, Next::Nothing))
     }
 
     /// Completes a prompt with boxes, `n` times: literal tokens are forced, and only digits and ends of numbers that can
@@ -136,18 +149,23 @@ impl Model {
     ) -> Result<Vec<BoxCompletion>> {
         let mut rows = BoxRows::new(grammar, n, sampling, &mut on_tokens)?;
         let alphabet = grammar.alphabet();
-        let mut cache = prompt.cache.clone();
-        let mut states = prompt.last.clone(); // [1 or n, hidden]
-        if !grammar.open().is_empty() {
-            states = self.read_on(grammar.open(), 1, &mut cache).await;
-            cache = cache.shared();
-        }
+        let wanted = Wanted::Logits(Some(&alphabet));
+        let mut past = prompt.past.clone();
+        // [1 or n, alphabet]
+        let mut logits = match grammar.open() {
+            [] => self.net.logits(&prompt.last, Some(&alphabet)).await?,
+            open => {
+                let logits = self.read_on(open, 1, &mut past, wanted).await?;
+                past = past.shared();
+                logits
+            }
+        };
         loop {
-            let logits = numbers(self.text.logits_of(&states, &alphabet))?; // [1 or n, alphabet]
-            let Some(next) = rows.choose(&logits, sampling, rng, &mut on_tokens) else {
+            let logits_of = numbers(logits)?;
+            let Some(next) = rows.choose(&logits_of, sampling, rng, &mut on_tokens) else {
                 return rows.finish();
             };
-            states = self.read_on(&next.concat(), n, &mut cache).await; // [n, hidden]
+            logits = self.read_on(&next.concat(), n, &mut past, wanted).await?; // [n, alphabet]
         }
     }
 
@@ -159,10 +177,10 @@ impl Model {
         let states = self.states_before(prompt, completion).await?;
         let width = self.config().text.vocab_size;
         // A token's logits at a time: all of them would be the largest thing in memory.
-        let tokens = states.chunks_exact(self.text.hidden()).zip(completion);
+        let tokens = states.chunks_exact(self.hidden()).zip(completion);
         let mut each = Vec::with_capacity(completion.len());
         for (state, &id) in tokens {
-            let logits = numbers(self.text.logits(state))?;
+            let logits = numbers(self.net.logits(state, None).await?)?;
             debug_assert_eq!(logits.len(), width);
             each.push(log_share(&logits, |_| true, id as usize) as f32);
         }
@@ -185,12 +203,11 @@ impl Model {
         for &bbox in boxes {
             let (ids, choices) = grammar.spell(bbox);
             let states = self.states_before(prompt, &ids).await?;
-            let hidden = self.text.hidden();
+            let logits = numbers(self.net.logits(&states, Some(&alphabet)).await?)?; // [T, alphabet]
             let mut sum = 0.0;
             for choice in choices {
-                let state = &states[choice.at * hidden..][..hidden];
-                let logits = numbers(self.text.logits_of(state, &alphabet))?;
-                sum += log_share(&logits, |i| choice.allowed[i], choice.index);
+                let logits = &logits[choice.at * alphabet.len()..][..alphabet.len()];
+                sum += log_share(logits, |i| choice.allowed[i], choice.index);
             }
             each.push(sum as f32);
         }
@@ -204,21 +221,31 @@ impl Model {
         };
         let mut states = prompt.last.clone();
         if !read.is_empty() {
-            let mut cache = prompt.cache.clone();
-            let embeddings = self.text.embed(read);
-            states.extend(self.text.states(embeddings, 1, &mut cache, None).0);
+            let mut past = prompt.past.clone();
+            states.extend(self.read_on(read, 1, &mut past, Wanted::States).await?);
         }
         Ok(states)
     }
 
-    /// Reads `rows` rows of equal length; the state after the last token of each, [rows, hidden].
-    async fn read_on(&self, ids: &[u32], rows: usize, cache: &mut Cache) -> Vec<f32> {
-        let embeddings = self.text.embed(ids); // [rows x T, hidden]
-        let (states, _) = self.text.states(embeddings, rows, cache, None);
-        let hidden = self.text.hidden();
-        let of_rows = states.chunks_exact(states.len() / rows);
-        let last = of_rows.flat_map(|row| &row[row.len() - hidden..]);
-        last.copied().collect()
+    /// Reads `rows` rows of equal length, [rows x T].
+    async fn read_on(
+        &self,
+        ids: &[u32],
+        rows: usize,
+        past: &mut Past,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<f32>> {
+        let ids: Vec<Option<u32>> = ids.iter().copied().map(Some).collect();
+        let tokens = Tokens {
+            ids: &ids,
+            rows,
+            images: &[],
+        };
+        self.net.read(tokens, past, wanted).await
+    }
+
+    fn hidden(&self) -> usize {
+        self.config().text.hidden_size
     }
 }
 

@@ -17,7 +17,7 @@ mod past;
 #[cfg(test)]
 mod tests;
 
-pub use check::check;
+pub use check::{check, mean};
 pub use linear::{Kind, Weights};
 pub use pass::{Norm, Pass, Rows, Step, Then};
 pub use past::Past;

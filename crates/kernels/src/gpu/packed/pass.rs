@@ -3,7 +3,7 @@
 use wgpu::{Buffer, BufferUsages};
 
 use super::attention::{Kernels, MANY, Sequence};
-use super::{Card, Past, Weights};
+use super::{Card, Kind, Past, Weights};
 use crate::gpu::device::GpuError;
 use crate::gpu::run::Run;
 use crate::packed::{Heads, rotations};
@@ -231,6 +231,20 @@ impl<'a> Pass<'a> {
         out
     }
 
+    /// Some of the rows, by number.
+    pub fn some(&mut self, x: &Rows, which: &[u32]) -> Rows {
+        let out = self.rows(which.len(), x.width);
+        let which = self.words(which);
+        let nothing = &self.card.nothing;
+        self.run.kernel(
+            &self.card.kernels.embed[Kind::F32 as usize],
+            &[x.width / 4],
+            &[&x.buffer, nothing, &which, nothing, &out.buffer],
+            [out.count, 1, 1],
+        );
+        out
+    }
+
     /// Normalises rows.
     pub fn norm(&mut self, norm: &Norm, x: &Rows, out: &Rows) {
         assert!(x.width == norm.width && out.width == norm.width, "width");
@@ -383,6 +397,11 @@ impl<'a> Pass<'a> {
         }
         let seen = sequence.common.2 + sequence.own.2;
         self.count(2 * q.count * q.width * seen);
+    }
+
+    /// Submits, and does not wait: for what later passes read. What fails the next [`Pass::read`] says.
+    pub fn end(self) {
+        self.run.end();
     }
 
     /// Submits, waits, and brings the values of rows back. Natively the thread waits for the card.
