@@ -286,7 +286,7 @@ fn a_browser_gets_no_compiler_of_shaders() {
         assert!(names.contains("wgpu"), "{package}");
         without_shaders(package, &names);
     }
-    for package in ["cropvlm-js", "cropvlm-worker"] {
+    for package in ["cropvlm-js", "cropvlm-worker", "cropvlm-smolvlm"] {
         let names = on_wasm(package, &[]);
         assert!(names.contains("wgpu"), "{package}");
         without_shaders(package, &names);

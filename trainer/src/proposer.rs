@@ -1,12 +1,16 @@
 //! Who proposes boxes for `propose` and `eval`: the engine for a map policy, on the processor as in the page and the npm
-//! package, or on a graphics card by our own kernels; a text policy on the processor's kernels, its weights as they are packed;
-//! a policy on burn for everything else.
+//! package, or on a graphics card by our own kernels; a text policy likewise, its weights as they are packed; a policy on burn
+//! for everything else: CUDA, adapters, and on the processor text policies that are not packed.
 
 use anyhow::{Context, Result, bail};
+#[cfg(feature = "wgpu")]
+use engine::EngineError;
 use engine::{Device, EncodeOptions, Encoded, Engine, Quiet, Reason, Text, TextEncoded};
 use picture::RgbImage;
 use policy::{ModelFiles, Policy, Proposal, ProposeOptions};
 use pollster::block_on;
+#[cfg(feature = "wgpu")]
+use smolvlm::SmolVlmError;
 
 use crate::device::{DeviceKind, NO_WGPU};
 use crate::model::{self, ModelArgs};
@@ -16,7 +20,7 @@ use crate::model::{self, ModelArgs};
 pub enum Proposer {
     /// A map policy, on the processor or on a graphics card.
     Engine(Engine),
-    /// A text policy on the processor.
+    /// A text policy, on the processor or on a graphics card.
     Text(Text),
     /// Any policy on a device of burn's.
     Policy(Policy, DeviceKind),
@@ -27,7 +31,7 @@ pub enum Proposer {
 pub enum Picture {
     /// By the engine.
     Engine(Encoded),
-    /// By a text policy on the processor.
+    /// By a text policy of the engine's.
     Text(TextEncoded),
     /// By a policy.
     Policy(policy::Encoded),
@@ -48,7 +52,8 @@ impl Proposer {
                 let engine = block_on(Engine::load(&files, Device::Gpu, &Quiet));
                 return Self::on_card(engine.with_context(folder)?);
             }
-            DeviceKind::Wgpu | DeviceKind::Cuda => {}
+            DeviceKind::Wgpu => return text_on_card(&files).with_context(folder),
+            DeviceKind::Cuda => {}
         }
         Ok(Self::Policy(args.policy(&device.open()?)?, device))
     }
@@ -85,6 +90,7 @@ impl Proposer {
     pub fn backend(&self) -> &'static str {
         match self {
             Self::Engine(engine) => engine.backend().name,
+            Self::Text(text) if text.adapter().is_some() => "wgpu",
             Self::Text(_) | Self::Policy(_, DeviceKind::Cpu) => "cpu",
             Self::Policy(_, DeviceKind::Wgpu) => "wgpu",
             Self::Policy(_, DeviceKind::Cuda) => "cuda",
@@ -95,7 +101,8 @@ impl Proposer {
     pub fn adapter(&self) -> Option<&str> {
         match self {
             Self::Engine(engine) => engine.backend().adapter.as_deref(),
-            Self::Text(_) | Self::Policy(..) => None,
+            Self::Text(text) => text.adapter().map(|(name, _)| name),
+            Self::Policy(..) => None,
         }
     }
 
@@ -103,7 +110,8 @@ impl Proposer {
     pub fn is_software(&self) -> bool {
         match self {
             Self::Engine(engine) => engine.backend().is_fallback,
-            Self::Text(_) | Self::Policy(..) => false,
+            Self::Text(text) => text.adapter().is_some_and(|(_, is_software)| is_software),
+            Self::Policy(..) => false,
         }
     }
 
@@ -158,6 +166,22 @@ impl Proposer {
             _ => bail!("the picture was encoded by another model"),
         }
     }
+}
+
+/// A text policy on a graphics card, and nowhere else.
+#[cfg(feature = "wgpu")]
+fn text_on_card(files: &ModelFiles) -> Result<Proposer> {
+    match block_on(Text::load_on_card(files)) {
+        Err(refused @ EngineError::Text(SmolVlmError::Card(_))) => {
+            bail!("{refused}; --device cpu computes without one")
+        }
+        text => Ok(Proposer::Text(text?)),
+    }
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn text_on_card(_: &ModelFiles) -> Result<Proposer> {
+    bail!("{NO_WGPU}")
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
-//! A text model that answers and scores: packed weights on the processor's own kernels; on burn where they are not packed, for
-//! graphics cards, and where an adapter is put on.
+//! A text model that answers and scores: on the processor's own kernels where its weights are packed, on those of a graphics card
+//! with `--device wgpu`; on burn for CUDA, where an adapter is put on, and on the processor where weights are not packed.
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use burn::tensor::Tensor;
 use picture::RgbImage;
 use pollster::block_on;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use smolvlm::infer::{self, Model};
-use smolvlm::{Completion, Pictures, Prompts, Sampling, SmolVlm, SmolVlmError};
+use smolvlm::{Completion, ModelFiles, Pictures, Prompts, Sampling, SmolVlm, SmolVlmError};
 
 use crate::device::DeviceKind;
 use crate::model::{ModelArgs, files};
@@ -19,7 +19,7 @@ use crate::reader::require_text_model;
 /// A loaded text model.
 #[allow(clippy::large_enum_variant)] // a program holds one or two
 pub enum TextModel {
-    /// On the processor's kernels.
+    /// On kernels of our own.
     Kernels(Model),
     /// On a device of burn's.
     Burn(SmolVlm),
@@ -71,6 +71,23 @@ impl Read {
     }
 }
 
+/// A model on a graphics card, and nowhere else.
+#[cfg(feature = "wgpu")]
+fn on_card(files: &ModelFiles) -> Result<Model> {
+    let on_card = async || Model::load_on(files, infer::Gpu::open_bare().await?).await;
+    match block_on(on_card()) {
+        Err(refused @ SmolVlmError::Card(_)) => {
+            bail!("{refused}; --device cpu computes without one")
+        }
+        model => Ok(model?),
+    }
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn on_card(_: &ModelFiles) -> Result<Model> {
+    bail!("{}", crate::device::NO_WGPU)
+}
+
 /// What another model made.
 fn foreign<T>(item: &str) -> Result<T, SmolVlmError> {
     Err(SmolVlmError::Argument {
@@ -86,15 +103,17 @@ impl TextModel {
     /// # Errors
     /// A folder of another kind of model, or one that cannot be read or does not fit, by name; a device that is not there.
     pub fn open(args: &ModelArgs, device: DeviceKind, command: &str) -> Result<Self> {
-        if device != DeviceKind::Cpu || args.adapter.is_some() {
-            return Ok(Self::Burn(args.text_model(command, &device.open()?)?));
+        let on_burn = || Ok(Self::Burn(args.text_model(command, &device.open()?)?));
+        if device == DeviceKind::Cuda || args.adapter.is_some() {
+            return on_burn();
         }
         require_text_model(&args.model, command)?;
         let files = files(&args.model)?;
-        if !smolvlm::is_packed(&files) {
-            return Ok(Self::Burn(args.text_model(command, &device.open()?)?));
-        }
-        let model = Model::load(&files);
+        let model = match device {
+            DeviceKind::Wgpu => on_card(&files),
+            _ if smolvlm::is_packed(&files) => Ok(Model::load(&files)?),
+            _ => return on_burn(),
+        };
         let model = model.with_context(|| format!("model folder {}", args.model.display()))?;
         Ok(Self::Kernels(model))
     }

@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::step::{command, note, output, run, step};
 use crate::wasm::{self, TARGET, Toolchain};
 
-/// The crate that only builds for wasm32: natively its features would have burn compiled a second time.
+/// The crate that is checked for wasm32 alone: natively nothing uses it.
 pub const WASM_ONLY: &str = "cropvlm-trainable";
 
 /// One thing that can be found wanting.

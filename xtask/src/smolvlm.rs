@@ -1,4 +1,4 @@
-//! SmolVLM on the processor (`web/smolvlm`): into `dist/smolvlm`, and with threads into `dist/smolvlm-threads`.
+//! SmolVLM (`web/smolvlm`): with WebGPU and one thread into `dist/smolvlm`, and with threads into `dist/smolvlm-threads`.
 
 use std::path::Path;
 

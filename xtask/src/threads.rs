@@ -20,7 +20,7 @@ pub struct Module<'a> {
     pub package: &'a str,
     /// The program.
     pub bin: &'a str,
-    /// Features that it is built with.
+    /// Features that it is built with; none by default.
     pub features: &'a str,
     /// Most memory that it may take, bytes. Shared memory is reserved at once, though not used.
     pub most_memory: u32,
@@ -87,6 +87,7 @@ pub fn compile(module: &Module, setup: &Setup, profile: &str) -> Result<Option<P
             module.package,
             "--bin",
             module.bin,
+            "--no-default-features",
             "--features",
             module.features,
         ],

@@ -76,6 +76,8 @@ impl EngineError {
             Self::Text(SmolVlmError::PromptTooLong { .. } | SmolVlmError::Argument { .. }) => {
                 "bad-option"
             }
+            #[cfg(all(feature = "text", feature = "gpu"))]
+            Self::Text(SmolVlmError::Card(_)) => "device-failed",
             #[cfg(feature = "text")]
             Self::Text(_) => "bad-model",
         }

@@ -11,21 +11,38 @@ use crate::model::Model;
 /// A call out of turn.
 const FINISHED: &str = "this model is loaded already";
 
+/// A model whose weights go to a graphics card.
+#[cfg(feature = "webgpu")]
+async fn on_card(files: &ModelFiles, quant: Option<Quant>) -> Result<TextFilling, JsError> {
+    Ok(TextFilling::on_card(files, quant).await?)
+}
+
+#[cfg(not(feature = "webgpu"))]
+#[allow(clippy::unused_async)] // as with WebGPU
+async fn on_card(_: &ModelFiles, _: Option<Quant>) -> Result<TextFilling, JsError> {
+    Err(JsError::new("this module has threads and no WebGPU"))
+}
+
 /// A text policy whose weight files arrive.
 #[wasm_bindgen]
 pub struct Loader(Option<TextFilling>);
 
 #[wasm_bindgen]
 impl Loader {
-    /// Begins with a model folder without weights, `[name, bytes]` pairs. Weights that are not packed become q8 as they come.
+    /// Begins with a model folder without weights, `[name, bytes]` pairs, for the processor or for WebGPU. Weights that are not
+    /// packed become q8 as they come.
     ///
     /// # Errors
-    /// Files that are missing, broken or do not fit, by name.
-    pub async fn start(pairs: Array) -> Result<Loader, JsError> {
+    /// Files that are missing, broken or do not fit, by name; no WebGPU, or one that computes something else than the processor.
+    pub async fn start(pairs: Array, webgpu: bool) -> Result<Loader, JsError> {
         hear_panics();
         let files = ModelFiles::from_memory(files(&pairs));
         let quant = (!is_packed(&files)).then_some(Quant::Q8);
-        Ok(Loader(Some(TextFilling::new(&files, quant)?)))
+        let filling = match webgpu {
+            true => on_card(&files, quant).await?,
+            false => TextFilling::new(&files, quant)?,
+        };
+        Ok(Loader(Some(filling)))
     }
 
     /// Takes what came next of a weight file.

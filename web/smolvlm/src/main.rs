@@ -1,8 +1,8 @@
-//! SmolVLM on the processor, without burn, in a module of its own: the text policy, and the reader that answers.
+//! SmolVLM without burn, in a module of its own: the text policy, and the reader that answers.
 //!
 //! Of its own, because the map policy needs none of it. The worker (`web/worker/src/second.rs`) loads it beside itself when a
 //! folder holds a text policy, or when the page is to answer by itself, and calls it as a library. [`loader`] takes weights as
-//! they arrive, [`model`] proposes, [`reader`] answers. It is built twice: as it stands, and with shared memory and several
+//! they arrive, [`model`] proposes, [`reader`] answers. It is built twice: with WebGPU on one thread, and with shared memory and several
 //! threads, for pages that may share memory.
 
 mod loader;

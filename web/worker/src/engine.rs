@@ -1,7 +1,7 @@
 //! The model on a device: chosen by measurement, and replaced by the CPU when it fails.
 //!
 //! Nothing asked for, it is the CPU: the map policy needs nothing but this module there. With `auto` the CPU comes first,
-//! too: no shaders are compiled. Where there is WebGPU, it is then loaded (a text policy with the module that needs burn, [`crate::second`]) and
+//! too: no shaders are compiled. Where there is WebGPU, it is then loaded (a text policy with a module of one thread, [`crate::second`]) and
 //! measured in the background, and takes over only if the same proposal is faster there. A device that fails or is lost later falls back to the CPU, and the proposal is tried once more.
 
 use std::cell::{Cell, RefCell};

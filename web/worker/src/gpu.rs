@@ -1,6 +1,6 @@
 //! What the browser says about WebGPU: whether there is an adapter, and when a device is lost.
 //!
-//! burn asks for its device through wgpu and does not tell when the browser takes it away again. The browser does:
+//! The engine asks for its device through wgpu and does not tell when the browser takes it away again. The browser does:
 //! `requestDevice` is wrapped once, before anybody calls it, and every device's `lost` promise is heard.
 
 use wasm_bindgen::prelude::*;

@@ -381,7 +381,7 @@ pub async fn build(folder: &Folder, on: On, show_stages: bool) -> Result<Runner>
             (model, DeviceKind::Cpu, None)
         }
         On::WebGpu => {
-            let module = Second::trainable().await?;
+            let module = Second::smolvlm_on_webgpu().await?;
             let model = module.text_policy(folder, true, told).await?;
             let model = Model::Second {
                 model: Rc::new(model),

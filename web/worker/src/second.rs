@@ -1,8 +1,7 @@
 //! Modules that are loaded beside this one when something is asked for that needs them, and are called as libraries in this
-//! very thread: `web/smolvlm` (a text policy or a reader on the processor) and `web/trainable` (burn: the lesson, WebGPU).
+//! very thread: `web/smolvlm` (a text policy or a reader, on the processor or on WebGPU) and `web/trainable` (burn: the lesson).
 //!
-//! A policy of either module is a [`Model`]; both export the same class. What they compute is awaited here; pixels and weights
-//! are copied into their memory.
+//! What they compute is awaited here; pixels and weights are copied into their memory.
 
 use cropvlm_web::lesson::{Lesson, Settings, Step};
 use cropvlm_web::protocol::{Attention, Tiles, Writing};
@@ -22,7 +21,7 @@ use crate::{post, threads};
 
 /// The module that needs burn.
 const TRAINABLE: &str = "trainable/trainable.js";
-/// SmolVLM on one thread.
+/// SmolVLM on one thread, or on WebGPU.
 const SMOLVLM: &str = "smolvlm/smolvlm.js";
 /// SmolVLM on several.
 const SMOLVLM_THREADS: &str = "smolvlm-threads/smolvlm.js";
@@ -202,6 +201,14 @@ impl Second {
         Self::load(TRAINABLE).await
     }
 
+    /// SmolVLM for WebGPU.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub async fn smolvlm_on_webgpu() -> Result<Self> {
+        Self::load(SMOLVLM).await
+    }
+
     /// SmolVLM on the processor, and on how many threads: several, up to `most`, where this page may share memory.
     ///
     /// # Errors
@@ -223,7 +230,7 @@ impl Second {
         Ok(Self(module.unchecked_into()))
     }
 
-    /// A text policy from a model folder, its weights fetched as they are taken. `webgpu` is for the module that needs burn.
+    /// A text policy from a model folder, on WebGPU or the processor, its weights fetched as they are taken.
     ///
     /// # Errors
     /// What is wrong with the folder or the device.

@@ -1,6 +1,10 @@
 //! Weights as they arrive, byte by byte: nobody ever needs room for all of them twice.
 
+#[cfg(feature = "gpu")]
+use kernels::gpu::Gpu;
 use smolvlm::Quant;
+#[cfg(feature = "gpu")]
+use smolvlm::SmolVlmError;
 use smolvlm::infer::Filling;
 use tensors::{Index, ModelFiles, Parts};
 
@@ -29,6 +33,8 @@ pub struct TextFilling {
     filling: Filling,
     index: Option<Index>,
     coming: Coming,
+    #[cfg(feature = "gpu")]
+    card: Option<Gpu>,
 }
 
 /// What has come of a file that is not complete.
@@ -54,7 +60,22 @@ impl TextFilling {
             filling,
             index: Index::of(files)?,
             coming: Coming::Nothing,
+            #[cfg(feature = "gpu")]
+            card: None,
         })
+    }
+
+    /// The same for the fastest graphics card that there is, to whose memory weights go as they come.
+    ///
+    /// # Errors
+    /// As [`TextFilling::new`]; no card, or one that computes something else than the processor.
+    #[cfg(feature = "gpu")]
+    pub async fn on_card(files: &ModelFiles, quant: Option<Quant>) -> Result<Self> {
+        let mut filling = Self::new(files, quant)?;
+        let gpu = Gpu::open_bare().await.map_err(SmolVlmError::Card)?;
+        filling.filling.on_card(gpu.clone()).await?;
+        filling.card = Some(gpu);
+        Ok(filling)
     }
 
     /// Takes what came next of a weight file.
@@ -103,6 +124,12 @@ impl TextFilling {
     /// # Errors
     /// Missing and extra tensors, by name and file; a tokenizer that does not write digits one by one.
     pub fn finish(self) -> Result<Text> {
-        Text::new(self.filling.finish()?)
+        let text = Text::new(self.filling.finish()?)?;
+        #[cfg(feature = "gpu")]
+        let text = Text {
+            card: self.card,
+            ..text
+        };
+        Ok(text)
     }
 }

@@ -33,6 +33,9 @@ use crate::prompt::Prompts;
 
 use net::{Net, Past, Tokens, Wanted};
 
+/// A graphics card, see [`Model::load_on`], and what is wrong with one.
+#[cfg(feature = "gpu")]
+pub use kernels::gpu::{Gpu, GpuError};
 pub use load::Filling;
 pub use write::Draft;
 
@@ -97,7 +100,7 @@ impl Model {
     /// # Errors
     /// As [`Model::load`] and [`Filling::on_card`].
     #[cfg(feature = "gpu")]
-    pub async fn load_on(files: &ModelFiles, gpu: kernels::gpu::Gpu) -> Result<Self> {
+    pub async fn load_on(files: &ModelFiles, gpu: Gpu) -> Result<Self> {
         let mut filling = Filling::new(files)?;
         filling.on_card(gpu).await?;
         load::load(files, filling)
