@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { decode, file, picture } from './lib/files.mjs';
 import { askButton, box, browser, choose, cropBytes, complaint, edges, kept, open, propose, site } from './lib/page.mjs';
+import { keepsDevices } from './lib/devices.mjs';
 import { KEY, provider } from './lib/provider.mjs';
 
 const RECEIPT = file('receipt.png', picture('receipt.png'));
@@ -15,17 +16,8 @@ describe('the page with WebGPU', () => {
     [chrome, server] = await Promise.all([browser({ webgpu: true }), site()]);
     context = await chrome.newContext({ acceptDownloads: true });
     for (const name of ['config.json', 'model.safetensors']) server.replace.set(`models/tiny/${name}`, tiny(name));
-    // Keeps the worker's devices at hand, so that a test can take one away as a driver would.
     const loader = readFileSync(new URL('worker_loader.js', `file://${process.env.DIST ?? new URL('../../dist', import.meta.url).pathname}/`), 'utf8');
-    server.replace.set('worker_loader.js', Buffer.from(`
-      self.devices = [];
-      const original = self.GPUAdapter?.prototype.requestDevice;
-      if (original) self.GPUAdapter.prototype.requestDevice = async function (...given) {
-        const device = await original.apply(this, given);
-        self.devices.push(device);
-        return device;
-      };
-      ${loader.replace(/^import init from '(.*?)';/, "const { default: init } = await import('$1');")}`));
+    server.replace.set('worker_loader.js', Buffer.from(keepsDevices(loader)));
   });
   after(async () => {
     await chrome?.close();

@@ -1,4 +1,4 @@
-//! `propose` and `eval` with `--device wgpu`: a map policy on a graphics card, and what is said where there is none.
+//! `propose`, `eval` and `answer` with `--device wgpu`: policies on a graphics card, and what is said where there is none.
 //!
 //! Where no adapter is (a machine without a Vulkan driver), tests that need one say so and pass.
 
@@ -126,23 +126,75 @@ fn eval_on_a_card_has_the_boxes_of_the_processor() {
     assert_eq!(Some(found), boxes("cpu"));
 }
 
+/// A tiny text policy in q4, as `export --quant q4` wrote it.
+fn text_policy() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("folder");
+    for dir in ["crates/smolvlm/tiny", "tests/browser/models/text-q4"] {
+        for file in std::fs::read_dir(root().join(dir)).expect("dir") {
+            let path = file.expect("file").path();
+            let name = path.file_name().expect("name");
+            std::fs::copy(&path, folder.path().join(name)).expect("copied");
+        }
+    }
+    folder
+}
+
+#[test]
+fn a_text_policy_on_a_card_writes_what_it_writes_on_the_processor() {
+    let folder = text_policy();
+    let call = |command: &str, device: &str| {
+        let mut call = Command::new(env!("CARGO_BIN_EXE_cropvlm"));
+        let line = "--image web/samples/receipt.jpg --json --device";
+        call.current_dir(root())
+            .arg(command)
+            .args(line.split(' '))
+            .args([device, "--question", "What is the total?", "--model"])
+            .arg(folder.path());
+        printed(&mut call)
+    };
+    for (command, keys) in [
+        ("propose", &["box", "completion", "valid"][..]),
+        ("answer", &["answer"]),
+    ] {
+        let Some(found) = call(command, "wgpu") else {
+            return;
+        };
+        let found = line(&found);
+        let wanted = line(&call(command, "cpu").expect("the processor is always there"));
+        for key in keys {
+            assert!(!wanted[key].is_null(), "{wanted}");
+            assert_eq!(found[key], wanted[key], "{command} {key}: {found}");
+        }
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn without_an_adapter_a_sentence_says_what_to_install_and_which_flag_helps() {
-    let mut command = propose("wgpu");
-    for variable in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
-        // Vulkan's loader is told of a driver that is not there.
-        command.env(variable, "/nowhere/icd.json");
-    }
-    let output = ran(&mut command);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "it worked");
-    assert!(!errors.contains("panicked"), "{errors}");
-    for part in [
-        "no graphics adapter was found",
-        "mesa-vulkan-drivers",
-        "--device cpu",
-    ] {
-        assert!(errors.contains(part), "{errors}");
+    let folder = text_policy();
+    let map = propose("wgpu");
+    let mut of_text = Command::new(env!("CARGO_BIN_EXE_cropvlm"));
+    of_text
+        .current_dir(root())
+        .args(map.get_args().map(|part| match part.to_str() {
+            Some("models/default") => folder.path().as_os_str(),
+            _ => part,
+        }));
+    for mut command in [map, of_text] {
+        for variable in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {
+            // Vulkan's loader is told of a driver that is not there.
+            command.env(variable, "/nowhere/icd.json");
+        }
+        let output = ran(&mut command);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "it worked");
+        assert!(!errors.contains("panicked"), "{errors}");
+        for part in [
+            "no graphics adapter was found",
+            "mesa-vulkan-drivers",
+            "--device cpu",
+        ] {
+            assert!(errors.contains(part), "{errors}");
+        }
     }
 }

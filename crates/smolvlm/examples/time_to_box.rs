@@ -4,6 +4,7 @@
 //! ```sh
 //! cargo run --release -p smolvlm --example time_to_box -- q8          # or q4, bf16, f32
 //! cargo run --release -p smolvlm --example time_to_box -- q8 burn     # the same through burn
+//! cargo run --release -p smolvlm --features gpu --example time_to_box -- q8 wgpu     # on a graphics card
 //! ```
 
 use std::time::Instant;
@@ -30,10 +31,10 @@ type Times = [f64; 5];
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (kind, burn) = match arguments[..] {
-        [kind] => (kind, false),
-        [kind, "burn"] => (kind, true),
-        _ => return Err("give q8, q4, bf16 or f32, and burn or nothing".into()),
+    let (kind, by) = match arguments[..] {
+        [kind] => (kind, ""),
+        [kind, by @ ("burn" | "wgpu")] => (kind, by),
+        _ => return Err("give q8, q4, bf16 or f32, and burn, wgpu or nothing".into()),
     };
     let folder = std::env::temp_dir().join(format!("time_to_box-{}", std::process::id()));
     random(kind)?.save(&folder)?;
@@ -42,9 +43,10 @@ fn main() -> Result<()> {
     let files = ModelFiles::from_dir(&folder)?;
     let picture = RgbImage::from_fn(1200, 900, |x, y| [x as u8, y as u8, (x * y) as u8].into());
     let start = Instant::now();
-    let (each, bytes) = match burn {
-        false => on_kernels(&files, &picture)?,
-        true => on_burn(&files, &picture)?,
+    let (each, bytes) = match by {
+        "burn" => on_burn(&files, &picture)?,
+        "wgpu" => on_card(&files, &picture)?,
+        _ => on_kernels(&infer::Model::load(&files)?, &picture)?,
     };
     std::fs::remove_dir_all(&folder)?;
     let best: Times = std::array::from_fn(|part| {
@@ -55,7 +57,11 @@ fn main() -> Result<()> {
     println!(
         "{kind}{}: picture {image:.0} ms, vision {vision:.0}, prefill {prefill:.0}, box {bbox:.0}, {TOKENS} tokens {tokens:.0}; \
          to the box {:.0} ms, to {TOKENS} tokens {:.0} ms; weights {} MB, peak memory {} MB ({before} before loading); all {:.1} s",
-        if burn { " through burn" } else { "" },
+        if by.is_empty() {
+            String::new()
+        } else {
+            format!(" by {by}")
+        },
         image + vision + prefill + bbox,
         image + vision + prefill + tokens,
         bytes / 1_000_000,
@@ -128,8 +134,22 @@ fn stopwatch() -> impl FnMut() -> f64 {
     }
 }
 
-fn on_kernels(files: &ModelFiles, picture: &RgbImage) -> Result<(Vec<Times>, usize)> {
-    let model = infer::Model::load(files)?;
+#[cfg(feature = "gpu")]
+fn on_card(files: &ModelFiles, picture: &RgbImage) -> Result<(Vec<Times>, usize)> {
+    let start = Instant::now();
+    let gpu = block_on(infer::Gpu::open_bare())?;
+    println!("{}", gpu.name());
+    let model = block_on(infer::Model::load_on(files, gpu))?;
+    println!("ready after {:.1} s", start.elapsed().as_secs_f64());
+    on_kernels(&model, picture)
+}
+
+#[cfg(not(feature = "gpu"))]
+fn on_card(_: &ModelFiles, _: &RgbImage) -> Result<(Vec<Times>, usize)> {
+    Err("this build has no graphics cards: add --features gpu".into())
+}
+
+fn on_kernels(model: &infer::Model, picture: &RgbImage) -> Result<(Vec<Times>, usize)> {
     let grammar = model.grammar()?;
     let text = policy_prompt(QUESTION, Case::Capitalize);
     let mut all = Vec::new();

@@ -1,8 +1,9 @@
 //! SmolVLM (the Idefics3 architecture): image processor, tokenizer, vision tower, connector, decoder, generation, weights in
 //! and out. Any size, from `config.json`; native and in the browser from one code.
 //!
-//! The network is here twice, held to the same numbers by tests: [`infer`], for use, on the processor's own kernels with
-//! weights that stay packed; and, behind the feature `burn`, [`SmolVlm`], for training, adapters and graphics cards.
+//! The network is here twice, held to the same numbers by tests: [`infer`], for use, on kernels of our own (the processor's
+//! and, with the feature `gpu`, a graphics card's) with weights that stay packed; and, behind the feature `burn`, [`SmolVlm`],
+//! for training and adapters.
 //!
 //! ```
 //! use picture::RgbImage;

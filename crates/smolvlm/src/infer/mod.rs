@@ -1,15 +1,17 @@
-//! SmolVLM for use: the network on the processor's own kernels, its weights as they are packed (q8, q4, f16, bf16, f32).
+//! SmolVLM for use: the network on kernels of our own, its weights as they are packed (q8, q4, f16, bf16, f32); on the processor
+//! or, with the feature `gpu`, on a graphics card.
 //! No training framework; no gradients, no adapters.
 //!
 //! The way of a picture is that of [`crate::SmolVlm`], whose names these are: [`Model::pictures`] (tiles) →
 //! [`Model::encode`] (image tokens) → [`Model::read_pictures`] (the decoder has read them) → [`Model::ask`] (it has read the
 //! question) → generation or log-probabilities. Each result can be used again: a picture is encoded once for any number of
-//! questions, a question read once for any number of completions; what they have read is shared, not copied.
+//! questions, a question read once for any number of completions; what the processor has read is shared, not copied.
 //!
 //! What computes is async, because a graphics card answers later. On the processor all is ready at once: natively any executor
 //! drives it, such as `pollster::block_on`.
 //!
-//! `load.rs`: weights in. `vision.rs`: tower and connector. `decoder.rs`: decoder and KV cache. `write.rs`: completions.
+//! `load.rs`: weights in, to where `place.rs` says. `vision.rs`: tower and connector. `decoder.rs`: decoder and KV cache. `card.rs`:
+//! all of them on a graphics card. `net.rs`: one face for both. `write.rs`: completions.
 
 #[cfg(feature = "gpu")]
 mod card;
