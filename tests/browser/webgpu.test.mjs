@@ -6,6 +6,7 @@ import { decode, file, picture } from './lib/files.mjs';
 import { askButton, box, browser, choose, cropBytes, complaint, edges, kept, open, propose, site } from './lib/page.mjs';
 import { keepsDevices } from './lib/devices.mjs';
 import { KEY, provider } from './lib/provider.mjs';
+import { FOLDER } from './lib/tiny.mjs';
 
 const RECEIPT = file('receipt.png', picture('receipt.png'));
 const tiny = (name) => readFileSync(new URL(`models/tiny/${name}`, import.meta.url));
@@ -77,6 +78,26 @@ describe('the page with WebGPU', () => {
     assert.equal(await propose(page, 'What is the date?'), 'done');
     const facts = await page.locator('#crop-facts').innerText();
     assert.ok(facts.includes(`on ${here}`), `${facts} | ${said}`);
+  });
+
+  test('SmolVLM answers on WebGPU, too, what it answers on the CPU', async () => {
+    for (const [name, bytes] of Object.entries(FOLDER)) server.replace.set(`models/text/${name}`, bytes);
+    const answers = [];
+    for (const [device, devices] of [['webgpu', 2], ['cpu', 0]]) {
+      const page = await open(context, `${server.url}?model=models/tiny/&device=${device}`);
+      await choose(page, RECEIPT);
+      assert.equal(await propose(page, 'What is the total?'), 'done');
+      await page.getByLabel('Provider', { exact: true }).selectOption({ label: 'In this browser (SmolVLM)' });
+      await page.getByLabel('Model', { exact: true }).fill('./models/text');
+      await askButton(page).click();
+      await page.waitForFunction(() => !document.querySelector('#ask').disabled, null, { timeout: 120_000 });
+      answers.push(await page.locator('#answer').innerText());
+      // The map policy's, and the reader's.
+      assert.equal(await page.workers()[0].evaluate(() => self.devices.length), devices);
+      await page.close();
+    }
+    assert.ok(answers[0].length > 0);
+    assert.equal(answers[0], answers[1]);
   });
 
   on('a lost device falls back to the CPU', '&device=webgpu', async (page) => {

@@ -318,6 +318,14 @@ impl Engine {
         runner.as_ref().filter(|_| same)?.reader()
     }
 
+    /// Whether the person asked for WebGPU.
+    pub fn wants_webgpu(&self) -> bool {
+        let order = self.inner.order.borrow();
+        order
+            .as_ref()
+            .is_some_and(|order| order.device == DeviceChoice::WebGpu)
+    }
+
     /// Threads at most, where the person asked for that.
     pub fn most_threads(&self) -> Option<u32> {
         self.inner.order.borrow().as_ref()?.threads

@@ -14,9 +14,9 @@ use web_sys::Blob;
 
 use crate::engine::Engine;
 use crate::error::{Result, WorkerError};
-use crate::fetch::{self, Source, Told};
-use crate::post;
+use crate::fetch::{self, Folder, Source, Told};
 use crate::second::{Model, Second};
+use crate::{gpu, post};
 
 /// Tokens of an answer at most: what is asked for is brief.
 const MAX_TOKENS: usize = 256;
@@ -114,9 +114,19 @@ impl Reader {
         if !files.is_text() {
             return Err(WorkerError::NoReader);
         }
-        let (module, _) = Second::smolvlm(engine.most_threads()).await?;
-        let model = module.text_policy(&files, false, Told::Answer(job)).await;
-        let model = Rc::new(model.map_err(|why| WorkerError::NotLoaded(Box::new(why)))?);
+        let model = match engine.wants_webgpu() {
+            true => on_webgpu(&files, job).await,
+            false => None,
+        };
+        let model = match model {
+            Some(model) => model,
+            None => {
+                let (module, _) = Second::smolvlm(engine.most_threads()).await?;
+                let model = module.text_policy(&files, false, Told::Answer(job)).await;
+                model.map_err(|why| WorkerError::NotLoaded(Box::new(why)))?
+            }
+        };
+        let model = Rc::new(model);
         *loaded = Some((folder.to_owned(), Rc::clone(&model)));
         Ok(model)
     }
@@ -128,6 +138,17 @@ impl Reader {
             Err(WorkerError::Stopped)
         }
     }
+}
+
+/// The reader on WebGPU; nothing, and a warning, where it cannot run there.
+async fn on_webgpu(files: &Folder, job: u32) -> Option<Model> {
+    gpu::adapter_name().await?;
+    let model = async {
+        let module = Second::smolvlm_on_webgpu().await?;
+        module.text_policy(files, true, Told::Answer(job)).await
+    };
+    let model = model.await;
+    model.inspect_err(|why| post::warn(&why.to_string())).ok()
 }
 
 /// The pixels of a picture that the page made.

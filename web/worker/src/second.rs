@@ -236,10 +236,10 @@ impl Second {
     /// What is wrong with the folder or the device.
     pub async fn text_policy(&self, folder: &Folder, webgpu: bool, told: Told) -> Result<Model> {
         let model = self.filled(folder, webgpu, told).await;
-        // What is broken is not kept; what did not come whole goes on where it broke.
+        // What is broken is not kept; what did not come whole goes on where it broke. Where WebGPU failed, the processor finds out.
         if model
             .as_ref()
-            .is_err_and(|why| !matches!(why, WorkerError::NotFetched { .. }))
+            .is_err_and(|why| !webgpu && !matches!(why, WorkerError::NotFetched { .. }))
         {
             folder.forget().await;
         }
