@@ -74,8 +74,7 @@ impl Read {
 /// A model on a graphics card, and nowhere else.
 #[cfg(feature = "wgpu")]
 fn on_card(files: &ModelFiles) -> Result<Model> {
-    let on_card = async || Model::load_on(files, infer::Gpu::open_bare().await?).await;
-    match block_on(on_card()) {
+    match block_on(Model::load_on(files, None)) {
         Err(refused @ SmolVlmError::Card(_)) => {
             bail!("{refused}; --device cpu computes without one")
         }

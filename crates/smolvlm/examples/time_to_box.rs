@@ -137,10 +137,12 @@ fn stopwatch() -> impl FnMut() -> f64 {
 #[cfg(feature = "gpu")]
 fn on_card(files: &ModelFiles, picture: &RgbImage) -> Result<(Vec<Times>, usize)> {
     let start = Instant::now();
-    let gpu = block_on(infer::Gpu::open_bare())?;
-    println!("{}", gpu.name());
-    let model = block_on(infer::Model::load_on(files, gpu))?;
-    println!("ready after {:.1} s", start.elapsed().as_secs_f64());
+    let model = block_on(infer::Model::load_on(files, None))?;
+    let spent = start.elapsed().as_secs_f64();
+    if let Some(gpu) = model.card() {
+        let half = if gpu.is_half() { ", f16" } else { "" };
+        println!("{}{half}: ready after {spent:.1} s", gpu.name());
+    }
     on_kernels(&model, picture)
 }
 

@@ -29,7 +29,7 @@ fn models() -> Vec<Model> {
 fn on_card(files: &ModelFiles) -> Option<Model> {
     use kernels::gpu::{Gpu, GpuError};
     match block_on(Gpu::open_bare()) {
-        Ok(gpu) => Some(block_on(Model::load_on(files, gpu)).expect("on a card")),
+        Ok(gpu) => Some(block_on(Model::load_on(files, Some(gpu))).expect("on a card")),
         Err(GpuError::NoAdapter) => {
             // Not by a macro, whose output is kept from whoever runs the tests.
             std::io::Write::write_all(&mut std::io::stderr(), b"no adapter: skipped\n").ok();

@@ -1,10 +1,6 @@
 //! Weights as they arrive, byte by byte: nobody ever needs room for all of them twice.
 
-#[cfg(feature = "gpu")]
-use kernels::gpu::Gpu;
 use smolvlm::Quant;
-#[cfg(feature = "gpu")]
-use smolvlm::SmolVlmError;
 use smolvlm::infer::Filling;
 use tensors::{Index, ModelFiles, Parts};
 
@@ -33,8 +29,6 @@ pub struct TextFilling {
     filling: Filling,
     index: Option<Index>,
     coming: Coming,
-    #[cfg(feature = "gpu")]
-    card: Option<Gpu>,
 }
 
 /// What has come of a file that is not complete.
@@ -60,8 +54,6 @@ impl TextFilling {
             filling,
             index: Index::of(files)?,
             coming: Coming::Nothing,
-            #[cfg(feature = "gpu")]
-            card: None,
         })
     }
 
@@ -72,9 +64,7 @@ impl TextFilling {
     #[cfg(feature = "gpu")]
     pub async fn on_card(files: &ModelFiles, quant: Option<Quant>) -> Result<Self> {
         let mut filling = Self::new(files, quant)?;
-        let gpu = Gpu::open_bare().await.map_err(SmolVlmError::Card)?;
-        filling.filling.on_card(gpu.clone()).await?;
-        filling.card = Some(gpu);
+        filling.filling.on_card(None).await?;
         Ok(filling)
     }
 
@@ -124,12 +114,6 @@ impl TextFilling {
     /// # Errors
     /// Missing and extra tensors, by name and file; a tokenizer that does not write digits one by one.
     pub fn finish(self) -> Result<Text> {
-        let text = Text::new(self.filling.finish()?)?;
-        #[cfg(feature = "gpu")]
-        let text = Text {
-            card: self.card,
-            ..text
-        };
-        Ok(text)
+        Text::new(self.filling.finish()?)
     }
 }

@@ -16,14 +16,10 @@ mod filling;
 
 use grounding::prompt::{given_answer, policy_prompt};
 use grounding::{Case, NormBox, parse_completion};
-#[cfg(feature = "gpu")]
-use kernels::gpu::Gpu;
 use mapnet::{Proposal, Timings};
 use picture::RgbImage;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-#[cfg(feature = "gpu")]
-use smolvlm::SmolVlmError;
 use smolvlm::infer::{Draft, Model, Prompt, Scene};
 use smolvlm::{BoxGrammar, Sampling, Tiles};
 use tensors::ModelFiles;
@@ -42,8 +38,6 @@ pub struct Text {
     model: Model,
     grammar: BoxGrammar,
     case: Case,
-    #[cfg(feature = "gpu")]
-    card: Option<Gpu>,
 }
 
 /// A picture that the decoder has read, good for any number of questions.
@@ -76,21 +70,13 @@ impl Text {
     /// As [`Text::load`]; no card, one that computes something else than the processor, or one that failed.
     #[cfg(feature = "gpu")]
     pub async fn load_on_card(files: &ModelFiles) -> Result<Self> {
-        let gpu = Gpu::open_bare().await.map_err(SmolVlmError::Card)?;
-        let model = Model::load_on(files, gpu.clone()).await?;
-        Ok(Self {
-            card: Some(gpu),
-            ..Self::new(model)?
-        })
+        Self::new(Model::load_on(files, None).await?)
     }
 
     /// Name of the graphics card that computes, if one does, and whether it is a software one: the processor, imitating a card.
     pub fn adapter(&self) -> Option<(&str, bool)> {
         #[cfg(feature = "gpu")]
-        return self
-            .card
-            .as_ref()
-            .map(|gpu| (gpu.name(), gpu.is_software()));
+        return self.model.card().map(|gpu| (gpu.name(), gpu.is_software()));
         #[cfg(not(feature = "gpu"))]
         None
     }
@@ -100,8 +86,6 @@ impl Text {
             grammar: model.grammar()?,
             model,
             case: Case::default(),
-            #[cfg(feature = "gpu")]
-            card: None,
         })
     }
 

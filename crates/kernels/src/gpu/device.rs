@@ -129,6 +129,14 @@ impl Gpu {
         Self::device_of(Backends::PRIMARY, false).await
     }
 
+    /// As [`Gpu::open_bare`]; products are in f16.
+    ///
+    /// # Errors
+    /// As [`Gpu::open_half`].
+    pub async fn open_bare_half() -> Result<Self, GpuError> {
+        Self::device_of(Backends::PRIMARY, true).await
+    }
+
     /// As [`Gpu::open`]; convolutions multiply in f16, and add up in f32.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //! one pass, and so is what the decoder reads at once, its logits included.
 
 use kernels::gpu::packed::{Card, Kind, Norm, Pass, Past, Rows, Then, Weights, mean};
-use kernels::gpu::{Gpu, GpuError, packed};
+use kernels::gpu::{Gpu, GpuError};
 use tensors::{BlockType, Packed};
 
 use super::decoder::{DecoderLayer, TextModel};
@@ -21,11 +21,11 @@ type Computed = std::result::Result<Vec<f32>, GpuError>;
 pub(super) struct OnCard(Card);
 
 impl OnCard {
-    /// Compiles the kernels for a network's sizes, and compares them with the processor.
+    /// Compiles the kernels for a network's sizes, on this card or on the best one, and compares them with the processor.
     ///
     /// # Errors
     /// [`SmolVlmError::Card`]; [`SmolVlmError::Unsupported`].
-    pub(super) async fn new(gpu: Gpu, config: &Config) -> Result<Self> {
+    pub(super) async fn new(gpu: Option<Gpu>, config: &Config) -> Result<Self> {
         let (vision, text) = (&config.vision, &config.text);
         let dims = [vision_heads(config).dim, text_heads(config).dim];
         let sizes = [
@@ -45,8 +45,10 @@ impl OnCard {
                 actual: size.to_string(),
             });
         }
-        let card = Card::new(gpu, &dims).await?;
-        packed::check(&card).await?;
+        let card = match gpu {
+            Some(gpu) => Card::checked(gpu, &dims).await?,
+            None => Card::best(&dims).await?,
+        };
         Ok(Self(card))
     }
 
@@ -117,6 +119,11 @@ struct Room {
 }
 
 impl CardNet {
+    /// The card.
+    pub(super) fn gpu(&self) -> &Gpu {
+        self.card.gpu()
+    }
+
     /// Nothing was read.
     pub(super) fn past(&self) -> Past {
         Past::new(&self.card, self.text.heads, self.text.layers.len())

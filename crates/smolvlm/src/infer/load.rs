@@ -80,14 +80,14 @@ impl Filling {
         self.quant = Some(quant);
     }
 
-    /// Weights go to a graphics card as they come, and the network runs there. Its kernels are compared with the processor
-    /// first. Called before any weights came.
+    /// Weights go to a graphics card as they come, to this one or to the best, and the network runs there. Its kernels are
+    /// compared with the processor first. Called before any weights came.
     ///
     /// # Errors
     /// [`SmolVlmError::Card`]: a card that computes something else, or fails; [`SmolVlmError::Unsupported`]: a network whose
     /// sizes are no multiples of four.
     #[cfg(feature = "gpu")]
-    pub async fn on_card(&mut self, gpu: kernels::gpu::Gpu) -> Result<()> {
+    pub async fn on_card(&mut self, gpu: Option<kernels::gpu::Gpu>) -> Result<()> {
         let place = OnCard::new(gpu, &self.config).await?;
         self.parts = Parts::Card(PartsAt::new(place));
         Ok(())

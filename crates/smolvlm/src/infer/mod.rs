@@ -97,12 +97,12 @@ impl Model {
         load::load(files, Filling::new(files)?)
     }
 
-    /// As [`Model::load`], the weights in a graphics card's memory, where everything is computed.
+    /// As [`Model::load`], the weights in the memory of a graphics card, this one or the best, where everything is computed.
     ///
     /// # Errors
     /// As [`Model::load`] and [`Filling::on_card`].
     #[cfg(feature = "gpu")]
-    pub async fn load_on(files: &ModelFiles, gpu: Gpu) -> Result<Self> {
+    pub async fn load_on(files: &ModelFiles, gpu: Option<Gpu>) -> Result<Self> {
         let mut filling = Filling::new(files)?;
         filling.on_card(gpu).await?;
         load::load(files, filling)
@@ -121,6 +121,12 @@ impl Model {
     /// Tokenizer and chat template.
     pub fn prompts(&self) -> &Prompts {
         &self.prompts
+    }
+
+    /// The graphics card that computes, if one does.
+    #[cfg(feature = "gpu")]
+    pub fn card(&self) -> Option<&Gpu> {
+        self.net.card()
     }
 
     /// Bytes of the weights in memory.

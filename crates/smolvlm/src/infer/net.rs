@@ -85,6 +85,15 @@ impl Net {
         }
     }
 
+    /// The card, if it runs on one.
+    #[cfg(feature = "gpu")]
+    pub(super) fn card(&self) -> Option<&kernels::gpu::Gpu> {
+        match self {
+            Self::Here(..) => None,
+            Self::Card(net) => Some(net.gpu()),
+        }
+    }
+
     /// Bytes of the weights.
     pub(super) fn bytes(&self) -> usize {
         match self {

@@ -8,6 +8,9 @@ use crate::packed::{self, Activations, HalfKind, Heads, Job, Linear, Segment};
 /// Differences that rounding explains, as a share of the largest value: of q8 and q4 the processor rounds the inputs.
 const CLOSE: f64 = 2e-3;
 
+/// The same where products are in f16, which has eleven bits.
+const CLOSE_HALF: f64 = 1e-2;
+
 /// Rows, more than a tile of `product.wgsl` and no multiple of one; for `few.wgsl`.
 const ROWS: [usize; 2] = [67, 3];
 /// Outputs and inputs of a layer: a block that is not whole, a q4 row that ends within a word.
@@ -276,7 +279,11 @@ impl Checks<'_> {
                 worst = (what, gap);
             }
         }
-        match worst.1 <= CLOSE {
+        let close = match self.card.gpu().is_half() {
+            true => CLOSE_HALF,
+            false => CLOSE,
+        };
+        match worst.1 <= close {
             true => Ok(()),
             false => Err(GpuError::Wrong {
                 adapter: self.card.gpu().name().to_owned(),

@@ -129,6 +129,19 @@ impl Weights {
     }
 }
 
+/// Kernels of many rows, a kernel for each kind of weights; `half`: they multiply in f16.
+pub(super) fn products(make: &Make, half: bool) -> [ComputePipeline; KINDS] {
+    let wgsl = include_str!("product.wgsl");
+    match half {
+        false => kernels(make, "product", wgsl, true),
+        true => {
+            let wgsl = wgsl.replace("alias Four = vec4<f32>;", "alias Four = vec4<f16>;");
+            let make = |name: &str, wgsl: String| make(name, format!("enable f16;\n{wgsl}"));
+            kernels(&make, "product_half", &wgsl, true)
+        }
+    }
+}
+
 /// A kernel for each kind of weights; with `is_product`, one that computes a product.
 pub(super) fn kernels(
     make: &Make,

@@ -80,7 +80,7 @@ impl Card {
             dims.dedup();
             let of_dim = |dim: usize| attention::Kernels::new(&make, dim);
             Kernels {
-                product: linear::kernels(&make, "product", include_str!("product.wgsl"), true),
+                product: linear::products(&make, gpu.is_half()),
                 few: linear::kernels(&make, "few", include_str!("few.wgsl"), true),
                 embed: linear::kernels(&make, "embed", include_str!("embed.wgsl"), false),
                 attention: dims.into_iter().map(of_dim).collect(),
@@ -97,6 +97,32 @@ impl Card {
             nothing,
             gpu,
         })
+    }
+
+    /// The fastest card that there is, compared with the processor. Products of many rows are in f16 where a real card has that
+    /// and it is precise enough.
+    ///
+    /// # Errors
+    /// No card, or one that must not be used.
+    pub async fn best(dims: &[usize]) -> Result<Self, GpuError> {
+        let plain = Gpu::open_bare().await?;
+        if !plain.is_software()
+            && let Ok(half) = Gpu::open_bare_half().await
+            && let Ok(card) = Self::checked(half, dims).await
+        {
+            return Ok(card);
+        }
+        Self::checked(plain, dims).await
+    }
+
+    /// As [`Card::new`], compared with the processor.
+    ///
+    /// # Errors
+    /// As [`Card::new`] and [`check`].
+    pub async fn checked(gpu: Gpu, dims: &[usize]) -> Result<Self, GpuError> {
+        let card = Self::new(gpu, dims).await?;
+        check(&card).await?;
+        Ok(card)
     }
 
     /// Whether rows of so many numbers can be computed here.

@@ -1,6 +1,10 @@
 // Many rows times packed weights: a workgroup computes 64 rows x 64 outputs, an invocation 4 x 4 of them. Sixteen inputs at
 // a time go through the workgroup's memory, weights unpacked on their way.
+// Inputs and weights are multiplied, and four products at a time added up, as `Four` has them: f32, or f16 where the card is
+// fast with that and precise enough (`linear.rs` puts it in). All else is f32.
 // Twin on the processor: `packed::products`. `weights.wgsl` stands before it, `then.wgsl` behind it.
+
+alias Four = vec4<f32>;
 
 struct Numbers {
   rows: u32,
@@ -15,8 +19,8 @@ struct Numbers {
 @group(0) @binding(4) var<storage, read> x: array<vec4<f32>>;          // [rows, fours]
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;        // [rows, outputs]
 
-var<workgroup> left: array<vec4<f32>, 256>;   // [4 fours, 64 rows]
-var<workgroup> right: array<vec4<f32>, 256>;  // [4 fours, 64 outputs]
+var<workgroup> left: array<Four, 256>;   // [4 fours, 64 rows]
+var<workgroup> right: array<Four, 256>;  // [4 fours, 64 outputs]
 
 @compute @workgroup_size(16, 16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) id: vec3<u32>) {
@@ -40,8 +44,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) i
       if output + fetched < n.outputs { of_output = weight(output + fetched, four, n.fours); }
     }
     workgroupBarrier();
-    left[place] = of_row;
-    right[place] = of_output;
+    left[place] = Four(of_row);
+    right[place] = Four(of_output);
     workgroupBarrier();
     for (var k = 0u; k < 256u; k += 64u) {
       let w0 = right[k + id.x];
@@ -52,10 +56,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) i
       let v1 = left[k + id.y + 16u];
       let v2 = left[k + id.y + 32u];
       let v3 = left[k + id.y + 48u];
-      sum0 += vec4(dot(v0, w0), dot(v0, w1), dot(v0, w2), dot(v0, w3));
-      sum1 += vec4(dot(v1, w0), dot(v1, w1), dot(v1, w2), dot(v1, w3));
-      sum2 += vec4(dot(v2, w0), dot(v2, w1), dot(v2, w2), dot(v2, w3));
-      sum3 += vec4(dot(v3, w0), dot(v3, w1), dot(v3, w2), dot(v3, w3));
+      sum0 += vec4<f32>(vec4(dot(v0, w0), dot(v0, w1), dot(v0, w2), dot(v0, w3)));
+      sum1 += vec4<f32>(vec4(dot(v1, w0), dot(v1, w1), dot(v1, w2), dot(v1, w3)));
+      sum2 += vec4<f32>(vec4(dot(v2, w0), dot(v2, w1), dot(v2, w2), dot(v2, w3)));
+      sum3 += vec4<f32>(vec4(dot(v3, w0), dot(v3, w1), dot(v3, w2), dot(v3, w3)));
     }
   }
   put_four(row + id.y, output + id.x, sum0);

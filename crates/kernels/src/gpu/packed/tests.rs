@@ -18,12 +18,40 @@ fn a_card_computes_what_the_processor_computes() {
 }
 
 #[test]
+fn in_f16_products_differ_by_its_eleven_bits() {
+    if bare_card().is_none() {
+        return;
+    }
+    let gpu = match block_on(Gpu::open_bare_half()) {
+        Ok(gpu) => gpu,
+        Err(GpuError::NoHalf { .. }) => return,
+        Err(other) => panic!("{other}"),
+    };
+    let card = block_on(Card::checked(gpu, &DIMS)).unwrap();
+    // It is not f32 that was compared.
+    let exact = |wgsl: String| wgsl.replace("alias Four = vec4<f16>;", "alias Four = vec4<f32>;");
+    let plain = block_on(Card::compiled(card.gpu().clone(), &DIMS, &exact)).unwrap();
+    let products = [&card, &plain].map(|card| {
+        let weights: Vec<u8> = (0..64 * 64u32)
+            .flat_map(|i| (0.01 * (i % 97) as f32).to_le_bytes())
+            .collect();
+        let weights = Weights::upload(card, [64, 64], Kind::F32, &weights, &[]);
+        let mut pass = Pass::new(card);
+        let x = pass.upload(&[0.37; 32 * 64], 64);
+        let out = pass.rows(32, 64);
+        pass.product(&weights, &x, &out, Then::Set);
+        block_on(pass.read(&[&out])).unwrap()
+    });
+    assert_ne!(products[0], products[1]);
+}
+
+#[test]
 fn a_kernel_that_computes_something_else_is_named() {
     let Some(gpu) = bare_card() else { return };
     let broken = [
         (
-            "sum3 += vec4(dot(v3, w0)",
-            "sum3 += vec4(dot(v2, w0)",
+            "sum3 += vec4<f32>(vec4(dot(v3, w0)",
+            "sum3 += vec4<f32>(vec4(dot(v2, w0)",
             "products",
         ),
         (
