@@ -37,6 +37,15 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// Rows that outlast a pass.
+    pub fn new(card: &Card, count: usize, width: usize) -> Self {
+        Self {
+            count,
+            width,
+            buffer: card.buffer(count * width),
+        }
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.count
@@ -106,12 +115,9 @@ impl<'a> Pass<'a> {
 
     /// Rows that a kernel is going to write, freed with the pass.
     pub fn rows(&mut self, count: usize, width: usize) -> Rows {
-        let buffer = self.card.buffer(count * width);
-        Rows {
-            count,
-            width,
-            buffer: self.run.own(buffer),
-        }
+        let rows = Rows::new(self.card, count, width);
+        self.run.own(rows.buffer.clone());
+        rows
     }
 
     /// Rows with values, freed with the pass.
