@@ -102,4 +102,7 @@ test('what is fetched before the first box is at most 0.9 MB of code by brotli, 
     // Panics name the file that they stand in.
     assert.equal(readFileSync(distFile(name)).includes('burn-'), holds, name);
   }
+  // The lesson has its gradients on the processor: no compiler of kernels for graphics cards comes with it.
+  const lesson = brotli(readFileSync(distFile('trainable/trainable_bg.wasm')));
+  assert.ok(lesson <= 1_000_000, `${lesson}`);
 });
