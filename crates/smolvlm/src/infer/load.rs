@@ -84,7 +84,8 @@ impl Filling {
     /// compared with the processor first. Called before any weights came.
     ///
     /// # Errors
-    /// [`SmolVlmError::Card`]: a card that computes something else, or fails; [`SmolVlmError::Unsupported`]: a network whose
+    /// [`Card`](crate::SmolVlmError::Card): a card that computes something else, or fails;
+    /// [`Unsupported`](crate::SmolVlmError::Unsupported): a network whose
     /// sizes are no multiples of four.
     #[cfg(feature = "gpu")]
     pub async fn on_card(&mut self, gpu: Option<kernels::gpu::Gpu>) -> Result<()> {

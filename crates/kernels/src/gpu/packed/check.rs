@@ -274,8 +274,8 @@ impl Checks<'_> {
                 _ => found.to_vec(),
             };
             let gap = apart(&found, wanted);
-            // What is no number is further away than anything.
-            if !(gap <= worst.1) {
+            // `apart` says infinity where a value is no number.
+            if gap > worst.1 {
                 worst = (what, gap);
             }
         }
