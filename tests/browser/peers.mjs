@@ -3,7 +3,7 @@
 //
 // node peers.mjs DIR ROWS [ROUNDS] [TOKENS]     DIR/q8: what `cropvlm export --quant q8` made; DIR/onnx: `tests/parity/export_onnx.py`
 //
-// ROWS, divided by commas: page, page-webgpu, ort-web-q8, ort-web-f32, ort-web-webgpu. ORT is the folder of onnxruntime-web's
+// ROWS, divided by commas: page, page-webgpu, ort-web-q8, ort-web-f32, ort-web-webgpu. ORT in the environment is the folder of onnxruntime-web's
 // built files. The page's times are those that the model in its worker tells with a box (picture, vision, prompt, the constrained
 // box); its tokens are written freely by that very model. WebGPU is SwiftShader's, without a graphics card: minutes.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -92,6 +92,7 @@ class Page {
     const free = await worker.evaluate(async ([text, count]) => {
       const black = new Uint8Array(3 * 64 * 64);
       const { model, timings } = self.peer;
+      if (!model.read) return { timings }; // a policy alone: it writes boxes and nothing else
       const answer = await model.read([[black, 64]], 1, text, count + 1, undefined);
       const start = performance.now();
       for (let i = 0; i < count; i++) await model.write(answer);
@@ -100,10 +101,12 @@ class Page {
       answer.free();
       return told;
     }, [PROMPT, count]);
+    const { image: shrunk, vision, prefill, decode } = free.timings;
+    const times = { vision, prompt: prefill, picture: shrunk, constrained: decode, proposal: states.at(-1)[1] - start };
+    if (free.token === undefined) return times;
     if (free.written !== count) throw new Error(`${free.written} tokens were written, not ${count}`);
     if (free.prompt_tokens !== ids.length) throw new Error(`the prompt has ${free.prompt_tokens} tokens here and ${ids.length} in case.json`);
-    const { image: shrunk, vision, prefill, decode } = free.timings;
-    return { vision, prompt: prefill, token: free.token, picture: shrunk, constrained: decode, proposal: states.at(-1)[1] - start };
+    return { ...times, token: free.token };
   }
 }
 
@@ -162,7 +165,6 @@ for (let round = 0; round <= rounds; round++) {
   for (const { name, peer, runs } of all) {
     await pause(500); // threads of the one before it may still be looking for work
     const times = await peer.run(Number(tokens));
-    times.box = times.vision + times.prompt + tokens * times.token;
     runs.push(times);
     console.error(`    ${name}: ${Object.entries(times).map(([part, ms]) => `${part} ${ms.toFixed(ms < 100 ? 1 : 0)}`).join(', ')}`);
   }
@@ -173,7 +175,7 @@ await server.close();
 const best = (runs) => Object.fromEntries(Object.keys(runs[0]).map((part) => [part, Math.min(...runs.map((run) => run[part]))]));
 console.log(JSON.stringify({
   rows: all.map(({ name, ready, process, runs }) => ({
-    name, ready, ...held.get(process), first: runs[0].box,
+    name, ready, ...held.get(process),
     ...best(runs.length > 1 ? runs.slice(1) : runs), // the first one warms up
   })),
   rounds: Number(rounds),

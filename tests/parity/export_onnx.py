@@ -8,8 +8,9 @@ cache to the next token's logits and a longer cache), each as `_f32.onnx` and `_
 `case.json` (the prompt's ids, sizes, the greedy tokens of transformers) and `pixels.bin` (a tile, f32).
 
 The graphs are written by hand with the operators that onnxruntime's own optimizer makes of such networks (attention with its
-cache and rotation in one, residual and norm in one), so that the peer is measured at its best. q8 is `quantize_dynamic`:
-weights int8 by tensor, activations by what they are; the first convolution of the tower stays in f32, as it is as fast.
+cache and rotation in one, which takes heads of a multiple of 8; residual and norm in one), so that the peer is measured at its
+best. q8 is `quantize_dynamic`: weights int8 by tensor, activations by what they are. The first convolution of the tower stays in
+f32: quantized it wants unsigned weights, with which the tower was slower natively and as fast in a browser.
 
 Ends with 1 where f32 is beyond 1e-3 of transformers' largest logit, or writes other tokens. Of q8 the distance is printed.
 """
