@@ -1,6 +1,7 @@
 // onnxruntime-web in a worker of its own, as an application has it: three sessions, then picture, prompt and tokens. What
 // `peers.mjs` puts beside the page; the files are those of `tests/parity/export_onnx.py`. `self.peer` is called from there.
-const GPU = { webgpu: 'gpu-buffer', wasm: 'cpu' };
+/** Where a cache lies. */
+const PLACE = { webgpu: 'gpu-buffer', wasm: 'cpu' };
 const now = () => performance.now();
 
 async function bytes(address) {
@@ -29,10 +30,10 @@ class Peer {
     peer.pixels = new Float32Array(await bytes('onnx/pixels.bin'));
     peer.names = Array.from({ length: peer.case.layers }, (_, i) => [`${i}.key`, `${i}.value`]).flat();
     // The cache stays where it is computed.
-    const preferredOutputLocation = Object.fromEntries(peer.names.map((name) => [`present.${name}`, GPU[provider]]));
+    const preferredOutputLocation = Object.fromEntries(peer.names.map((name) => [`present.${name}`, PLACE[provider]]));
     for (const name of ['vision', 'embed', 'decoder']) {
-      const more = name === 'decoder' ? { preferredOutputLocation } : {};
-      peer[name] = await ort.InferenceSession.create(new Uint8Array(await bytes(`onnx/${name}_${kind}.onnx`)), { executionProviders: [provider], logSeverityLevel: 3, ...more });
+      const options = { executionProviders: [provider], logSeverityLevel: 3, ...(name === 'decoder' && { preferredOutputLocation }) };
+      peer[name] = await ort.InferenceSession.create(new Uint8Array(await bytes(`onnx/${name}_${kind}.onnx`)), options);
     }
     return peer;
   }
