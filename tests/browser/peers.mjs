@@ -36,8 +36,9 @@ replace.set('peers/index.html', Buffer.from('<!doctype html><meta charset="utf-8
 replace.set('peers/worker.js', readFileSync(new URL('lib/onnxruntime.js', import.meta.url)));
 // Keeps the model at hand that a box was proposed with, and the times that it told.
 for (const name of ['smolvlm/smolvlm.js', 'smolvlm-threads/smolvlm.js', 'trainable/trainable.js']) {
-  if (existsSync(distFile(name))) {
-    replace.set(name, Buffer.from(`${readFileSync(distFile(name))}
+  const module = existsSync(distFile(name)) ? readFileSync(distFile(name), 'utf8') : '';
+  if (module.includes('export class Model ')) {
+    replace.set(name, Buffer.from(`${module}
       const { propose } = Model.prototype;
       Model.prototype.propose = async function (...given) {
         const [proposal, writing] = await propose.apply(this, given);
