@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::program::{self, json};
 use crate::step::{note, step};
-use crate::{browser, page, tools};
+use crate::{browser, page, peers, tools};
 
 /// What `cargo xtask bench` measures.
 #[derive(clap::Args, Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Options {
     no_build: bool,
     #[command(flatten)]
     page: page::Options,
+    #[command(flatten)]
+    peers: peers::Options,
 }
 
 /// Picture and question of the native figure; the browser takes the same.
@@ -29,6 +31,9 @@ pub fn run(options: &Options) -> Result<()> {
     tools::need_node()?;
     if !options.no_build {
         page::build(&options.page)?;
+    }
+    if let Some(folder) = &options.peers.peers {
+        return peers::run(&options.peers, folder);
     }
     browser::packages()?;
     let chromium = browser::find_or_install()?;

@@ -23,6 +23,7 @@ mod npm;
 mod packages;
 mod page;
 mod pdf;
+mod peers;
 mod program;
 mod recipe;
 mod runs;
@@ -52,6 +53,7 @@ use clap::{Parser, Subcommand};
   cargo xtask test --only browser     the browser tests alone
   cargo xtask test --only npm         the npm package: in Node, and built by each example's tool
   cargo xtask bench                   the table of speed and size, as Markdown
+  cargo xtask bench --peers DIR       SmolVLM-256M's shape beside onnxruntime and PyTorch
   cargo xtask figures --data DIR      the tables of what the default model can do, into README and its card
   cargo xtask recipe                  the paper's recipe in small, with its ablations, into docs/recipe.md
   cargo xtask focus                   gap, grounding reward, whether the crop matters: the table of docs/focus.md
@@ -87,7 +89,9 @@ enum Command {
     )]
     Test(test::Options),
     /// Measure speed and size; prints Markdown
-    #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --no-build")]
+    #[command(
+        after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --no-build\n  cargo xtask bench --peers DIR --rows page,ort-web-q8,ort-web-f32"
+    )]
     Bench(bench::Options),
     /// Measure the default model on data sets; writes the tables of README and of the model's card
     #[command(
