@@ -164,11 +164,11 @@ pub fn build_rest(setup: &Setup) -> Result<()> {
         || threads::build(&threads::ENCODER, setup, LATER, &dist).map(|_| ()),
     )?;
     step(
-        "SmolVLM on the processor, on one thread and on several (some minutes when nothing is built yet)",
+        "SmolVLM, for WebGPU and on several threads (some minutes when nothing is built yet)",
         || smolvlm::build(setup, &dist),
     )?;
     step(
-        "lesson, and text policies with WebGPU (ten minutes or more when nothing is built yet)",
+        "the lesson (some minutes when nothing is built yet)",
         || trainable::build(setup, &dist),
     )?;
     step("the list of files, with these", || copy::list(&dist))?;
