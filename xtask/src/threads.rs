@@ -20,7 +20,7 @@ pub struct Module<'a> {
     pub package: &'a str,
     /// The program.
     pub bin: &'a str,
-    /// Features that it is built with; none by default.
+    /// Features that it is built with, and no others.
     pub features: &'a str,
     /// Most memory that it may take, bytes. Shared memory is reserved at once, though not used.
     pub most_memory: u32,
@@ -32,7 +32,7 @@ pub struct Module<'a> {
 pub const ENCODER: Module = Module {
     package: "cropvlm-threads",
     bin: "threads",
-    features: "",
+    features: "pool",
     most_memory: 1 << 30,
     folder: "threads",
 };
