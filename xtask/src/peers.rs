@@ -317,10 +317,8 @@ fn print(options: &Options, measured: &[(Row, Value)], prompt: usize, machine: O
             })
         };
         let with = |key: &str, digits: usize, unit: &str| shown(found[key].as_f64(), digits, unit);
-        // Python's peers name it otherwise.
-        let memory = [with("most", 0, "MB"), with("peak_mb", 0, "MB")].concat();
         println!(
-            "| {} | {} | {} | {} | {} | {} | {} | {memory} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
             row.title(found["version"].as_str()),
             with("vision", 0, "ms"),
             with("prompt", 0, "ms"),
@@ -328,6 +326,7 @@ fn print(options: &Options, measured: &[(Row, Value)], prompt: usize, machine: O
             shown(sum(found, options.tokens), 0, "ms"),
             with("proposal", 0, "ms"),
             with("ready", 0, "ms"),
+            with("most", 0, "MB"),
         );
     }
     println!(

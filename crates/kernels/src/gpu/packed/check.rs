@@ -26,7 +26,7 @@ pub async fn check(card: &Card) -> Result<(), GpuError> {
         card,
         made: Vec::new(),
     };
-    for kind in [Kind::F32, Kind::F16, Kind::BF16, Kind::Q8, Kind::Q4] {
+    for kind in Kind::ALL {
         checks.products(kind);
     }
     checks.rows();
@@ -107,7 +107,7 @@ impl Checks<'_> {
         let [width, count] = [LAYER[1], ROWS[0]];
         let x: Vec<f32> = noise(count * width).iter().map(|v| 3.0 * v + 1.0).collect();
         let on = self.pass.upload(&x, width);
-        let [scale, shift] = [noise(2 * width)[..width].to_vec(), noise(width)];
+        let [scale, shift] = [noise(width), grown(width, 1)];
         let epsilon = 1e-5;
         let mut wanted = vec![0.0; x.len()];
         packed::layer_norm(&x, &scale, &shift, epsilon, &mut wanted);
@@ -255,7 +255,7 @@ impl Checks<'_> {
         self.made.push((what, out, wanted));
         if rows == 1 {
             let found = self.pass.looked(past, 0, &step, &on_q);
-            // The processor's mean over heads is compared with head after head of equal mean.
+            // `compare` takes the mean over heads, which is what the processor says.
             self.made.push(("where a token looks", found, looked));
         }
     }

@@ -24,7 +24,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; KINDS] = [Self::F32, Self::F16, Self::BF16, Self::Q8, Self::Q4];
+    pub(super) const ALL: [Self; KINDS] = [Self::F32, Self::F16, Self::BF16, Self::Q8, Self::Q4];
 
     /// Bytes of a row of weights.
     fn row(self, inputs: usize) -> usize {

@@ -151,7 +151,7 @@ impl Past {
     pub(super) fn grow(&mut self, rows: usize, tokens: usize) -> usize {
         let had = self.own.take();
         let before = had.as_ref().map_or(0, |own| own.len);
-        let own = match had {
+        let mut own = match had {
             Some(own) if own.len + tokens <= own.room => own,
             had => {
                 let room = (2 * before).max(before + tokens).next_multiple_of(STEP);
@@ -163,11 +163,8 @@ impl Past {
             }
         };
         assert_eq!(own.rows, rows, "rows of the past");
-        let len = before + tokens;
+        own.len = before + tokens;
         self.own = Some(own);
-        if let Some(own) = &mut self.own {
-            own.len = len;
-        }
         before
     }
 
